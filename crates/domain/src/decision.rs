@@ -1,0 +1,289 @@
+//! What is asked of an engine, what it proposes, and what was decided.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ConsentStamp, DecisionId, Device, EventMeaning, MarketId, ModelVersion, ProductNumber, Purposes, SubjectId,
+    TimestampMs,
+};
+
+/// Who asks, where and when. Together with the ask, the features and the shelf's facts it is everything an engine may
+/// depend on: the same four give the same proposal, bit for bit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Situation {
+    pub decision: DecisionId,
+    pub subject: Option<SubjectId>,
+    pub market: MarketId,
+    pub device: Device,
+    pub now: TimestampMs,
+    /// For everything drawn at random in this decision.
+    pub seed: u64,
+    pub consent: ConsentStamp,
+}
+
+/// One thing a subject did to a product.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    pub product: ProductNumber,
+    pub meaning: EventMeaning,
+    pub at: TimestampMs,
+}
+
+/// How much a subject leans to something that products share; weights decay with time.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Affinity {
+    /// Which feature wrote it: `category`, `brand`, `price_level`.
+    pub feature: String,
+    pub key: String,
+    pub weight: f32,
+}
+
+/// What an engine is told of a person: nothing else about them can reach it. Empty without a personalisation grant,
+/// but for the products of the request itself.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct SubjectFeatures {
+    /// Oldest first, bounded.
+    pub history: Vec<HistoryEntry>,
+    /// When the current session began: later entries of `history` belong to it.
+    pub session_started_at: Option<TimestampMs>,
+    pub affinities: Vec<Affinity>,
+    /// Distinct sessions seen, decayed counts of views, carts and purchases.
+    pub sessions: f32,
+    pub views: f32,
+    pub carts: f32,
+    pub purchases: f32,
+}
+
+/// Why a product may not be shown now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Blocked {
+    /// Not in the catalogue.
+    Unknown,
+    Hidden,
+    OutOfStock,
+    /// Not sold in this market, or not now.
+    NotSoldHere,
+    /// The request asked to leave it out, or it was on an earlier page or slot.
+    Excluded,
+    /// It fails the request's filter.
+    Filtered,
+}
+
+/// What the shop's records say of a product for this request, at this moment.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Fact {
+    pub blocked: Option<Blocked>,
+    /// Factor on the score from the request's boosts; 1 where none applies.
+    pub boost: f32,
+    /// Price in the request's market, in minor units; 0 where unknown. Upsell compares it.
+    pub price_minor: i64,
+    /// When the product came into the catalogue.
+    pub created_at: TimestampMs,
+}
+
+impl Fact {
+    pub const fn blocked(reason: Blocked) -> Self {
+        Self { blocked: Some(reason), boost: 1.0, price_minor: 0, created_at: TimestampMs(0) }
+    }
+}
+
+/// The shop's records as an engine may ask them. Stock and prices change from one second to the next, so every answer
+/// is written into the decision's record; a replay hands the engine the same answers in the same order.
+pub trait Shelf {
+    /// The facts of a product for slot number `slot` of the ask.
+    fn fact(&self, slot: usize, product: ProductNumber) -> Fact;
+
+    /// Every product sold in the request's market that passes the slot's filter, newest first, at most `limit`: where
+    /// an engine looks when its own candidates are not enough.
+    fn listing(&self, slot: usize, limit: usize) -> Vec<ProductNumber>;
+}
+
+/// What an engine was asked to fill.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scenario {
+    /// Whole history, seen products left out.
+    ForYou,
+    /// Alternatives to the given products.
+    Similar,
+    /// What goes into the same order as the given products.
+    BoughtTogether,
+    /// What the given basket lacks.
+    CompleteBasket,
+    /// What comes next in this session.
+    ContinueSession,
+    /// The same need at a higher value.
+    Upsell,
+    /// Rising now.
+    Trending,
+    Popular,
+    /// New in the catalogue, nearest to the person first.
+    New,
+    /// Bought before and due again.
+    BuyAgain,
+    RecentlyViewed,
+}
+
+impl Scenario {
+    pub const ALL: [Self; 11] = [
+        Self::ForYou,
+        Self::Similar,
+        Self::BoughtTogether,
+        Self::CompleteBasket,
+        Self::ContinueSession,
+        Self::Upsell,
+        Self::Trending,
+        Self::Popular,
+        Self::New,
+        Self::BuyAgain,
+        Self::RecentlyViewed,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ForYou => "for_you",
+            Self::Similar => "similar",
+            Self::BoughtTogether => "bought_together",
+            Self::CompleteBasket => "complete_basket",
+            Self::ContinueSession => "continue_session",
+            Self::Upsell => "upsell",
+            Self::Trending => "trending",
+            Self::Popular => "popular",
+            Self::New => "new",
+            Self::BuyAgain => "buy_again",
+            Self::RecentlyViewed => "recently_viewed",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scenario| scenario.name() == name)
+    }
+}
+
+/// One strip of products to fill.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Slot {
+    pub name: String,
+    pub scenario: Scenario,
+    pub count: usize,
+    /// The products of the page or the basket that the strip is about.
+    pub products: Vec<ProductNumber>,
+    /// Products that must not come back: earlier pages.
+    pub exclude: Vec<ProductNumber>,
+    /// 0: by score alone; 1: as varied as can be (maximal marginal relevance over category and brand).
+    pub diversity: f32,
+}
+
+/// A request for recommendations: slots are filled in order and share no product.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ask {
+    pub slots: Vec<Slot>,
+}
+
+/// Why a product stands where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "because")]
+pub enum Reason {
+    Viewed { product: ProductNumber, weight: f32 },
+    Carted { product: ProductNumber, weight: f32 },
+    Bought { product: ProductNumber, weight: f32 },
+    SimilarTo { product: ProductNumber, weight: f32 },
+    BoughtWith { product: ProductNumber, weight: f32 },
+    Popular { weight: f32 },
+    Trending { weight: f32 },
+    New { age_days: f32 },
+    DueAgain { interval_days: f32, elapsed_days: f32 },
+    Listed,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Candidate {
+    pub product: ProductNumber,
+    pub score: f32,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotAnswer {
+    pub name: String,
+    pub items: Vec<Candidate>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Answer {
+    pub slots: Vec<SlotAnswer>,
+}
+
+/// What an engine would do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal<A> {
+    pub answer: A,
+    /// The model that made it; `None` where no model was needed.
+    pub model: Option<ModelVersion>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EngineError {
+    #[error("the deadline passed")]
+    Late,
+    #[error("no model is live")]
+    NoModel,
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// One department's way to decide. `decide` calls it; it decides nothing about consent, experiments or records.
+pub trait Engine: Send + Sync {
+    type Ask: Serialize + DeserializeOwned + Clone + Send + Sync;
+    type Answer: Serialize + DeserializeOwned + Clone + PartialEq + Send + Sync;
+
+    /// Stands in every record: `recommend`.
+    fn name(&self) -> &'static str;
+
+    /// The answer of fallback level `level`. MUST be a function of its arguments and the model it names alone. SHOULD
+    /// return [`EngineError::Late`] rather than answer after `late()` turned true.
+    fn propose(
+        &self,
+        level: FallbackLevel,
+        situation: &Situation,
+        ask: &Self::Ask,
+        features: &SubjectFeatures,
+        shelf: &dyn Shelf,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Proposal<Self::Answer>, EngineError>;
+}
+
+/// How far down the chain a decision had to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FallbackLevel {
+    LiveModel,
+    /// The version before, kept warm.
+    PreviousModel,
+    Popularity,
+    /// The merchant's static list, else the catalogue's newest.
+    StaticList,
+    /// Nothing could be answered: empty slots.
+    Nothing,
+}
+
+impl FallbackLevel {
+    pub const CHAIN: [Self; 4] = [Self::LiveModel, Self::PreviousModel, Self::Popularity, Self::StaticList];
+}
+
+/// What was decided, and by what right. It is an answer in every case: what failed shows in `fallback` and `trouble`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision<A> {
+    pub id: DecisionId,
+    pub at: TimestampMs,
+    pub engine: &'static str,
+    pub answer: A,
+    pub model: Option<ModelVersion>,
+    pub fallback: FallbackLevel,
+    pub granted: Purposes,
+    /// What went wrong on the way down the chain, in words.
+    pub trouble: Vec<String>,
+    pub latency_us: u32,
+}
