@@ -42,11 +42,22 @@ pub struct RequestShelf<'a> {
     market: MarketId,
     now: TimestampMs,
     slots: Vec<SlotRules>,
+    static_list: &'a [ProductNumber],
 }
 
 impl<'a> RequestShelf<'a> {
-    pub fn new(catalogue: CatalogueReader<'a>, market: MarketId, now: TimestampMs, slots: Vec<SlotRules>) -> Self {
-        Self { catalogue, market, now, slots }
+    pub fn new(
+        catalogue: CatalogueReader<'a>,
+        market: MarketId,
+        now: TimestampMs,
+        slots: Vec<SlotRules>,
+        static_list: &'a [ProductNumber],
+    ) -> Self {
+        Self { catalogue, market, now, slots, static_list }
+    }
+
+    pub fn catalogue(&self) -> &CatalogueReader<'a> {
+        &self.catalogue
     }
 
     pub fn rules(&self) -> &[SlotRules] {
@@ -111,6 +122,10 @@ impl Shelf for RequestShelf<'_> {
             .take(limit)
             .collect()
     }
+
+    fn static_list(&self) -> Vec<ProductNumber> {
+        self.static_list.to_vec()
+    }
 }
 
 /// Every answer that a shelf gave, in order.
@@ -148,6 +163,12 @@ impl<S: Shelf> Shelf for RecordingShelf<'_, S> {
         self.trace.borrow_mut().listings.push(listing.clone());
         listing
     }
+
+    fn static_list(&self) -> Vec<ProductNumber> {
+        let list = self.shelf.static_list();
+        self.trace.borrow_mut().listings.push(list.clone());
+        list
+    }
 }
 
 /// Gives recorded answers again. An engine that asks something else than it asked then shows in [`Self::problem`].
@@ -165,6 +186,16 @@ impl<'a> ReplayShelf<'a> {
 
     pub fn problem(&self) -> Option<String> {
         self.problem.borrow().clone()
+    }
+
+    fn next_listing(&self) -> Vec<ProductNumber> {
+        let mut next = self.next_listing.borrow_mut();
+        let listing = self.trace.listings.get(*next);
+        *next += 1;
+        listing.cloned().unwrap_or_else(|| {
+            self.complain(format!("listing {} was not recorded", *next - 1));
+            Vec::new()
+        })
     }
 
     fn complain(&self, problem: String) {
@@ -190,13 +221,11 @@ impl Shelf for ReplayShelf<'_> {
         }
     }
 
-    fn listing(&self, slot: usize, _limit: usize) -> Vec<ProductNumber> {
-        let mut next = self.next_listing.borrow_mut();
-        let listing = self.trace.listings.get(*next);
-        *next += 1;
-        listing.cloned().unwrap_or_else(|| {
-            self.complain(format!("no listing was recorded for slot {slot}"));
-            Vec::new()
-        })
+    fn listing(&self, _slot: usize, _limit: usize) -> Vec<ProductNumber> {
+        self.next_listing()
+    }
+
+    fn static_list(&self) -> Vec<ProductNumber> {
+        self.next_listing()
     }
 }

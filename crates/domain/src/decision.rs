@@ -98,6 +98,9 @@ pub trait Shelf {
     /// Every product sold in the request's market that passes the slot's filter, newest first, at most `limit`: where
     /// an engine looks when its own candidates are not enough.
     fn listing(&self, slot: usize, limit: usize) -> Vec<ProductNumber>;
+
+    /// The list that a merchant set for the case that nothing learnt can answer.
+    fn static_list(&self) -> Vec<ProductNumber>;
 }
 
 /// What an engine was asked to fill.
