@@ -277,6 +277,18 @@ fn check(config: &Config) -> Result<()> {
     Ok(())
 }
 
+/// Prints the values in force, a line each.
+pub(crate) fn print(loaded: &Loaded, json: bool) {
+    let width = loaded.values.keys().map(String::len).max().unwrap_or(0);
+    for (key, (value, origin)) in &loaded.values {
+        if json {
+            println!("{}", serde_json::json!({ "key": key, "value": value, "origin": origin }));
+        } else {
+            println!("{key:width$} = {value}  # {origin}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
