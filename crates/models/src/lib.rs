@@ -7,6 +7,7 @@
 
 mod interactions;
 mod recommender;
+pub mod registry;
 
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};
