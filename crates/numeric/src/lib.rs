@@ -5,4 +5,9 @@
 //! parts of a fixed size, and parts are put together in order. What differs between machines is only whether
 //! multiplications and additions are fused and how many lanes a vector has.
 
+mod cpu;
+pub mod kernels;
 pub mod rng;
+pub mod sparse;
+pub mod spectral;
+pub mod top_k;
