@@ -1,0 +1,11 @@
+//! Products for named slots: candidates from the models, facts from the shelf, variety, reasons.
+//!
+//! `model.rs` is the artifact (one recommender a role), `slots.rs` fills a slot, `engine.rs` holds the versions.
+
+mod engine;
+mod model;
+mod select;
+mod slots;
+
+pub use engine::RecommendEngine;
+pub use model::{Labels, RecommendModel, Role};
