@@ -7,9 +7,10 @@ use merx_domain::{
     AttributeValue, DAY_MS, HOUR_MS, MarketAvailability, Money, Price, Product, ProductId, ProductNumber, StockLevel,
     TimestampMs, Variant, VariantId,
 };
+use merx_numeric::rng::Rng;
 
 use crate::ShopConfig;
-use crate::rng::{Rng, mix, unit};
+use crate::draw::{Draw, mix, unit};
 use crate::vocabulary::{COLOURS, COMPLEMENTS, KINDS, Kind, ORIGINS, PATTERNS, Range, SERIES, STYLES, kind_of};
 
 /// Dimensions of the hidden taste space.
@@ -133,7 +134,7 @@ impl Catalogue {
             for &number in &self.by_kind[first] {
                 let item = &self.items[number.index()];
                 let known_since = item.created_day.max(0);
-                let mut rng = Rng::new(mix(&[self.seed, 0xc0, u64::from(number.0)]));
+                let mut rng = Rng::from_seed(mix(&[self.seed, 0xc0, u64::from(number.0)]));
                 let partners = &self.by_kind[second];
                 let candidates = (0..partners.len().min(32)).map(|_| *rng.pick(partners));
                 let partner = candidates
@@ -156,16 +157,16 @@ fn likeness(item: &Item, partner: &Item) -> usize {
 }
 
 fn draw_item(config: &ShopConfig, number: u32, weights: &[f32], names: &mut HashSet<String>) -> Item {
-    let rng = &mut Rng::new(mix(&[config.seed, 0x17e, u64::from(number)]));
+    let rng = &mut Rng::from_seed(mix(&[config.seed, 0x17e, u64::from(number)]));
     let kind_number = rng.weighted(weights).unwrap_or(0);
     let kind = &KINDS[kind_number];
     // A few brands sell most, as everywhere.
     let popularity: Vec<f32> = (0..10).map(|rank| 1.0 / (rank as f32 + 1.5)).collect();
     let brand = rng.weighted(&popularity).unwrap_or(0);
     let brand_style = (brand + 3 * kind.department as usize) % STYLES.len();
-    let style = if rng.chance(0.5) { brand_style } else { rng.below(STYLES.len()) };
+    let style = if rng.happens(0.5) { brand_style } else { rng.below(STYLES.len()) };
     let dearer = if STYLES[style] == "luxe" { 0.35 } else { 0.0 };
-    let price = round_price(kind.price * (PRICE_SPREAD * rng.normal() + dearer).exp());
+    let price = round_price(kind.price * (PRICE_SPREAD * rng.gauss() + dearer).exp());
     let mut item = Item {
         name: String::new(),
         kind: kind_number as u16,
@@ -175,19 +176,19 @@ fn draw_item(config: &ShopConfig, number: u32, weights: &[f32], names: &mut Hash
         material: 0,
         measure: None,
         noun: 0,
-        organic: rng.chance(0.22),
+        organic: rng.happens(0.22),
         origin: rng.below(ORIGINS.len()) as u8,
         price_minor: price,
         price_level: (price as f32 / 100.0 / kind.price).ln() / PRICE_SPREAD,
         vector: style_vector(style, brand_style, rng),
-        quality: rng.normal(),
+        quality: rng.gauss(),
         created_day: created_day(config, number),
         sold_out_day: None,
         not_sold_in: draw_markets(config.markets.len(), rng),
         partner: None,
     };
-    if rng.chance(0.02) {
-        item.sold_out_day = Some(((0.5 + 0.5 * rng.uniform()) * config.days as f32) as i32);
+    if rng.happens(0.02) {
+        item.sold_out_day = Some(((0.5 + 0.5 * rng.share()) * config.days as f32) as i32);
     }
     name_item(&mut item, rng, names);
     item
@@ -208,7 +209,7 @@ fn created_day(config: &ShopConfig, number: u32) -> i32 {
 fn style_vector(style: usize, brand_style: usize, rng: &mut Rng) -> [f32; TASTE_DIMENSIONS] {
     let mut vector = [0.0; TASTE_DIMENSIONS];
     for value in &mut vector {
-        *value = 0.18 * rng.normal();
+        *value = 0.18 * rng.gauss();
     }
     vector[style] += 0.85;
     vector[brand_style] += 0.3;
@@ -222,7 +223,7 @@ pub(crate) fn normalise(vector: [f32; TASTE_DIMENSIONS]) -> [f32; TASTE_DIMENSIO
 
 /// One product in twenty is missing in a market; each is sold somewhere.
 fn draw_markets(markets: usize, rng: &mut Rng) -> u32 {
-    let missing = (0..markets).filter(|_| rng.chance(0.05)).fold(0_u32, |mask, market| mask | (1 << market));
+    let missing = (0..markets).filter(|_| rng.happens(0.05)).fold(0_u32, |mask, market| mask | (1 << market));
     if missing.count_ones() as usize == markets { 0 } else { missing }
 }
 
@@ -234,7 +235,7 @@ fn name_item(item: &mut Item, rng: &mut Rng, names: &mut HashSet<String>) {
         item.material = rng.below(kind.materials.len()) as u8;
         item.measure = (!kind.measures.is_empty()).then(|| rng.below(kind.measures.len()) as u8);
         let series = (attempt >= 4).then(|| *rng.pick(&SERIES));
-        let adjective = rng.chance(0.7).then(|| *rng.pick(&kind.department_words().style_words[item.style as usize]));
+        let adjective = rng.happens(0.7).then(|| *rng.pick(&kind.department_words().style_words[item.style as usize]));
         let brand = (attempt >= 12).then(|| item.brand_name());
         item.name = compose_name(item, brand, series, adjective);
         if names.insert(item.name.clone()) {

@@ -1,10 +1,11 @@
 //! One day of the shop: what is wanted, what rises, and what the shop shows.
 
 use merx_domain::{DAY_MS, ProductNumber, TimestampMs};
+use merx_numeric::rng::Rng;
 
 use crate::Shop;
 use crate::catalogue::Item;
-use crate::rng::Rng;
+use crate::draw::Draw;
 use crate::season::{Trend, day_of_year};
 use crate::vocabulary::KINDS;
 
@@ -104,7 +105,7 @@ impl Day {
         if total <= 0.0 {
             return None;
         }
-        let at = rng.uniform() * total;
+        let at = rng.share() * total;
         let place = self.exposure[kind].partition_point(|sum| *sum <= at);
         shop.catalogue.of_kind(kind).get(place).copied()
     }

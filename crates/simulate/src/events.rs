@@ -6,11 +6,12 @@ use std::vec;
 
 use compact_str::format_compact;
 use merx_domain::{DAY_MS, Device, Event, EventId, EventKind, HOUR_MS, OrderId, ProductNumber, TimestampMs};
+use merx_numeric::rng::Rng;
 
 use crate::Shop;
 use crate::catalogue::text_id;
 use crate::day::Day;
-use crate::rng::{Rng, mix, unit};
+use crate::draw::{Draw, mix, unit};
 use crate::season::{gift_share, traffic};
 use crate::session::{Outcome, Visit, order_value};
 use crate::shopper::{Shopper, joins_on_day, shopper_key, staple_count, staple_due, visits_per_day};
@@ -92,12 +93,12 @@ impl<'a> Events<'a> {
     fn visit(&mut self, day: &Day, index: u32, due: &[u32], joins: bool, events: &mut Vec<Event>) {
         let shop = self.shop;
         let shopper = Shopper::draw(&shop.config, index);
-        let mut rng = Rng::new(mix(&[self.regulars[index as usize].key, 0x5e55, day.number as u64]));
+        let mut rng = Rng::from_seed(mix(&[self.regulars[index as usize].key, 0x5e55, day.number as u64]));
         let known = shopper.joins_on_day.is_none_or(|joins| joins <= day.number);
         let subject = if known { shop.subject_id(index) } else { shop.anonymous_id(index) };
         let staples = due.iter().filter_map(|place| shopper.staple(&shop.config, &shop.catalogue, *place));
         let staples: Vec<ProductNumber> = staples.map(|staple| staple.product).collect();
-        let gift = staples.is_empty() && rng.chance(gift_share(day.begins_at));
+        let gift = staples.is_empty() && rng.happens(gift_share(day.begins_at));
         let recipient = gift.then(|| shopper.recipient(&mut rng));
         let owned: &[ProductNumber] = if gift { &[] } else { self.owned.get(&index).map_or(&[], Vec::as_slice) };
         let order = text_id(OrderId::new(format_compact!("{}", 100_001 + self.orders)));
@@ -126,9 +127,9 @@ impl<'a> Events<'a> {
 
     /// Some of what was bought comes back within three weeks.
     fn plan_refund(&mut self, day: &Day, purchase: &Event, bought: &[ProductNumber]) {
-        let mut rng = Rng::new(mix(&[self.shop.config.seed, 0x4ef, self.orders]));
+        let mut rng = Rng::from_seed(mix(&[self.shop.config.seed, 0x4ef, self.orders]));
         let comes_back = |product: &ProductNumber, rng: &mut Rng| {
-            self.shop.catalogue.item(*product).is_some_and(|item| rng.chance(item.kind().return_rate))
+            self.shop.catalogue.item(*product).is_some_and(|item| rng.happens(item.kind().return_rate))
         };
         let lines: Vec<_> = purchase
             .lines
@@ -141,7 +142,7 @@ impl<'a> Events<'a> {
             return;
         }
         let back_on = day.number + 4 + rng.below(16) as i32;
-        let moment = (rng.uniform() * 8.0 * HOUR_MS as f32) as i64 + DAY_MS / 3;
+        let moment = (rng.share() * 8.0 * HOUR_MS as f32) as i64 + DAY_MS / 3;
         let at = self.shop.config.start.plus_ms(i64::from(back_on) * DAY_MS + moment);
         let mut event = Event::new(EventId(0), purchase.subject, EventKind::OrderRefunded, at);
         event.consent = purchase.consent;

@@ -6,8 +6,8 @@
 
 mod catalogue;
 mod day;
+mod draw;
 mod events;
-mod rng;
 mod season;
 mod session;
 mod shopper;
@@ -18,10 +18,10 @@ use compact_str::CompactString;
 use merx_domain::{
     Currency, DAY_MS, LocationId, MarketId, Product, ProductId, ProductNumber, StockLevel, SubjectId, TimestampMs,
 };
+use merx_numeric::rng::Rng;
 
 pub use catalogue::{Catalogue, Item};
 pub use events::Events;
-pub use rng::Rng;
 pub use season::{Season, Trend, TrendOf};
 pub use shopper::{Shopper, Staple};
 pub use truth::{Response, Truth};
@@ -114,7 +114,7 @@ impl Shop {
         }
         config.markets.truncate(32);
         let catalogue = Catalogue::draw(&config);
-        let mut rng = Rng::new(rng::mix(&[config.seed, 0x74e]));
+        let mut rng = Rng::from_seed(draw::mix(&[config.seed, 0x74e]));
         let trends = season::draw_trends(&catalogue, config.trends, config.days, &mut rng);
         let slugs = KINDS.iter().map(|kind| slug(&[kind.department_words().name, kind.shelf])).collect();
         Self { config, catalogue, trends, slugs }

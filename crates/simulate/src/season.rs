@@ -1,9 +1,9 @@
 //! What changes with time: seasons of kinds, the week, the day, and trends that rise and fall.
 
 use merx_domain::{DAY_MS, ProductNumber, TimestampMs};
+use merx_numeric::rng::Rng;
 
 use crate::catalogue::{Catalogue, Item};
-use crate::rng::Rng;
 use crate::vocabulary::{DEPARTMENTS, STYLES};
 
 /// When in the year a kind is wanted.

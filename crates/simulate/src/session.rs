@@ -5,20 +5,40 @@ use merx_domain::{
     Event, EventContext, EventId, EventKind, EventLine, HOUR_MS, MINUTE_MS, Money, OrderId, ProductNumber, SECOND_MS,
     SubjectId, TimestampMs,
 };
+use merx_numeric::rng::Rng;
 
 use crate::Shop;
 use crate::catalogue::{Item, market_price, product_id, variant_count, variant_id};
 use crate::day::Day;
-use crate::rng::Rng;
+use crate::draw::Draw;
 use crate::season::{HOURS, TrendOf};
 use crate::shopper::Shopper;
 use crate::truth::{KINDS_PER_VISIT, LOOK_ON, PAGE, cart_probability, click_probability, interest, kind_weights};
-use crate::vocabulary::CONSUMABLES;
+use crate::vocabulary::{CONSUMABLES, DEPARTMENTS};
 
 /// Who takes a product often takes its planted partner too.
 const TAKES_PARTNER: f32 = 0.38;
 /// A product that lasts is rarely wanted twice.
 const WANTED_TWICE: f32 = 0.1;
+
+/// What a search is for, beside the kind of product.
+enum Wish {
+    Noun(&'static str),
+    Colour(&'static str),
+    Material(&'static str),
+    Brand(&'static str),
+}
+
+impl Wish {
+    fn is_met(&self, item: &Item) -> bool {
+        match *self {
+            Self::Noun(noun) => item.noun_name() == noun,
+            Self::Colour(colour) => item.colour_family() == Some(colour),
+            Self::Material(material) => item.material_name() == material,
+            Self::Brand(brand) => item.brand_name() == brand,
+        }
+    }
+}
 
 /// A visit that is being played.
 pub(crate) struct Visit<'a> {
@@ -59,7 +79,7 @@ impl<'a> Visit<'a> {
     ) -> Self {
         let market = &shop.config.markets[shopper.market];
         let local_hour = rng.weighted(&HOURS).unwrap_or(12) as i64;
-        let offset = local_hour * HOUR_MS + (rng.uniform() * HOUR_MS as f32) as i64;
+        let offset = local_hour * HOUR_MS + (rng.share() * HOUR_MS as f32) as i64;
         let utc = (offset - i64::from(market.utc_offset_hours) * HOUR_MS).rem_euclid(24 * HOUR_MS);
         let context = EventContext {
             market: market.id.clone(),
@@ -70,7 +90,7 @@ impl<'a> Visit<'a> {
         };
         Self {
             now: day.begins_at.plus_ms(utc),
-            patience: 1 + (-rng.uniform().max(1e-6).ln() * 4.5) as usize,
+            patience: 1 + (-rng.share().max(1e-6).ln() * 4.5) as usize,
             kinds: kind_weights(shopper, day),
             shop,
             day,
@@ -96,14 +116,13 @@ impl<'a> Visit<'a> {
     pub(crate) fn shop_around(mut self, order: OrderId) -> Outcome {
         self.arrive();
         let more = 1.0 - 1.0 / KINDS_PER_VISIT;
-        loop {
-            let Some(kind) = self.rng.weighted(&self.kinds) else { break };
-            match self.rng.uniform() {
+        while let Some(kind) = self.rng.weighted(&self.kinds) {
+            match self.rng.share() {
                 luck if luck < 0.55 => self.browse(kind),
                 luck if luck < 0.85 => self.search(kind),
                 _ => self.land(kind),
             }
-            if self.patience == 0 || !self.rng.chance(more) {
+            if self.patience == 0 || !self.rng.happens(more) {
                 break;
             }
         }
@@ -123,7 +142,7 @@ impl<'a> Visit<'a> {
     /// The first page: the home page with what is popular, or straight to what everyone talks about.
     fn arrive(&mut self) {
         let viral = self.day.trends.iter().find_map(|(trend, level)| match trend.of {
-            TrendOf::Product(product) if self.rng.chance(0.04 * level) => Some(product),
+            TrendOf::Product(product) if self.rng.happens(0.04 * level) => Some(product),
             _ => None,
         });
         if let Some(product) = viral {
@@ -131,9 +150,9 @@ impl<'a> Visit<'a> {
             self.open(product, None);
             return;
         }
-        if self.rng.chance(0.5) {
+        if self.rng.happens(0.5) {
             self.page(CompactString::const_new("/"));
-            if self.rng.chance(0.4) {
+            if self.rng.happens(0.4) {
                 self.home_strip();
             }
         }
@@ -160,7 +179,7 @@ impl<'a> Visit<'a> {
         for page in 0..3 {
             let shown = self.day.shown(self.shop, kind, self.shopper.market, PAGE, &mut self.rng);
             self.list(&list, &shown, |_, _| 1.0);
-            if self.patience == 0 || page == 2 || !self.rng.chance(0.25) {
+            if self.patience == 0 || page == 2 || !self.rng.happens(0.25) {
                 break;
             }
         }
@@ -175,31 +194,34 @@ impl<'a> Visit<'a> {
         self.list(&CompactString::const_new("search"), &found, |_, _| 1.0);
     }
 
-    /// What they type, and which of the found products match it; those that don't fill up the page.
+    /// What they type, and what is found: products that match it first, others of the kind to fill the page.
     fn ask(&mut self, item: &Item, found: Vec<ProductNumber>) -> (CompactString, Vec<ProductNumber>) {
         let noun = item.noun_name().to_lowercase();
-        let noun = if self.rng.chance(0.4) { last_word(&noun) } else { &noun };
-        let colour = self.shopper.favourite_colour();
-        let brand =
-            item.kind().department_words().brands[self.shopper.favourite_brand(item.kind().department as usize)];
-        let material = item.material_name();
-        let (query, matches): (CompactString, Box<dyn Fn(&Item) -> bool>) = match self.rng.below(5) {
-            0 if item.kind().coloured() => {
-                (format_compact!("{colour} {noun}"), Box::new(|found| found.colour_family() == Some(colour)))
+        let noun = if self.rng.happens(0.4) { last_word(&noun) } else { &noun };
+        let wish = self.wish(item);
+        let query = match wish {
+            Wish::Noun(_) => noun.to_compact_string(),
+            Wish::Colour(word) | Wish::Material(word) | Wish::Brand(word) => {
+                format_compact!("{} {noun}", word.to_lowercase())
             }
-            1 if !noun.contains(&material.to_lowercase()) => (
-                format_compact!("{} {noun}", material.to_lowercase()),
-                Box::new(|found| found.material_name() == material),
-            ),
-            2 => (format_compact!("{} {noun}", brand.to_lowercase()), Box::new(|found| found.brand_name() == brand)),
-            _ => (noun.to_compact_string(), Box::new(|found| found.noun_name() == item.noun_name())),
         };
-        let is_match = |product: &ProductNumber| self.shop.catalogue.item(*product).is_some_and(|found| matches(found));
-        let (mut matching, others): (Vec<_>, Vec<_>) = found.into_iter().partition(is_match);
+        let matches =
+            |product: &ProductNumber| self.shop.catalogue.item(*product).is_some_and(|item| wish.is_met(item));
+        let (mut matching, others): (Vec<_>, Vec<_>) = found.into_iter().partition(matches);
         matching.extend(others);
         matching.truncate(PAGE);
-        let query = if self.rng.chance(0.04) { misspell(&query, &mut self.rng) } else { query };
+        let query = if self.rng.happens(0.04) { misspell(&query, &mut self.rng) } else { query };
         (query, matching)
+    }
+
+    fn wish(&mut self, item: &Item) -> Wish {
+        let department = item.kind().department as usize;
+        match self.rng.below(5) {
+            0 if item.kind().coloured() => Wish::Colour(self.shopper.favourite_colour()),
+            1 if !item.noun_name().contains(item.material_name()) => Wish::Material(item.material_name()),
+            2 => Wish::Brand(DEPARTMENTS[department].brands[self.shopper.favourite_brand(department)]),
+            _ => Wish::Noun(item.noun_name()),
+        }
     }
 
     /// Comes by a link to something that suits, as from a newsletter.
@@ -230,10 +252,10 @@ impl<'a> Visit<'a> {
         for (place, &product) in shown.iter().enumerate() {
             let Some(item) = self.shop.catalogue.item(product) else { continue };
             let wanted = attention(self, item) * self.still_wanted(product, item);
-            if !self.seen.contains(&product) && self.rng.chance(wanted * click_probability(self.utility(product))) {
+            if !self.seen.contains(&product) && self.rng.happens(wanted * click_probability(self.utility(product))) {
                 self.open(product, Some((list, place)));
             }
-            if self.patience == 0 || !self.rng.chance(LOOK_ON) {
+            if self.patience == 0 || !self.rng.happens(LOOK_ON) {
                 break;
             }
         }
@@ -250,12 +272,12 @@ impl<'a> Visit<'a> {
         self.page_view(product);
         self.patience = self.patience.saturating_sub(1);
         if let Some(item) = self.shop.catalogue.item(product)
-            && self.rng.chance(cart_probability(self.utility(product)) * self.still_wanted(product, item))
+            && self.rng.happens(cart_probability(self.utility(product)) * self.still_wanted(product, item))
         {
             self.add(product);
         }
         let from_similar = from.is_some_and(|(list, _)| list == "similar");
-        if self.patience > 0 && !from_similar && self.rng.chance(0.3) {
+        if self.patience > 0 && !from_similar && self.rng.happens(0.3) {
             self.similar(product);
         }
     }
@@ -279,7 +301,7 @@ impl<'a> Visit<'a> {
         let event = self.emit(EventKind::ProductViewed);
         event.context.page_path = Some(format_compact!("/p/{}", product_id(product)));
         event.lines.extend(line);
-        let reading = 8.0 - 25.0 * self.rng.uniform().max(1e-4).ln();
+        let reading = 8.0 - 25.0 * self.rng.share().max(1e-4).ln();
         self.wait(reading);
     }
 
@@ -289,7 +311,7 @@ impl<'a> Visit<'a> {
         if let Some(partner) = partner
             && self.on_sale(partner)
             && !self.carted.contains(&partner)
-            && self.rng.chance(TAKES_PARTNER)
+            && self.rng.happens(TAKES_PARTNER)
         {
             self.page_view(partner);
             self.take(partner);
@@ -299,7 +321,7 @@ impl<'a> Visit<'a> {
     fn take(&mut self, product: ProductNumber) {
         let Some(mut line) = self.line(product, None) else { return };
         let consumable = self.shop.catalogue.item(product).is_some_and(is_consumable);
-        if consumable && self.rng.chance(0.35) {
+        if consumable && self.rng.happens(0.35) {
             line.quantity = 2 + self.rng.below(2) as i32;
         }
         self.emit(EventKind::ProductAdded).lines.push(line.clone());
@@ -310,7 +332,7 @@ impl<'a> Visit<'a> {
     /// Second thoughts, then the order, or an abandoned cart.
     fn check_out(mut self, order: OrderId, abandonment: f32) -> Outcome {
         for place in (0..self.cart.len()).rev() {
-            if self.rng.chance(0.08) {
+            if self.rng.happens(0.08) {
                 let line = self.cart.remove(place);
                 self.carted.remove(place);
                 self.emit(EventKind::ProductRemoved).lines.push(line);
@@ -322,8 +344,8 @@ impl<'a> Visit<'a> {
         let lines = std::mem::take(&mut self.cart);
         let value = order_value(&lines);
         self.emit(EventKind::CartViewed).value = value;
-        if self.rng.chance(abandonment) {
-            if self.rng.chance(0.4) {
+        if self.rng.happens(abandonment) {
+            if self.rng.happens(0.4) {
                 self.emit(EventKind::CheckoutStarted).value = value;
             }
             return Outcome { events: self.events, bought: Vec::new() };
@@ -348,7 +370,7 @@ impl<'a> Visit<'a> {
         event.context = self.context.clone();
         let place = self.events.len();
         self.events.push(event);
-        let pause = 2.0 + 10.0 * self.rng.uniform();
+        let pause = 2.0 + 10.0 * self.rng.share();
         self.wait(pause);
         &mut self.events[place]
     }

@@ -4,10 +4,11 @@
 use std::sync::LazyLock;
 
 use merx_domain::{ConsentStamp, Device, ProductNumber, Purposes, SubjectId};
+use merx_numeric::rng::Rng;
 
 use crate::ShopConfig;
 use crate::catalogue::{Catalogue, Item, TASTE_DIMENSIONS, normalise};
-use crate::rng::{Rng, mix, unit};
+use crate::draw::{Draw, mix, unit};
 use crate::vocabulary::{COLOURS, CONSUMABLES, DEPARTMENTS, KINDS, kind_of};
 
 /// A person of the simulated shop, hidden tastes included.
@@ -43,10 +44,10 @@ pub struct Staple {
 impl Shopper {
     pub(crate) fn draw(config: &ShopConfig, index: u32) -> Self {
         let key = shopper_key(config, index);
-        let rng = &mut Rng::new(key);
+        let rng = &mut Rng::from_seed(key);
         let shares: Vec<f32> = config.markets.iter().map(|market| market.share).collect();
         // What women's and men's fashion draw on differs; most people shop one of them.
-        let wardrobe = rng.normal() * 1.3;
+        let wardrobe = rng.gauss() * 1.3;
         let mut departments = [0.0; DEPARTMENTS.len()];
         for (place, weight) in departments.iter_mut().enumerate() {
             let lean = match place {
@@ -54,7 +55,7 @@ impl Shopper {
                 1 => -wardrobe,
                 _ => 0.0,
             };
-            *weight = (1.1 * rng.normal() + lean).exp();
+            *weight = (1.1 * rng.gauss() + lean).exp();
         }
         Self {
             index,
@@ -62,9 +63,9 @@ impl Shopper {
             device: draw_device(rng),
             consent: draw_consent(rng),
             taste: draw_taste(rng),
-            price_level: 0.9 * rng.normal(),
+            price_level: 0.9 * rng.gauss(),
             visits_per_day: visits_per_day(config, key),
-            abandonment: 0.25 + 0.4 * rng.uniform(),
+            abandonment: 0.25 + 0.4 * rng.share(),
             joins_on_day: joins_on_day(config, key),
             departments,
             colours: [rng.below(COLOURS.len()), rng.below(COLOURS.len())],
@@ -75,7 +76,7 @@ impl Shopper {
     /// The shopper who receives this one's gifts: another taste, the same purse, departments that are good for gifts.
     pub(crate) fn recipient(&self, rng: &mut Rng) -> Self {
         let departments = std::array::from_fn(|place| DEPARTMENTS[place].gift_share);
-        Self { taste: draw_taste(rng), key: rng.next(), departments, ..self.clone() }
+        Self { taste: draw_taste(rng), key: rng.next_u64(), departments, ..self.clone() }
     }
 
     /// How much a kind interests them, season aside.
@@ -128,7 +129,7 @@ impl Shopper {
     pub(crate) fn staple(&self, config: &ShopConfig, catalogue: &Catalogue, place: u32) -> Option<Staple> {
         let (shelf, interval_days) = staple_need(config, self.key, place);
         let kind = kind_of(shelf)?;
-        let rng = &mut Rng::new(mix(&[self.key, 0x57a9, u64::from(place)]));
+        let rng = &mut Rng::from_seed(mix(&[self.key, 0x57a9, u64::from(place)]));
         let shelf = catalogue.of_kind(kind);
         let candidates = (0..shelf.len().min(24)).map(|_| *rng.pick(shelf));
         let liked = candidates.filter_map(|number| {
@@ -158,14 +159,14 @@ pub(crate) fn shopper_key(config: &ShopConfig, index: u32) -> u64 {
 /// Few shoppers come often: log-normal with the configured mean.
 pub(crate) fn visits_per_day(config: &ShopConfig, key: u64) -> f32 {
     const SPREAD: f32 = 0.9;
-    let normal = Rng::new(mix(&[key, 0xac71])).normal();
+    let normal = Rng::from_seed(mix(&[key, 0xac71])).gauss();
     config.visits_per_year / 365.0 * (SPREAD * normal - SPREAD * SPREAD / 2.0).exp()
 }
 
 /// One shopper in eight browses without signing in at first.
 pub(crate) fn joins_on_day(config: &ShopConfig, key: u64) -> Option<i32> {
     let luck = unit(mix(&[key, 0x101]));
-    (luck < 0.125).then(|| (luck * 8.0 * config.days as f32) as i32)
+    (luck < 0.125).then_some((luck * 8.0 * config.days as f32) as i32)
 }
 
 /// A log-normal factor from a hash: exp(0.9 z) at the middles of 64 equally likely parts of the normal distribution
@@ -193,14 +194,14 @@ fn draw_consent(rng: &mut Rng) -> ConsentStamp {
         Some(2) => (Purposes::empty(), asked),
         _ => (Purposes::empty(), Purposes::empty()),
     };
-    ConsentStamp { granted, denied, global_privacy_control: rng.chance(0.06) }
+    ConsentStamp { granted, denied, global_privacy_control: rng.happens(0.06) }
 }
 
 /// A favourite style, a second one, and a little of everything.
 fn draw_taste(rng: &mut Rng) -> [f32; TASTE_DIMENSIONS] {
     let mut taste = [0.0; TASTE_DIMENSIONS];
     for value in &mut taste {
-        *value = 0.15 * rng.normal();
+        *value = 0.15 * rng.gauss();
     }
     taste[rng.below(TASTE_DIMENSIONS)] += 1.0;
     taste[rng.below(TASTE_DIMENSIONS)] += 0.5;
@@ -212,8 +213,8 @@ fn draw_taste(rng: &mut Rng) -> [f32; TASTE_DIMENSIONS] {
 /// How many staples a shopper has.
 pub(crate) fn staple_count(key: u64) -> u32 {
     match unit(mix(&[key, 0x57c])) {
-        luck if luck < 0.86 => 0,
-        luck if luck < 0.97 => 1,
+        luck if luck < 0.89 => 0,
+        luck if luck < 0.98 => 1,
         _ => 2,
     }
 }

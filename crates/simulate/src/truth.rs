@@ -1,11 +1,12 @@
 //! The planted truth: what a shopper wants of what there is, as an oracle knows it.
 
 use merx_domain::ProductNumber;
+use merx_numeric::rng::Rng;
 
 use crate::Shop;
 use crate::catalogue::Item;
 use crate::day::Day;
-use crate::rng::Rng;
+use crate::draw::Draw;
 use crate::season::traffic;
 use crate::shopper::Shopper;
 use crate::vocabulary::KINDS;
@@ -26,7 +27,7 @@ pub(crate) fn click_probability(utility: f32) -> f32 {
 
 /// Probability that a product whose page was opened goes into the cart.
 pub(crate) fn cart_probability(utility: f32) -> f32 {
-    sigmoid(1.3 * utility - 3.6)
+    sigmoid(1.3 * utility - 3.2)
 }
 
 fn sigmoid(value: f32) -> f32 {
@@ -130,18 +131,18 @@ impl<'a> Truth<'a> {
             if let Some(item) = self.on_sale(shopper, product) {
                 let utility = shopper.liking(item) + self.day.lift(product, item);
                 let click = interest(&weights, total, usize::from(item.kind)) * click_probability(utility);
-                if rng.chance(click) {
+                if rng.happens(click) {
                     response.clicked.push(product);
-                    if rng.chance(cart_probability(utility)) {
+                    if rng.happens(cart_probability(utility)) {
                         response.carted.push(product);
                     }
                 }
             }
-            if !rng.chance(LOOK_ON) {
+            if !rng.happens(LOOK_ON) {
                 break;
             }
         }
-        if !response.carted.is_empty() && !rng.chance(shopper.abandonment) {
+        if !response.carted.is_empty() && !rng.happens(shopper.abandonment) {
             response.bought.clone_from(&response.carted);
         }
         response

@@ -520,7 +520,7 @@ kinds! {
     Women "Clothing" / "Women's Knitwear": 65.0, 1.0, Winter, LETTERS, 0.20;
         ["Cardigan", "Roll-Neck Jumper", "Crew-Neck Jumper", "Knit Vest"] ["Merino", "Cashmere", "Alpaca", "Cotton"] []
     Women "Clothing" / "Women's Jeans": 75.0, 1.0, AllYear, WAISTS, 0.32;
-        ["Wide-Leg Jeans", "Slim Jeans", "Mom Jeans", "Cropped Jeans"] ["Organic Denim", "Stretch Denim", "Raw Denim"] []
+        ["Wide-Leg Jeans", "Slim Jeans", "Mom Jeans", "Cropped Jeans"] ["Organic Denim", "Comfort Denim", "Raw Denim"] []
     Women "Clothing" / "Skirts": 49.0, 0.8, Summer, LETTERS, 0.24;
         ["Midi Skirt", "A-Line Skirt", "Maxi Skirt", "Mini Skirt"] ["Linen", "Cotton", "Wool", "Satin"] []
     Women "Clothing" / "Women's Coats": 149.0, 0.7, Winter, LETTERS, 0.26;
@@ -543,7 +543,7 @@ kinds! {
     Men "Clothing" / "Trousers": 69.0, 1.0, AllYear, WAISTS, 0.24;
         ["Chinos", "Cargo Trousers", "Pleated Trousers", "Cord Trousers"] ["Cotton Twill", "Wool", "Linen", "Corduroy"] []
     Men "Clothing" / "Men's Jeans": 79.0, 1.0, AllYear, WAISTS, 0.24;
-        ["Straight Jeans", "Tapered Jeans", "Relaxed Jeans"] ["Selvedge Denim", "Stretch Denim", "Organic Denim"] []
+        ["Straight Jeans", "Tapered Jeans", "Relaxed Jeans"] ["Selvedge Denim", "Comfort Denim", "Organic Denim"] []
     Men "Clothing" / "Men's Jackets": 139.0, 0.8, Autumn, LETTERS, 0.20;
         ["Chore Jacket", "Bomber Jacket", "Parka", "Field Jacket"] ["Waxed Cotton", "Wool", "Canvas", "Recycled Nylon"] []
     Men "Accessories" / "Ties": 32.0, 0.4, Gifts, COLOURED, 0.06;

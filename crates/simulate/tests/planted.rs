@@ -4,7 +4,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use merx_domain::{DAY_MS, Event, EventKind, ProductNumber, TimestampMs};
-use merx_simulate::{Rng, Shop, ShopConfig, TrendOf};
+use merx_numeric::rng::Rng;
+use merx_simulate::{Shop, ShopConfig, TrendOf};
 
 fn shop(seed: u64) -> Shop {
     Shop::new(ShopConfig { products: 1_500, shoppers: 3_000, seed, ..ShopConfig::default() })
@@ -82,7 +83,7 @@ fn rates_are_those_of_a_shop() {
     let within =
         |name: &str, value: f64, range: std::ops::Range<f64>| assert!(range.contains(&value), "{name}: {value}");
     within("visits a shopper", sessions / 3_000.0, 5.5..9.5);
-    within("events a visit", events / sessions, 6.0..12.0);
+    within("events a visit", events / sessions, 4.5..10.0);
     within("click-through of lists", of(EventKind::ProductClicked) / of(EventKind::ProductListViewed), 0.4..1.4);
     within("carts a view", of(EventKind::ProductAdded) / of(EventKind::ProductViewed), 0.1..0.4);
     within("orders a visit", of(EventKind::OrderCompleted) / sessions, 0.1..0.35);
@@ -176,7 +177,7 @@ fn staples_come_back_at_their_interval() {
             }
         }
     }
-    assert!(all > 1_000, "{all}");
+    assert!(all > 800, "{all}");
     assert!(f64::from(on_time as u32) / f64::from(all as u32) > 0.7, "{on_time} of {all}");
 }
 
@@ -224,7 +225,7 @@ fn the_oracle_beats_popularity_on_held_out_purchases() {
 fn shoppers_click_what_suits_them() {
     let shop = shop(1);
     let truth = shop.truth(shop.config().start.plus_ms(200 * DAY_MS));
-    let rng = &mut Rng::new(5);
+    let rng = &mut Rng::from_seed(5);
     let (mut suited, mut random) = (0, 0);
     for index in 0..300 {
         let shopper = shop.shopper(index);
