@@ -1,0 +1,73 @@
+//! The embedded implementations: a folder on one machine.
+
+mod artifacts;
+mod log;
+mod online;
+mod records;
+mod sqlite;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use artifacts::FolderArtifacts;
+pub use log::{LogSettings, SqliteEventLog};
+pub use online::MemoryOnlineStore;
+pub use records::SqliteRecords;
+
+use crate::{Artifacts, EventLog, Migration, OnlineStore, Records, Result, StoreError};
+
+/// The ports, opened together.
+#[derive(Clone)]
+pub struct Store {
+    pub records: Arc<dyn Records>,
+    pub log: Arc<dyn EventLog>,
+    pub online: Arc<dyn OnlineStore>,
+    pub artifacts: Arc<dyn Artifacts>,
+    /// Held as long as any port may be in use.
+    _lock: Arc<File>,
+}
+
+impl Store {
+    /// Opens or makes everything below `folder`. One process at a time may have it open.
+    pub fn open_embedded(folder: &Path, migrations: &[Migration], log: LogSettings) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| file_error("data folder", &error))?;
+        let lock = lock(folder)?;
+        Ok(Self {
+            records: Arc::new(SqliteRecords::open(&folder.join("records.sqlite"), migrations)?),
+            log: Arc::new(SqliteEventLog::open(&folder.join("events.sqlite"), log)?),
+            online: Arc::new(MemoryOnlineStore::open(&folder.join("online.snapshot"))?),
+            artifacts: Arc::new(FolderArtifacts::open(&folder.join("artifacts"))?),
+            _lock: Arc::new(lock),
+        })
+    }
+}
+
+/// The operating system frees the lock however the process ends.
+fn lock(folder: &Path) -> Result<File> {
+    let what = "data folder";
+    let file = File::create(folder.join("lock")).map_err(|error| file_error(what, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable {
+            what,
+            detail: format!("{} is open in another Merx process; stop it or choose another folder", folder.display()),
+        }),
+        Err(TryLockError::Error(error)) => Err(file_error(what, &error)),
+    }
+}
+
+/// A rename is durable once the folder is.
+fn sync_folder_of(path: &Path, what: &'static str) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| file_error(what, &error))
+}
+
+fn file_error(what: &'static str, error: &std::io::Error) -> StoreError {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let detail = error.to_string();
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge | ReadOnlyFilesystem => StoreError::NoSpace { what, detail },
+        _ => StoreError::Unavailable { what, detail },
+    }
+}

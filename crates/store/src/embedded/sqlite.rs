@@ -1,0 +1,53 @@
+//! What both SQLite files share: how they are opened, and what their errors mean.
+
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::{Result, StoreError};
+
+/// Opens for writing: write-ahead log, and every commit reaches the disk before it is acknowledged.
+pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection> {
+    let connection = Connection::open(path).map_err(|error| explain(what, &error))?;
+    let settings = "PRAGMA journal_mode = WAL;
+                    PRAGMA synchronous = FULL;
+                    PRAGMA busy_timeout = 10000;
+                    PRAGMA cache_size = -65536;
+                    PRAGMA wal_autocheckpoint = 4000;
+                    PRAGMA journal_size_limit = 67108864;";
+    connection.execute_batch(settings).map_err(|error| explain(what, &error))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(connection)
+}
+
+pub(super) fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(what, &error))?;
+    connection
+        .execute_batch("PRAGMA busy_timeout = 10000; PRAGMA mmap_size = 268435456;")
+        .map_err(|error| explain(what, &error))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(connection)
+}
+
+/// Sorts SQLite's errors by what the caller can do about them.
+pub(super) fn explain(what: &'static str, error: &rusqlite::Error) -> StoreError {
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::NoSpace { what, detail },
+        Some(ErrorCode::SystemIoFailure) if is_write(error) => StoreError::NoSpace { what, detail },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { what, detail },
+        Some(ErrorCode::ConstraintViolation) => StoreError::Conflict { what, detail },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { what, retry_after_ms: 100 },
+        _ => StoreError::Unavailable { what, detail },
+    }
+}
+
+/// A write or sync that the file system refused (a quota, a file size limit) comes as an I/O error.
+fn is_write(error: &rusqlite::Error) -> bool {
+    const IOERR_WRITE: i32 = 10 | (3 << 8);
+    const IOERR_FSYNC: i32 = 10 | (4 << 8);
+    const IOERR_TRUNCATE: i32 = 10 | (6 << 8);
+    matches!(error, rusqlite::Error::SqliteFailure(failure, _)
+        if [IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE].contains(&failure.extended_code))
+}
