@@ -23,13 +23,16 @@ pub fn hold_out(set: &TrainingSet, share: f64, limit: usize) -> Holdout {
     let (_, cut_s, _) = times.select_nth_unstable(place);
     let cut_s = *cut_s;
     let mut histories = Interactions::new();
+    let mut markets = Vec::new();
     let mut questions = Vec::new();
-    for row in set.histories.iter() {
+    for (number, row) in set.histories.iter().enumerate() {
+        let market = set.markets.get(number).copied();
         let (before, after) = row.split_at(row.partition_point(|entry| entry.at_s < cut_s));
         if !before.is_empty() {
             histories.push_row(before.iter().copied());
+            markets.extend(market);
         }
-        questions.extend(question(before, after));
+        questions.extend(question(before, after, market.unwrap_or_default()));
     }
     let mut baskets = Interactions::new();
     for basket in set.baskets.iter().filter(|basket| basket.iter().all(|entry| entry.at_s < cut_s)) {
@@ -39,11 +42,12 @@ pub fn hold_out(set: &TrainingSet, share: f64, limit: usize) -> Holdout {
         let step = questions.len().div_ceil(limit.max(1));
         questions = questions.into_iter().step_by(step).collect();
     }
-    let before = TrainingSet { histories, baskets, content: set.content.clone(), now_s: cut_s, ..*set };
+    let content = set.content.clone();
+    let before = TrainingSet { item_count: set.item_count, histories, markets, baskets, content, now_s: cut_s };
     Holdout { before, questions }
 }
 
-fn question(before: &[Interaction], after: &[Interaction]) -> Option<Example> {
+fn question(before: &[Interaction], after: &[Interaction], market: u16) -> Option<Example> {
     let known: FxHashSet<u32> = before.iter().map(|entry| entry.item).collect();
     let mut relevant: Vec<u32> = after
         .iter()
@@ -61,7 +65,7 @@ fn question(before: &[Interaction], after: &[Interaction]) -> Option<Example> {
         session_start: before.len(),
         seeds: Vec::new(),
         now_s: after[0].at_s,
-        market: 0,
+        market,
         relevant,
     })
 }

@@ -13,9 +13,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::entities::{
-    BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any,
-};
+use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
 use crate::problem::{Mistake, Problem};
 use crate::routes::Shared;
 use crate::wire::{MoneyWire, Reading};
@@ -159,7 +157,11 @@ impl OrderWire {
 impl OrderLineWire {
     fn read(&self, reading: &mut Reading<'_>, at: &str) -> Option<OrderLine> {
         if self.quantity < 1 {
-            reading.refuse(&format!("{at}.quantity"), "out_of_range", "a quantity is at least 1; kind says the direction");
+            reading.refuse(
+                &format!("{at}.quantity"),
+                "out_of_range",
+                "a quantity is at least 1; kind says the direction",
+            );
         }
         let product = reading.id::<ProductId>(&format!("{at}.product_id"), &self.product_id);
         let variant = self.variant_id.as_deref().map(|id| reading.id::<VariantId>(&format!("{at}.variant_id"), id));

@@ -92,7 +92,6 @@ pub trait ModelVersions: Send + Sync {
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
 }
 
-
 /// How the rest of the process is.
 pub trait Vitals: Send + Sync {
     /// Whether a write of one row comes through.

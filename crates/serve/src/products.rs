@@ -16,9 +16,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::entities::{
-    BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any,
-};
+use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
 use crate::problem::{Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
 use crate::wire::{MoneyWire, Reading};

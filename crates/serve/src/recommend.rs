@@ -18,10 +18,10 @@ use crate::app::{App, SlotPreset};
 use crate::auth::Caller;
 use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
 use crate::keys::Scope;
-use crate::wire::MoneyWire;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
+use crate::wire::MoneyWire;
 
 const MAX_SLOTS: usize = 20;
 const MAX_COUNT: usize = 100;
@@ -235,7 +235,8 @@ pub(crate) struct ReasonAnswer<'a> {
 
 impl<'a> ReasonAnswer<'a> {
     pub(crate) fn of(reason: &Reason, catalogue: &'a CatalogueReader<'_>) -> Self {
-        let name = |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
+        let name =
+            |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
         let mut answer = Self {
             kind: "listed",
             words: words(reason, &name),
@@ -389,8 +390,8 @@ async fn answer(
     request: RecommendRequest,
     privacy_signal: bool,
 ) -> Result<Response, Problem> {
-    let may_name_users = app.parts.settings.public_keys_name_customers
-        || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let may_name_users =
+        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
     let question = Question::read(&app, request, privacy_signal)?;
     if !may_name_users && matches!(question.who, Who::Customer(_) | Who::Subject(_)) {
         let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
@@ -558,9 +559,8 @@ pub fn boost_field(text: &str) -> Result<BoostField, merx_domain::FilterError> {
 
 fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistakes) -> Vec<ProductId> {
     mistakes.within(at.clone(), texts.len(), 0, limit);
-    let read = |(place, text): (usize, String)| {
-        mistakes.taken(format!("{at}[{place}]"), "invalid_id", ProductId::new(text))
-    };
+    let read =
+        |(place, text): (usize, String)| mistakes.taken(format!("{at}[{place}]"), "invalid_id", ProductId::new(text));
     texts.into_iter().take(limit).enumerate().filter_map(read).collect()
 }
 

@@ -170,10 +170,7 @@ pub(crate) async fn patch_stock(
 #[utoipa::path(delete, path = "/v1/stock/{product_id}/{variant_id}/{location_id}", tag = "stock",
     params(("product_id" = String, Path), ("variant_id" = String, Path), ("location_id" = String, Path)),
     responses((status = 204, description = "Removed")))]
-pub(crate) async fn delete_stock(
-    State(app): State<Shared>,
-    PathPlace(place): PathPlace,
-) -> Result<Response, Problem> {
+pub(crate) async fn delete_stock(State(app): State<Shared>, PathPlace(place): PathPlace) -> Result<Response, Problem> {
     blocking(move || {
         if app.parts.shop.write_stock(Vec::new(), vec![place.clone()])? == 0 {
             return Err(Problem::not_found("stock level of", &place.0));
@@ -216,8 +213,7 @@ pub(crate) async fn put_stock_levels(
 
 fn store_one(app: &crate::app::App, place: StockPlace, wire: StockQuantity) -> Result<Response, Problem> {
     let (product, variant, location) = place;
-    let level =
-        StockLevel { product, variant, location, quantity: wire.quantity, updated_at: app.parts.clock.now() };
+    let level = StockLevel { product, variant, location, quantity: wire.quantity, updated_at: app.parts.clock.now() };
     app.parts.shop.write_stock(vec![level.clone()], Vec::new())?;
     Ok(Answered(StockWire::from(level)).into_response())
 }

@@ -15,6 +15,8 @@ pub enum Role {
     Session,
     /// From products to alternatives.
     Similar,
+    /// From products to those of the same kind by what they are, not by who looks at them: new products too.
+    Alike,
     /// From products to what goes into the same order.
     Together,
     Popular,

@@ -150,7 +150,8 @@ impl Vault {
 
     /// The subject that an id stands for today: itself, or the one that absorbed it.
     pub fn current(&self, subject: SubjectId) -> Result<SubjectId> {
-        let rows = self.records.query("SELECT merged_into FROM vault_subjects WHERE subject = $1", &[wide(subject.0)])?;
+        let rows =
+            self.records.query("SELECT merged_into FROM vault_subjects WHERE subject = $1", &[wide(subject.0)])?;
         match rows.first() {
             Some(row) if !row.is_null(0) => Ok(SubjectId(row.wide(0)?)),
             _ => Ok(subject),
@@ -410,7 +411,8 @@ impl Vault {
         }
         for &(lookup, subject) in moved {
             let subject = joining.current(subject);
-            let named = joining.named.contains(&subject) || joining.known().any(|(_, e)| e.subject == subject && e.named);
+            let named =
+                joining.named.contains(&subject) || joining.known().any(|(_, e)| e.subject == subject && e.named);
             self.shard(lookup).lock().insert(lookup, Entry { subject, named });
         }
         for detail in &joining.details {
@@ -585,7 +587,8 @@ fn lookup_key(records: &dyn Records, keys: &[MasterKey]) -> Result<Key> {
         transaction.execute(sql, &[text(LOOKUP_SECRET), key_id(current), Value::Bytes(wrapped.clone())])?;
         Ok(())
     })?;
-    let rows = records.query("SELECT key_id, wrapped_key FROM vault_secrets WHERE name = $1", &[text(LOOKUP_SECRET)])?;
+    let rows =
+        records.query("SELECT key_id, wrapped_key FROM vault_secrets WHERE name = $1", &[text(LOOKUP_SECRET)])?;
     let row = rows.first().ok_or(VaultError::Unreadable)?;
     let id = row.bytes(0)?;
     let master = keys.iter().find(|key| key.id == id).ok_or(VaultError::WrongMasterKey)?;
