@@ -6,14 +6,21 @@
 //! well as an old one, an event counts at once, and erasing somebody never has to touch a model.
 
 mod artifact;
+mod graph_filter;
 mod ials;
 mod interactions;
+mod neighbours;
 #[cfg(test)]
 mod planted;
 mod recommender;
+mod selection;
 mod strength;
+mod taste_mix;
 
+pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};
 pub use ials::{Ials, IalsLearner, IalsSettings};
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};
+pub use selection::{Holdout, SelectionBudget, select, select_and_fit};
 pub use strength::Strengths;
+pub use taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings};
