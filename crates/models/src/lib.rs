@@ -6,9 +6,11 @@
 //! well as an old one, an event counts at once, and erasing somebody never has to touch a model.
 
 mod artifact;
+mod batch;
 mod graph_filter;
 mod ials;
 mod interactions;
+mod item_knn;
 mod neighbours;
 #[cfg(test)]
 mod planted;
@@ -17,9 +19,11 @@ mod selection;
 mod strength;
 mod taste_mix;
 
+pub use batch::{BatchRequest, recommend_batch};
 pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};
 pub use ials::{Ials, IalsLearner, IalsSettings};
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
+pub use item_knn::{ItemKnn, ItemKnnLearner, ItemKnnSettings, Likeness};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};
 pub use selection::{Holdout, SelectionBudget, select, select_and_fit};
 pub use strength::Strengths;
