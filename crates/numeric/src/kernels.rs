@@ -162,14 +162,16 @@ fn add_weighted_rows_body<const FMA: bool>(matrix: &[f32], weights: &[f32], out:
 }
 
 for_each_instruction_set! {
-    /// Adds `weight * x xᵀ` to the lower triangle of a row-major square matrix of `x.len()` rows.
-    pub fn add_outer(weight: f32, x: &[f32], lower: &mut [f32]) => add_outer_body
+    /// `out += sum over r of weights[r] * matrix[r]^2`, squared component by component.
+    pub fn add_weighted_squares(matrix: &[f32], weights: &[f32], out: &mut [f32]) => add_weighted_squares_body
 }
 
 #[inline(always)]
-fn add_outer_body<const FMA: bool>(weight: f32, x: &[f32], lower: &mut [f32]) {
-    for (row, values) in lower.chunks_exact_mut(x.len().max(1)).enumerate() {
-        axpy_body::<FMA>(weight * x[row], &x[..=row], &mut values[..=row]);
+fn add_weighted_squares_body<const FMA: bool>(matrix: &[f32], weights: &[f32], out: &mut [f32]) {
+    for (row, weight) in matrix.chunks_exact(out.len().max(1)).zip(weights) {
+        for (value, out) in row.iter().zip(&mut *out) {
+            *out = fused::<FMA>(weight * value, *value, *out);
+        }
     }
 }
 
@@ -281,9 +283,13 @@ mod tests {
                 }
                 let mut sum = x.clone();
                 add_weighted_rows(&matrix, &weights, &mut sum);
+                let mut squared = x.clone();
+                add_weighted_squares(&matrix, &weights, &mut squared);
                 for column in 0..columns {
                     let values: Vec<f32> = (0..rows).map(|row| matrix[row * columns + column]).collect();
                     assert!(close(sum[column], exact_dot(&values, &weights) + f64::from(x[column])));
+                    let squares: Vec<f32> = values.iter().map(|value| value * value).collect();
+                    assert!(close(squared[column], exact_dot(&squares, &weights) + f64::from(x[column])));
                 }
             }
         }
@@ -308,19 +314,6 @@ mod tests {
         let a_transposed: Vec<f32> = (0..depth * n).map(|at| a[at % n * depth + at / n]).collect();
         transposed_mat_mul(&a_transposed, &b_transposed, n, m, &mut again);
         assert!(c.iter().zip(&again).all(|(a, b)| close(*a, f64::from(*b))));
-    }
-
-    #[test]
-    fn outer_products_fill_the_lower_triangle_only() {
-        let x = random(1, 6);
-        let mut lower = vec![0.0; 36];
-        add_outer(2.0, &x, &mut lower);
-        for row in 0..6 {
-            for column in 0..6 {
-                let expected = if column <= row { 2.0 * f64::from(x[row]) * f64::from(x[column]) } else { 0.0 };
-                assert!(close(lower[row * 6 + column], expected));
-            }
-        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! multiplications and additions are fused and how many lanes a vector has.
 
 mod cpu;
+pub mod inner_product;
 pub mod kernels;
 pub mod rng;
 pub mod sparse;
