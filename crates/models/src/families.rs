@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    BlendLearner, BuyAgainLearner, ContentLearner, IalsLearner, PopularityLearner, SessionKnnLearner,
-    TransitionsLearner,
+    BlendLearner, BuyAgainLearner, ContentLearner, GraphFilterLearner, IalsLearner, ItemKnnLearner, PopularityLearner,
+    SessionKnnLearner, TasteMixLearner, TransitionsLearner,
 };
 use crate::{Learner, ModelError, Recommender, artifact};
 
@@ -14,6 +14,9 @@ pub fn load(family: &str, bytes: &[u8]) -> Result<Arc<dyn Recommender>, ModelErr
         "buy_again" => by(&BuyAgainLearner::default(), bytes),
         "content" => by(&ContentLearner::default(), bytes),
         "blend" => by(&BlendLearner::default(), bytes),
+        "graph_filter" => by(&GraphFilterLearner::default(), bytes),
+        "item_knn" => by(&ItemKnnLearner::default(), bytes),
+        "taste_mix" => by(&TasteMixLearner::default(), bytes),
         "ials" => by(&IalsLearner::default(), bytes),
         "popularity" => by(&PopularityLearner::default(), bytes),
         "session_knn" => by(&SessionKnnLearner::default(), bytes),

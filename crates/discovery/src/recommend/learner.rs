@@ -6,7 +6,7 @@ use std::sync::Arc;
 use merx_models::{
     BlendLearner, BlendSet, BuyAgainLearner, ContentLearner, Example, IalsLearner, ItemContent, Learner, Model,
     ModelError, PopularityLearner, PopularitySettings, Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner,
-    TransitionsSettings, families, hold_out,
+    TransitionsSettings, families, split_by_time,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -144,14 +144,14 @@ fn blend_members(set: &TrainingSet, seed: u64) -> Result<Vec<Arc<dyn Recommender
 
 /// Weights from members that did not see the newest time, then the same weights over members that did.
 fn blend(set: &TrainingSet, seed: u64) -> Result<Option<Arc<dyn Recommender>>, ModelError> {
-    let holdout = hold_out(set, LEARNING_SHARE, LEARNING_EXAMPLES);
-    if holdout.questions.len() < ENOUGH_EXAMPLES {
+    let split = split_by_time(set, LEARNING_SHARE, LEARNING_EXAMPLES);
+    if split.questions.len() < ENOUGH_EXAMPLES {
         return Ok(None);
     }
     let (learning, kept_back): (Vec<_>, Vec<_>) =
-        holdout.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
+        split.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
     let examples = |part: Vec<(usize, Example)>| part.into_iter().map(|(_, example)| example).collect();
-    let members = blend_members(&holdout.before, seed)?;
+    let members = blend_members(&split.before, seed)?;
     let learnt = BlendLearner::default()
         .fit(&BlendSet { members, examples: examples(learning), kept_back: examples(kept_back) }, seed)?;
     let anew = learnt.with_members(blend_members(set, seed)?);

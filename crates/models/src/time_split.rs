@@ -7,17 +7,17 @@ use crate::{Example, Interaction, Interactions, TrainingSet};
 
 /// The part before a moment to learn from, and questions about what came after it.
 #[derive(Clone, Default)]
-pub struct Holdout {
+pub struct TimeSplit {
     pub before: TrainingSet,
     /// One a row that goes on after the cut: what of the later items, not seen before, is wanted?
     pub questions: Vec<Example>,
 }
 
 /// Cuts so that the newest `share` of interactions comes after. Questions beyond `limit` are thinned evenly.
-pub fn hold_out(set: &TrainingSet, share: f64, limit: usize) -> Holdout {
+pub fn split_by_time(set: &TrainingSet, share: f64, limit: usize) -> TimeSplit {
     let mut times: Vec<i64> = set.histories.iter().flatten().map(|entry| entry.at_s).collect();
     if times.is_empty() {
-        return Holdout { before: set.clone(), questions: Vec::new() };
+        return TimeSplit { before: set.clone(), questions: Vec::new() };
     }
     let place = ((times.len() as f64 * (1.0 - share.clamp(0.0, 1.0))) as usize).min(times.len() - 1);
     let (_, cut_s, _) = times.select_nth_unstable(place);
@@ -44,7 +44,7 @@ pub fn hold_out(set: &TrainingSet, share: f64, limit: usize) -> Holdout {
     }
     let content = set.content.clone();
     let before = TrainingSet { item_count: set.item_count, histories, markets, baskets, content, now_s: cut_s };
-    Holdout { before, questions }
+    TimeSplit { before, questions }
 }
 
 fn question(before: &[Interaction], after: &[Interaction], market: u16) -> Option<Example> {
@@ -82,10 +82,10 @@ mod tests {
         histories.push_row([entry(4, 3), entry(5, 4)]);
         histories.push_row([entry(6, 10)]);
         let set = TrainingSet { item_count: 7, histories, now_s: 11, ..Default::default() };
-        let holdout = hold_out(&set, 0.4, 100);
-        assert!(holdout.before.histories.iter().flatten().all(|entry| entry.at_s < holdout.before.now_s));
-        assert_eq!(holdout.before.histories.len(), 4);
-        assert_eq!(holdout.questions.len(), 1, "a row without a past asks nothing");
-        assert_eq!(holdout.questions[0].relevant, [3], "what was seen before is not asked for");
+        let split = split_by_time(&set, 0.4, 100);
+        assert!(split.before.histories.iter().flatten().all(|entry| entry.at_s < split.before.now_s));
+        assert_eq!(split.before.histories.len(), 4);
+        assert_eq!(split.questions.len(), 1, "a row without a past asks nothing");
+        assert_eq!(split.questions[0].relevant, [3], "what was seen before is not asked for");
     }
 }
