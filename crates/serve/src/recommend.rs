@@ -215,7 +215,7 @@ pub(crate) struct ReasonAnswer<'a> {
     kind: &'static str,
     /// The reason as a shopper reads it.
     #[schema(example = "because you viewed Canvas Bag")]
-    words: String,
+    pub(crate) words: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     product_id: Option<&'a str>,
