@@ -42,6 +42,11 @@ impl RecommendModel {
         self.members.get(&role).map(AsRef::as_ref)
     }
 
+    /// Which family fills which role.
+    pub fn parameters(&self) -> serde_json::Value {
+        self.members.iter().map(|(role, member)| (format!("{role:?}"), member.family().into())).collect()
+    }
+
     pub fn labels(&self, item: u32) -> Labels {
         self.labels.get(item as usize).copied().unwrap_or_default()
     }
