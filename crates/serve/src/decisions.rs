@@ -175,8 +175,7 @@ pub(crate) async fn replay_decision(
         let replayed = replayed.map_err(|error| Problem::because(Code::Conflict, error.to_string()))?;
         let catalogue = app.parts.catalogue.read();
         let items = |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
-        let answer =
-            Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) };
+        let answer = Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) };
         Ok(Answered(answer).into_response())
     })
     .await

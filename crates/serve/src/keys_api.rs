@@ -31,12 +31,7 @@ pub(crate) struct KeyAnswer {
 
 impl From<&ApiKey> for KeyAnswer {
     fn from(key: &ApiKey) -> Self {
-        Self {
-            id: key.id.clone(),
-            scope: key.scope,
-            label: key.label.clone(),
-            created_at: key.created_at.to_string(),
-        }
+        Self { id: key.id.clone(), scope: key.scope, label: key.label.clone(), created_at: key.created_at.to_string() }
     }
 }
 
@@ -63,7 +58,8 @@ pub(crate) struct MintedKey {
 #[utoipa::path(get, path = "/v1/keys", tag = "keys",
     responses((status = 200, description = "By age", body = KeyList)))]
 pub(crate) async fn list_keys(State(app): State<Shared>) -> Response {
-    Answered(KeyList { items: app.parts.keys.list().iter().map(|key| KeyAnswer::from(&**key)).collect() }).into_response()
+    Answered(KeyList { items: app.parts.keys.list().iter().map(|key| KeyAnswer::from(&**key)).collect() })
+        .into_response()
 }
 
 /// Make a key

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use merx_domain::FallbackLevel;
 
 /// Upper bounds of the latency buckets, in microseconds.
-const BUCKETS_US: [u64; 12] =
-    [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
+const BUCKETS_US: [u64; 12] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
 
 /// Statuses that the server gives; others are counted as 0.
 const STATUSES: [u16; 20] =
@@ -93,7 +92,12 @@ impl Metrics {
         for (reason, count) in &gauges.rejected {
             sample(&mut out, "merx_events_rejected_total", &format!("reason=\"{reason}\""), *count);
         }
-        family(&mut out, "merx_decisions_total", "counter", "Decisions by engine and how far down the chain they went.");
+        family(
+            &mut out,
+            "merx_decisions_total",
+            "counter",
+            "Decisions by engine and how far down the chain they went.",
+        );
         for level in FallbackLevel::CHAIN.into_iter().chain([FallbackLevel::Nothing]) {
             let labels = format!("engine=\"recommend\",fallback=\"{}\"", crate::recommend::fallback_name(level));
             sample(&mut out, "merx_decisions_total", &labels, self.decisions[place(level)].load(Relaxed));
@@ -150,5 +154,6 @@ fn family(out: &mut String, name: &str, kind: &str, help: &str) {
 }
 
 fn sample(out: &mut String, name: &str, labels: &str, value: u64) {
-    let _ = if labels.is_empty() { writeln!(out, "{name} {value}") } else { writeln!(out, "{name}{{{labels}}} {value}") };
+    let _ =
+        if labels.is_empty() { writeln!(out, "{name} {value}") } else { writeln!(out, "{name}{{{labels}}} {value}") };
 }

@@ -18,10 +18,10 @@ use crate::app::{App, SlotPreset};
 use crate::auth::Caller;
 use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
 use crate::keys::Scope;
-use crate::wire::MoneyWire;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
+use crate::wire::{Id, MoneyWire};
 
 const MAX_SLOTS: usize = 20;
 const MAX_COUNT: usize = 100;
@@ -56,6 +56,7 @@ pub(crate) struct RecommendRequest {
     subject_id: Option<String>,
     /// Country or sales channel; prices and availability are the market's.
     #[serde(default)]
+    #[schema(value_type = Option<Id>)]
     market: Option<String>,
     #[serde(default)]
     device: Option<DeviceName>,
@@ -75,7 +76,7 @@ pub(crate) struct RecommendRequest {
 pub(crate) struct SlotRequest {
     /// Comes back in the answer; by default the scenario's name.
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// for_you, similar, bought_together, complete_basket, continue_session, upsell, trending, popular, new, buy_again,
     /// recently_viewed, or the name of a configured slot.
@@ -86,7 +87,7 @@ pub(crate) struct SlotRequest {
     count: Option<usize>,
     /// The products of the page or the basket that the slot is about.
     #[serde(default)]
-    #[schema(max_items = 200)]
+    #[schema(max_items = 200, value_type = Vec<Id>)]
     products: Vec<String>,
     /// In the filter language: `category = "Shoes" AND price < 50`.
     #[serde(default)]
@@ -101,7 +102,7 @@ pub(crate) struct SlotRequest {
     diversity: Option<f32>,
     /// Products that must not be shown.
     #[serde(default)]
-    #[schema(max_items = 1000)]
+    #[schema(max_items = 1000, value_type = Vec<Id>)]
     exclude: Vec<String>,
     /// The decision of the page before: nothing of it, or of the pages before it, comes back.
     #[serde(default)]
@@ -235,7 +236,8 @@ pub(crate) struct ReasonAnswer<'a> {
 
 impl<'a> ReasonAnswer<'a> {
     pub(crate) fn of(reason: &Reason, catalogue: &'a CatalogueReader<'_>) -> Self {
-        let name = |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
+        let name =
+            |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
         let mut answer = Self {
             kind: "listed",
             words: words(reason, &name),
@@ -327,6 +329,7 @@ pub(crate) struct SlotQuery {
     anonymous_id: Option<String>,
     #[param(pattern = "^[0-9a-fA-F]{32}$")]
     subject_id: Option<String>,
+    #[param(value_type = Option<Id>)]
     market: Option<String>,
     device: Option<DeviceName>,
     #[param(minimum = 1, maximum = 100)]
@@ -389,8 +392,8 @@ async fn answer(
     request: RecommendRequest,
     privacy_signal: bool,
 ) -> Result<Response, Problem> {
-    let may_name_users = app.parts.settings.public_keys_name_customers
-        || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let may_name_users =
+        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
     let question = Question::read(&app, request, privacy_signal)?;
     if !may_name_users && matches!(question.who, Who::Customer(_) | Who::Subject(_)) {
         let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
@@ -558,9 +561,8 @@ pub fn boost_field(text: &str) -> Result<BoostField, merx_domain::FilterError> {
 
 fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistakes) -> Vec<ProductId> {
     mistakes.within(at.clone(), texts.len(), 0, limit);
-    let read = |(place, text): (usize, String)| {
-        mistakes.taken(format!("{at}[{place}]"), "invalid_id", ProductId::new(text))
-    };
+    let read =
+        |(place, text): (usize, String)| mistakes.taken(format!("{at}[{place}]"), "invalid_id", ProductId::new(text));
     texts.into_iter().take(limit).enumerate().filter_map(read).collect()
 }
 

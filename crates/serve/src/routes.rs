@@ -12,8 +12,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use merx_ingest::segment::Call;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use utoipa::Path;
 use utoipa::__dev::SchemaReferences;
+use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
@@ -106,9 +106,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
 /// The tracking calls under their long and their one-letter names.
 fn tracking_endpoints() -> impl Iterator<Item = Endpoint> {
-    const NAMES: [&str; 15] = [
-        "track", "t", "page", "p", "screen", "s", "identify", "i", "group", "g", "alias", "a", "batch", "b", "import",
-    ];
+    const NAMES: [&str; 15] =
+        ["track", "t", "page", "p", "screen", "s", "identify", "i", "group", "g", "alias", "a", "batch", "b", "import"];
     NAMES.into_iter().filter_map(|name| {
         let call = Call::from_path(name)?;
         let handler = post(move |state, caller, request| tracking::take(call, state, caller, request));

@@ -16,7 +16,11 @@ const RELOAD_KEYS: Duration = Duration::from_secs(10);
 
 /// Serves until `stop` is done, then lets running requests finish (at most the grace of the settings), then writes out
 /// what is only in memory.
-pub async fn serve(app: Arc<App>, listener: TcpListener, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+pub async fn serve(
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
     let grace = Duration::from_millis(app.parts.settings.shutdown_grace_ms);
     let (stopping, mut stopped) = tokio::sync::watch::channel(false);
     let signalled = {

@@ -6,16 +6,14 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use merx_decide::{
-    Catalogue, CatalogueEntry, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings,
-};
+use merx_decide::{Catalogue, CatalogueEntry, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings};
 use merx_domain::{
     Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Engine, EngineError, Event, FallbackLevel,
     Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product, ProductId,
     ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
     SubjectId, TimestampMs, Variant, VariantId,
 };
-use merx_ingest::{RawEvent, Rules};
+use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
     App, Intake, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit, Scope, Settings, ShopRecords,
     SlotPreset, StockPlace, Vitals,
@@ -130,10 +128,6 @@ impl Intake for MemoryIntake {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
     }
-
-    fn subject_of_customer(&self, user_id: &str, _now: TimestampMs) -> Result<SubjectId, StoreError> {
-        Ok(self.subject(IdentityKind::UserId, user_id))
-    }
 }
 
 #[derive(Default)]
@@ -170,9 +164,13 @@ impl ShopRecords for MemoryShop {
         Ok(later.map(|(_, order)| order.clone()).take(limit).collect())
     }
 
-    fn write_orders(&self, put: Vec<Order>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
+    fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
         let mut orders = self.orders.lock();
-        orders.extend(put.into_iter().map(|order| (order.id.clone(), order)));
+        for CustomerOrder { customer, mut order } in put {
+            // One customer is all that a test needs.
+            order.subject = customer.map(|_| SubjectId(1)).or(order.subject);
+            orders.insert(order.id.clone(), order);
+        }
         Ok(remove.iter().filter(|id| orders.remove(id).is_some()).count() as u64)
     }
 
