@@ -129,8 +129,7 @@ impl Catalogue {
 
     /// Products written after a change, oldest change first.
     pub fn changed_since(&self, change: ChangeNumber, limit: usize) -> Result<Vec<StoredProduct>> {
-        let sql =
-            format!("SELECT {STORED} FROM products WHERE change_number > $1 ORDER BY change_number LIMIT $2");
+        let sql = format!("SELECT {STORED} FROM products WHERE change_number > $1 ORDER BY change_number LIMIT $2");
         self.records.query(&sql, &[Value::Integer(change.0), limit_value(limit)])?.iter().map(stored).collect()
     }
 
@@ -201,11 +200,7 @@ impl Catalogue {
 }
 
 /// Puts products within a transaction that does more.
-pub(crate) fn put_in(
-    transaction: &mut dyn Transaction,
-    products: &[Product],
-    at: TimestampMs,
-) -> Result<Vec<Written>> {
+pub(crate) fn put_in(transaction: &mut dyn Transaction, products: &[Product], at: TimestampMs) -> Result<Vec<Written>> {
     let mut standing = standing(transaction, products)?;
     let mut written = Vec::with_capacity(products.len());
     // Within a batch the last product of an id is what is stored.
@@ -327,8 +322,7 @@ pub(crate) fn to_json<T: serde::Serialize>(document: &T) -> Result<String> {
 }
 
 pub(crate) fn from_json<'a, T: serde::Deserialize<'a>>(document: &'a str) -> Result<T> {
-    serde_json::from_str(document)
-        .map_err(|error| StoreError::Damaged { what: "document", detail: error.to_string() })
+    serde_json::from_str(document).map_err(|error| StoreError::Damaged { what: "document", detail: error.to_string() })
 }
 
 fn document(json: &str) -> Result<Product> {
@@ -405,9 +399,8 @@ impl Stock {
 
     /// The levels of a product, in the order of variant and location.
     pub fn of_product(&self, product: &ProductId) -> Result<Vec<StockLevel>> {
-        let sql = format!(
-            "SELECT {LEVEL} FROM stock_levels WHERE product = $1 AND removed = 0 ORDER BY variant, location"
-        );
+        let sql =
+            format!("SELECT {LEVEL} FROM stock_levels WHERE product = $1 AND removed = 0 ORDER BY variant, location");
         self.records.query(&sql, &[text(product.as_str())])?.iter().map(level).collect()
     }
 

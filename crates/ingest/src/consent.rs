@@ -165,10 +165,7 @@ fn together(one: Said, other: Said) -> Said {
 
 fn read(row: &Row) -> Result<Said> {
     let purposes = |column| row.integer(column).map(|bits| Purposes::from_bits_truncate(bits as u8));
-    let stamp = ConsentStamp {
-        granted: purposes(1)?,
-        denied: purposes(2)?,
-        global_privacy_control: row.integer(3)? != 0,
-    };
+    let stamp =
+        ConsentStamp { granted: purposes(1)?, denied: purposes(2)?, global_privacy_control: row.integer(3)? != 0 };
     Ok(Said { stamp, at: TimestampMs(row.integer(4)?) })
 }

@@ -43,7 +43,7 @@ pub struct ProductMention {
 pub struct RawEvent {
     pub identities: Identities,
     pub mentions: Vec<ProductMention>,
-    /// Complete but for the subject, which only [`RawEvent::into_event`] sets.
+    /// Complete but for the subject, which the pipeline sets.
     event: Event,
 }
 
@@ -62,8 +62,8 @@ impl RawEvent {
         &self.event
     }
 
-    pub(crate) fn into_event(self, subject: SubjectId, merged_from: Option<SubjectId>) -> Event {
-        Event { subject, merged_from, ..self.event }
+    pub(crate) fn into_parts(self) -> (Identities, Vec<ProductMention>, Event) {
+        (self.identities, self.mentions, self.event)
     }
 }
 

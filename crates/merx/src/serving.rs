@@ -42,19 +42,6 @@ impl Intake for Rooms {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         self.0.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
-
-    fn subject_of_customer(&self, user_id: &str, now: TimestampMs) -> Result<SubjectId, StoreError> {
-        let names = merx_ingest::Identities { user_id: Some(user_id.into()), ..Default::default() };
-        let told = self.0.ingest.vault.with_subjects(&[&names], now, |resolved| {
-            Ok::<_, merx_ingest::vault::VaultError>((resolved.first().map(|found| found.subject), vec![false]))
-        });
-        let missing = || StoreError::Unavailable { what: "vault", detail: "no subject was made".into() };
-        told.map_err(|error| store_error(error.into()))?.ok_or_else(missing)
-    }
-}
-
-fn written(outcomes: &[merx_ingest::Written]) -> u64 {
-    outcomes.iter().filter(|outcome| **outcome != merx_ingest::Written::Unchanged).count() as u64
 }
 
 impl ShopRecords for Rooms {
@@ -69,9 +56,9 @@ impl ShopRecords for Rooms {
 
     fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError> {
         let now = self.0.clock.now();
-        let put = self.0.ingest.put_products(&put, now, &mut |_| Ok(())).map_err(store_error)?;
+        self.0.ingest.put_products(&put, now, &mut |_| Ok(())).map_err(store_error)?;
         let removed = self.0.ingest.catalogue.archive(&remove, now)?;
-        Ok(written(&put) + removed.iter().flatten().count() as u64)
+        Ok(removed.iter().flatten().count() as u64)
     }
 
     fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
@@ -82,11 +69,10 @@ impl ShopRecords for Rooms {
         Ok(self.0.ingest.orders.list(after, limit)?.into_iter().map(|stored| stored.order).collect())
     }
 
-    fn write_orders(&self, put: Vec<Order>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
-        let put = put.into_iter().map(|order| CustomerOrder { customer: None, order }).collect();
-        let put = self.0.ingest.put_orders(put, self.0.clock.now(), &mut |_| Ok(())).map_err(store_error)?;
+    fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
+        self.0.ingest.put_orders(put, self.0.clock.now(), &mut |_| Ok(())).map_err(store_error)?;
         let removed = self.0.ingest.orders.remove(&remove)?;
-        Ok(written(&put) + removed.iter().filter(|removed| **removed).count() as u64)
+        Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
 
     fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError> {
@@ -94,11 +80,13 @@ impl ShopRecords for Rooms {
     }
 
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError> {
-        let put = self.0.ingest.put_stock(&put, &mut |_| Ok(())).map_err(store_error)?;
-        let keys: Vec<StockKey> =
-            remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
+        self.0.ingest.put_stock(&put, &mut |_| Ok(())).map_err(store_error)?;
+        let keys: Vec<StockKey> = remove
+            .into_iter()
+            .map(|(product, variant, location)| StockKey { product, variant, location })
+            .collect();
         let removed = self.0.ingest.stock.remove(&keys, self.0.clock.now())?;
-        Ok(written(&put) + removed.iter().filter(|removed| **removed).count() as u64)
+        Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
 }
 
@@ -248,7 +236,8 @@ fn settings(config: &Config) -> Result<Settings> {
     let mut rules = Rules::new(config.market.currency);
     rules.market.default = config.market.default.clone();
     let categories = config.consent.categories.iter();
-    rules.consent = merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
+    rules.consent =
+        merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
     let preset = |slot: &crate::config::SlotConfig| -> Result<SlotPreset> {
         let filter = slot.filter.as_deref().map(merx_domain::Filter::parse).transpose()?;
         Ok(SlotPreset { diversity: slot.diversity, filter, ..SlotPreset::new(slot.scenario, slot.count) })

@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use axum::response::Response;
 use bytes::Bytes;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
@@ -117,21 +117,4 @@ fn refusal(description: &str) -> RefOr<utoipa::openapi::Response> {
 pub(crate) async fn document() -> Response {
     static TEXT: OnceLock<Bytes> = OnceLock::new();
     json_bytes(TEXT.get_or_init(|| Bytes::from(openapi_json())).clone())
-}
-
-/// Documented methods and paths, as `GET /v1/products`.
-#[cfg(test)]
-pub(crate) fn documented() -> Vec<(HttpMethod, String)> {
-    let operations = |(path, item): (&String, &utoipa::openapi::PathItem)| {
-        let methods = [
-            (HttpMethod::Get, &item.get),
-            (HttpMethod::Post, &item.post),
-            (HttpMethod::Put, &item.put),
-            (HttpMethod::Patch, &item.patch),
-            (HttpMethod::Delete, &item.delete),
-        ];
-        let present = methods.into_iter().filter(|(_, operation)| operation.is_some());
-        present.map(|(method, _)| (method, path.clone())).collect::<Vec<_>>()
-    };
-    openapi().paths.paths.iter().flat_map(operations).collect()
 }

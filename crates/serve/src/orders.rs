@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use compact_str::CompactString;
 use merx_domain::{
-    Currency, MarketId, Order, OrderId, OrderLine, OrderLineKind, OrderStatus, ProductId, SubjectId, TimestampMs,
-    VariantId,
+    Currency, MarketId, Order, OrderId, OrderLine, OrderLineKind, OrderStatus, ProductId, SubjectId, VariantId,
 };
+use merx_ingest::CustomerOrder;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -16,7 +17,7 @@ use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
 use crate::problem::{Mistake, Problem};
 use crate::routes::Shared;
-use crate::wire::{MoneyWire, Reading};
+use crate::wire::{Id, MoneyWire, Reading};
 
 const MAX_LINES: usize = 10_000;
 const MAX_USER_ID_BYTES: usize = 200;
@@ -31,7 +32,7 @@ const MAX_USER_ID_BYTES: usize = 200;
 pub(crate) struct OrderWire {
     /// In the path where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, max_length = 200)]
+    #[schema(nullable = false, value_type = Option<Id>)]
     id: Option<String>,
     /// The shop's id of the customer: goes into the vault, comes back as `subject_id`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +45,7 @@ pub(crate) struct OrderWire {
     #[schema(format = DateTime)]
     placed_at: String,
     #[serde(default)]
+    #[schema(value_type = Option<Id>)]
     market: Option<String>,
     /// ISO 4217.
     #[schema(example = "EUR", pattern = "^[A-Za-z]{3}$")]
@@ -78,8 +80,10 @@ pub(crate) enum LineKindWire {
 #[serde(deny_unknown_fields)]
 #[schema(as = OrderLine)]
 pub(crate) struct OrderLineWire {
+    #[schema(value_type = Id)]
     product_id: String,
     #[serde(default)]
+    #[schema(value_type = Option<Id>)]
     variant_id: Option<String>,
     #[serde(default)]
     kind: LineKindWire,
@@ -89,19 +93,13 @@ pub(crate) struct OrderLineWire {
     unit_price: MoneyWire,
 }
 
-/// An order that has been read; its customer may still be a name that the vault has to look up.
-struct SoundOrder {
-    order: Order,
-    user_id: Option<String>,
-}
-
 impl OrderWire {
     fn read(
         self,
         reading: &mut Reading<'_>,
         path_id: Option<&OrderId>,
         default_market: &MarketId,
-    ) -> Option<SoundOrder> {
+    ) -> Option<CustomerOrder> {
         let own_id = self.id.as_deref().map(|id| reading.id::<OrderId>("id", id));
         let id = match (path_id, own_id) {
             (Some(path), Some(Some(own))) if own != *path => {
@@ -116,7 +114,7 @@ impl OrderWire {
             }
         };
         let user_id = self.user_id.filter(|id| !id.trim().is_empty());
-        reading.bounded("user_id", user_id.as_ref().map_or(0, String::len), MAX_USER_ID_BYTES);
+        reading.bounded("user_id", user_id.as_deref().map_or(0, str::len), MAX_USER_ID_BYTES);
         let subject = self.subject_id.as_deref().map(|id| reading.id::<SubjectId>("subject_id", id));
         let placed_at = reading.time("placed_at", &self.placed_at);
         let market = match &self.market {
@@ -150,7 +148,7 @@ impl OrderWire {
             },
             lines: lines.into_iter().collect::<Option<_>>()?,
         };
-        Some(SoundOrder { order, user_id })
+        Some(CustomerOrder { customer: user_id.map(CompactString::from), order })
     }
 }
 
@@ -237,6 +235,7 @@ pub(crate) struct OrderBatch {
     patch: Vec<Value>,
     /// Ids of orders to remove.
     #[serde(default)]
+    #[schema(value_type = Vec<Id>)]
     delete: Vec<String>,
 }
 
@@ -259,7 +258,7 @@ pub(crate) async fn list_orders(
 
 /// Read an order
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = String, Path, description = "The shop's id of the order")),
+    params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 200, description = "The order", body = OrderWire)))]
 pub(crate) async fn get_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
     blocking(move || {
@@ -273,7 +272,7 @@ pub(crate) async fn get_order(State(app): State<Shared>, PathId(id): PathId<Orde
 ///
 /// Creates the order or replaces it as a whole.
 #[utoipa::path(put, path = "/v1/orders/{id}", tag = "orders", request_body = OrderWire,
-    params(("id" = String, Path, description = "The shop's id of the order")),
+    params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 200, description = "The order as stored", body = OrderWire)))]
 pub(crate) async fn put_order(
     State(app): State<Shared>,
@@ -291,7 +290,7 @@ pub(crate) async fn put_order(
 ///
 /// A merge patch (RFC 7396): members replace, null removes, what is absent stays.
 #[utoipa::path(patch, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = String, Path, description = "The shop's id of the order")),
+    params(("id" = Id, Path, description = "The shop's id of the order")),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "The order as stored", body = OrderWire)))]
 pub(crate) async fn patch_order(
@@ -310,7 +309,7 @@ pub(crate) async fn patch_order(
 
 /// Remove an order
 #[utoipa::path(delete, path = "/v1/orders/{id}", tag = "orders",
-    params(("id" = String, Path, description = "The shop's id of the order")),
+    params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 204, description = "Removed")))]
 pub(crate) async fn delete_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
     blocking(move || {
@@ -346,9 +345,7 @@ pub(crate) async fn put_orders(State(app): State<Shared>, Json(batch): Json<Orde
         let delete = batch.delete.iter().enumerate();
         let remove = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
         refuse_if_any(mistakes)?;
-        let now = app.parts.clock.now();
-        let put = sound.into_iter().map(|order| with_customer(&app, order, now)).collect::<Result<_, _>>()?;
-        let deleted = app.parts.shop.write_orders(put, remove)?;
+        let deleted = app.parts.shop.write_orders(sound, remove)?;
         Ok(Answered(BatchAnswer { upserted, patched, deleted }).into_response())
     })
     .await
@@ -359,7 +356,7 @@ fn patched_order(
     patch: Value,
     at: &str,
     mistakes: &mut Vec<Mistake>,
-) -> Result<Option<SoundOrder>, Problem> {
+) -> Result<Option<CustomerOrder>, Problem> {
     let id = patch.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
     let Some(id) = Reading::at(at, mistakes).id::<OrderId>("id", &id) else { return Ok(None) };
     let Some(order) = app.parts.shop.order(&id)? else {
@@ -380,15 +377,7 @@ fn store_one(app: &App, id: &OrderId, wire: OrderWire) -> Result<Response, Probl
     let sound = wire.read(&mut Reading::at("", &mut mistakes), Some(id), &app.parts.settings.default_market);
     refuse_if_any(mistakes)?;
     let Some(sound) = sound else { return Err(Problem::mistakes(Vec::new())) };
-    let order = with_customer(app, sound, app.parts.clock.now())?;
-    app.parts.shop.write_orders(vec![order.clone()], Vec::new())?;
+    app.parts.shop.write_orders(vec![sound], Vec::new())?;
+    let order = app.parts.shop.order(id)?.ok_or_else(|| Problem::not_found("order", id))?;
     Ok(Answered(OrderWire::from(order)).into_response())
-}
-
-fn with_customer(app: &App, sound: SoundOrder, now: TimestampMs) -> Result<Order, Problem> {
-    let mut order = sound.order;
-    if let Some(user_id) = &sound.user_id {
-        order.subject = Some(app.parts.intake.subject_of_customer(user_id, now)?);
-    }
-    Ok(order)
 }

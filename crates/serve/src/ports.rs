@@ -3,7 +3,7 @@
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
 use merx_domain::{Answer, Ask, Decision, Engine, EngineError, ModelVersion, SubjectId, TimestampMs};
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
-use merx_ingest::RawEvent;
+use merx_ingest::{CustomerOrder, RawEvent};
 use merx_store::{Appended, StoreError};
 
 /// Events on their way to the log, and the vault that they pass.
@@ -14,16 +14,13 @@ pub trait Intake: Send + Sync {
     /// The subject behind an id, if the vault knows it. Never writes: asking for recommendations leaves no trace of a
     /// visitor that no event has named.
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
-
-    /// The subject behind a customer's id, made where there is none: an order names its customer.
-    fn subject_of_customer(&self, user_id: &str, now: TimestampMs) -> Result<SubjectId, StoreError>;
 }
 
 /// Where a stock level is: product, variant, location.
 pub type StockPlace = (ProductId, VariantId, LocationId);
 
-/// The shop's entities. Each write is one transaction; what decisions look at follows it within a second. A removal
-/// of what isn't there is no error: the answer counts what was there.
+/// The shop's entities. Each `put` is one transaction; what decisions look at follows it within a second. A removal of
+/// what isn't there is no error: the answers of the writes count how many of `remove` were there, and nothing else.
 pub trait ShopRecords: Send + Sync {
     fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError>;
     /// By id, after `after`.
@@ -32,7 +29,8 @@ pub trait ShopRecords: Send + Sync {
 
     fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError>;
     fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>, StoreError>;
-    fn write_orders(&self, put: Vec<Order>, remove: Vec<OrderId>) -> Result<u64, StoreError>;
+    /// Orders may name their customer; the vault turns the name into a subject.
+    fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError>;
 
     /// All levels of a product.
     fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError>;

@@ -206,7 +206,7 @@ impl From<RecordError> for Problem {
 /// A problem document as RFC 9457 describes it.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
-pub struct ProblemDocument {
+pub(crate) struct ProblemDocument {
     /// Where this kind of problem is described.
     #[serde(rename = "type")]
     #[schema(example = "/docs#problem-invalid_request")]

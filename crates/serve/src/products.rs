@@ -19,7 +19,7 @@ use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
 use crate::problem::{Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
-use crate::wire::{MoneyWire, Reading};
+use crate::wire::{Id, MoneyWire, Reading};
 
 const MAX_VARIANTS: usize = 1_000;
 const MAX_PARTS: usize = 1_000;
@@ -36,9 +36,9 @@ const MAX_TEXT_BYTES: usize = 64 * 1024;
 pub(crate) struct ProductWire {
     /// In the path where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, max_length = 200)]
+    #[schema(nullable = false, value_type = Option<Id>)]
     id: Option<String>,
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, pattern = "\\S")]
     name: String,
     #[serde(default)]
     description: String,
@@ -98,6 +98,7 @@ pub(crate) enum StatusWire {
 #[serde(deny_unknown_fields)]
 #[schema(as = MarketAvailability)]
 pub(crate) struct AvailabilityWire {
+    #[schema(value_type = Id)]
     market: String,
     sold: bool,
     #[serde(default)]
@@ -112,7 +113,7 @@ pub(crate) struct AvailabilityWire {
 #[serde(deny_unknown_fields)]
 #[schema(as = Variant)]
 pub(crate) struct VariantWire {
-    #[schema(max_length = 200)]
+    #[schema(value_type = Id)]
     id: String,
     #[serde(default)]
     gtin: Option<String>,
@@ -133,6 +134,7 @@ pub(crate) struct VariantWire {
 pub(crate) struct PriceWire {
     /// None: every market without a price of its own.
     #[serde(default)]
+    #[schema(value_type = Option<Id>)]
     market: Option<String>,
     amount: MoneyWire,
     /// The price before a reduction.
@@ -332,6 +334,7 @@ pub(crate) struct ProductBatch {
     patch: Vec<Value>,
     /// Ids of products to remove.
     #[serde(default)]
+    #[schema(value_type = Vec<Id>)]
     delete: Vec<String>,
 }
 
@@ -354,7 +357,7 @@ pub(crate) async fn list_products(
 
 /// Read a product
 #[utoipa::path(get, path = "/v1/products/{id}", tag = "catalogue",
-    params(("id" = String, Path, description = "The shop's id of the product")),
+    params(("id" = Id, Path, description = "The shop's id of the product")),
     responses((status = 200, description = "The product", body = ProductWire)))]
 pub(crate) async fn get_product(State(app): State<Shared>, PathId(id): PathId<ProductId>) -> Result<Response, Problem> {
     blocking(move || {
@@ -368,7 +371,7 @@ pub(crate) async fn get_product(State(app): State<Shared>, PathId(id): PathId<Pr
 ///
 /// Creates the product or replaces it as a whole.
 #[utoipa::path(put, path = "/v1/products/{id}", tag = "catalogue", request_body = ProductWire,
-    params(("id" = String, Path, description = "The shop's id of the product")),
+    params(("id" = Id, Path, description = "The shop's id of the product")),
     responses((status = 200, description = "The product as stored", body = ProductWire)))]
 pub(crate) async fn put_product(
     State(app): State<Shared>,
@@ -389,7 +392,7 @@ pub(crate) async fn put_product(
 ///
 /// A merge patch (RFC 7396): members replace, null removes, what is absent stays.
 #[utoipa::path(patch, path = "/v1/products/{id}", tag = "catalogue",
-    params(("id" = String, Path, description = "The shop's id of the product")),
+    params(("id" = Id, Path, description = "The shop's id of the product")),
     request_body(content = Object, content_type = "application/merge-patch+json"),
     responses((status = 200, description = "The product as stored", body = ProductWire)))]
 pub(crate) async fn patch_product(
@@ -408,9 +411,9 @@ pub(crate) async fn patch_product(
 
 /// Remove a product
 ///
-/// Takes it out of the catalogue. Set `status` to `archived` instead to keep it for reports.
+/// Takes it out of the shop for good. Orders and events still name it, so its record stays, with the status `archived`.
 #[utoipa::path(delete, path = "/v1/products/{id}", tag = "catalogue",
-    params(("id" = String, Path, description = "The shop's id of the product")),
+    params(("id" = Id, Path, description = "The shop's id of the product")),
     responses((status = 204, description = "Removed"),
         (status = 404, description = "There is none", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn delete_product(
@@ -496,6 +499,7 @@ fn store_one(app: &App, id: &ProductId, wire: ProductWire) -> Result<Response, P
     let product = wire.read(&mut Reading::at("", &mut mistakes), Some(id), app.parts.clock.now());
     refuse_if_any(mistakes)?;
     let Some(product) = product else { return Err(Problem::mistakes(Vec::new())) };
-    app.parts.shop.write_products(vec![product.clone()], Vec::new())?;
-    Ok(Answered(ProductWire::from(product)).into_response())
+    app.parts.shop.write_products(vec![product], Vec::new())?;
+    let stored = app.parts.shop.product(id)?.ok_or_else(|| Problem::not_found("product", id))?;
+    Ok(Answered(ProductWire::from(stored)).into_response())
 }

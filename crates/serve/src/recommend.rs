@@ -21,7 +21,7 @@ use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
-use crate::wire::MoneyWire;
+use crate::wire::{Id, MoneyWire};
 
 const MAX_SLOTS: usize = 20;
 const MAX_COUNT: usize = 100;
@@ -56,6 +56,7 @@ pub(crate) struct RecommendRequest {
     subject_id: Option<String>,
     /// Country or sales channel; prices and availability are the market's.
     #[serde(default)]
+    #[schema(value_type = Option<Id>)]
     market: Option<String>,
     #[serde(default)]
     device: Option<DeviceName>,
@@ -75,7 +76,7 @@ pub(crate) struct RecommendRequest {
 pub(crate) struct SlotRequest {
     /// Comes back in the answer; by default the scenario's name.
     #[serde(default)]
-    #[schema(max_length = 100)]
+    #[schema(min_length = 1, max_length = 100)]
     name: Option<String>,
     /// for_you, similar, bought_together, complete_basket, continue_session, upsell, trending, popular, new, buy_again,
     /// recently_viewed, or the name of a configured slot.
@@ -86,7 +87,7 @@ pub(crate) struct SlotRequest {
     count: Option<usize>,
     /// The products of the page or the basket that the slot is about.
     #[serde(default)]
-    #[schema(max_items = 200)]
+    #[schema(max_items = 200, value_type = Vec<Id>)]
     products: Vec<String>,
     /// In the filter language: `category = "Shoes" AND price < 50`.
     #[serde(default)]
@@ -101,7 +102,7 @@ pub(crate) struct SlotRequest {
     diversity: Option<f32>,
     /// Products that must not be shown.
     #[serde(default)]
-    #[schema(max_items = 1000)]
+    #[schema(max_items = 1000, value_type = Vec<Id>)]
     exclude: Vec<String>,
     /// The decision of the page before: nothing of it, or of the pages before it, comes back.
     #[serde(default)]
@@ -215,7 +216,7 @@ pub(crate) struct ReasonAnswer<'a> {
     kind: &'static str,
     /// The reason as a shopper reads it.
     #[schema(example = "because you viewed Canvas Bag")]
-    words: String,
+    pub(crate) words: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     product_id: Option<&'a str>,
@@ -328,6 +329,7 @@ pub(crate) struct SlotQuery {
     anonymous_id: Option<String>,
     #[param(pattern = "^[0-9a-fA-F]{32}$")]
     subject_id: Option<String>,
+    #[param(value_type = Option<Id>)]
     market: Option<String>,
     device: Option<DeviceName>,
     #[param(minimum = 1, maximum = 100)]

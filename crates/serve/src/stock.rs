@@ -14,15 +14,18 @@ use crate::entities::{BatchAnswer, check_batch_size, patched, read_each, refuse_
 use crate::ports::StockPlace;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
-use crate::wire::Reading;
+use crate::wire::{Id, Reading};
 
 /// Units of a variant at a location. A variant without any level is not tracked and counts as available.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = StockLevel)]
 pub(crate) struct StockWire {
+    #[schema(value_type = Id)]
     product_id: String,
+    #[schema(value_type = Id)]
     variant_id: String,
+    #[schema(value_type = Id)]
     location_id: String,
     /// Negative where more was sold than was there.
     quantity: i64,
@@ -44,8 +47,11 @@ pub(crate) struct StockQuantity {
 #[serde(deny_unknown_fields)]
 #[schema(as = StockPlace)]
 pub(crate) struct PlaceWire {
+    #[schema(value_type = Id)]
     product_id: String,
+    #[schema(value_type = Id)]
     variant_id: String,
+    #[schema(value_type = Id)]
     location_id: String,
 }
 
@@ -120,7 +126,7 @@ impl FromRequestParts<Shared> for PathPlace {
 
 /// Read a product's stock
 #[utoipa::path(get, path = "/v1/stock/{product_id}", tag = "stock",
-    params(("product_id" = String, Path, description = "The shop's id of the product")),
+    params(("product_id" = Id, Path, description = "The shop's id of the product")),
     responses((status = 200, description = "All levels of the product; none where its stock is not tracked", body = StockList)))]
 pub(crate) async fn get_stock(State(app): State<Shared>, PathId(id): PathId<ProductId>) -> Result<Response, Problem> {
     blocking(move || {
@@ -133,7 +139,7 @@ pub(crate) async fn get_stock(State(app): State<Shared>, PathId(id): PathId<Prod
 /// Set a stock level
 #[utoipa::path(put, path = "/v1/stock/{product_id}/{variant_id}/{location_id}", tag = "stock",
     request_body = StockQuantity,
-    params(("product_id" = String, Path), ("variant_id" = String, Path), ("location_id" = String, Path)),
+    params(("product_id" = Id, Path), ("variant_id" = Id, Path), ("location_id" = Id, Path)),
     responses((status = 200, description = "The level as stored", body = StockWire)))]
 pub(crate) async fn put_stock(
     State(app): State<Shared>,
@@ -148,7 +154,7 @@ pub(crate) async fn put_stock(
 /// A merge patch (RFC 7396) of a level that exists.
 #[utoipa::path(patch, path = "/v1/stock/{product_id}/{variant_id}/{location_id}", tag = "stock",
     request_body(content = Object, content_type = "application/merge-patch+json"),
-    params(("product_id" = String, Path), ("variant_id" = String, Path), ("location_id" = String, Path)),
+    params(("product_id" = Id, Path), ("variant_id" = Id, Path), ("location_id" = Id, Path)),
     responses((status = 200, description = "The level as stored", body = StockWire)))]
 pub(crate) async fn patch_stock(
     State(app): State<Shared>,
@@ -168,7 +174,7 @@ pub(crate) async fn patch_stock(
 
 /// Remove a stock level
 #[utoipa::path(delete, path = "/v1/stock/{product_id}/{variant_id}/{location_id}", tag = "stock",
-    params(("product_id" = String, Path), ("variant_id" = String, Path), ("location_id" = String, Path)),
+    params(("product_id" = Id, Path), ("variant_id" = Id, Path), ("location_id" = Id, Path)),
     responses((status = 204, description = "Removed")))]
 pub(crate) async fn delete_stock(State(app): State<Shared>, PathPlace(place): PathPlace) -> Result<Response, Problem> {
     blocking(move || {

@@ -49,12 +49,15 @@ pub(crate) struct TrackCall {
     timestamp: Option<String>,
     #[serde(rename = "sentAt")]
     sent_at: Option<String>,
+    #[schema(value_type = Option<Object>)]
     properties: Option<Value>,
+    #[schema(value_type = Option<Object>)]
     traits: Option<Value>,
+    #[schema(value_type = Option<Object>)]
     context: Option<Value>,
     /// In place of an `Authorization` header.
     #[serde(rename = "writeKey")]
-    write_key: Option<String>,
+    write_key: Option<Value>,
 }
 
 /// Up to 2,500 events, 500 KB.
@@ -66,11 +69,12 @@ pub(crate) struct TrackCall {
 }))]
 pub(crate) struct BatchCall {
     batch: Vec<Value>,
+    #[schema(value_type = Option<Object>)]
     context: Option<Value>,
     #[serde(rename = "sentAt")]
     sent_at: Option<String>,
     #[serde(rename = "writeKey")]
-    write_key: Option<String>,
+    write_key: Option<Value>,
 }
 
 /// Take one event

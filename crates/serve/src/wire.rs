@@ -2,7 +2,9 @@
 
 use merx_domain::{Money, TimestampMs};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::Mistake;
 
@@ -23,6 +25,21 @@ impl From<Money> for MoneyWire {
         Self { minor: money.minor, currency: money.currency.to_string() }
     }
 }
+
+/// How an id of the shop's own stands in the OpenAPI document.
+pub(crate) struct Id;
+
+impl PartialSchema for Id {
+    fn schema() -> RefOr<Schema> {
+        // Not only blanks, no control characters.
+        const PATTERN: &str =
+            "^[^\\u0000-\\u001f\\u007f-\\u009f]*[^\\u0000-\\u0020\\u007f-\\u00a0][^\\u0000-\\u001f\\u007f-\\u009f]*$";
+        let id = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(200));
+        id.pattern(Some(PATTERN)).description(Some("The shop's own id: 1 to 200 bytes.")).into()
+    }
+}
+
+impl ToSchema for Id {}
 
 /// Reads the parts of an entity and collects what is wrong with them, each with its place.
 pub(crate) struct Reading<'a> {

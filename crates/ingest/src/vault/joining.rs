@@ -49,6 +49,8 @@ pub(super) struct Joining<'n> {
     entries: FxHashMap<u128, Entry>,
     /// Subjects absorbed within this batch.
     redirects: FxHashMap<SubjectId, SubjectId>,
+    /// Subjects that had a user id before this batch.
+    named_before: FxHashSet<SubjectId>,
     /// Subjects that have a user id since this batch.
     pub(super) named: FxHashSet<SubjectId>,
     pub(super) created: Vec<SubjectId>,
@@ -60,8 +62,10 @@ pub(super) struct Joining<'n> {
 
 impl<'n> Joining<'n> {
     pub(super) fn new(entries: FxHashMap<u128, Entry>) -> Self {
+        let named_before = entries.values().filter(|entry| entry.named).map(|entry| entry.subject).collect();
         Self {
             entries,
+            named_before,
             redirects: FxHashMap::default(),
             named: FxHashSet::default(),
             created: Vec::new(),
@@ -124,7 +128,11 @@ impl<'n> Joining<'n> {
     fn entry(&self, lookup: u128) -> Option<Entry> {
         let entry = self.entries.get(&lookup)?;
         let subject = self.current(entry.subject);
-        Some(Entry { subject, named: entry.named || self.named.contains(&subject) })
+        Some(Entry { subject, named: entry.named || self.is_named(subject) })
+    }
+
+    pub(super) fn is_named(&self, subject: SubjectId) -> bool {
+        self.named.contains(&subject) || self.named_before.contains(&subject)
     }
 
     fn attach(&mut self, lookup: Option<u128>, kind: IdentityKind, value: Option<&'n str>, subject: SubjectId) {
@@ -145,11 +153,11 @@ impl<'n> Joining<'n> {
         if absorbed == subject {
             return;
         }
-        self.redirects.insert(absorbed, subject);
-        self.merges.push((absorbed, subject));
-        if self.entries.values().any(|entry| entry.named && entry.subject == absorbed) {
+        if self.is_named(absorbed) {
             self.named.insert(subject);
         }
+        self.redirects.insert(absorbed, subject);
+        self.merges.push((absorbed, subject));
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use merx_domain::{Identity, IdentityKind, SubjectId, TimestampMs};
-use merx_store::{Appended, Records, Row, StoreError, Transaction, Value};
+use merx_store::{Records, Row, StoreError, Transaction, Value};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
@@ -24,7 +24,7 @@ use crate::raw::Identities;
 use crate::rows::{Columns, execute_in, insert, query_in, text, wide};
 
 use joining::{Joining, Lookups, NewIdentity};
-pub use schema::MIGRATIONS;
+pub(crate) use schema::MIGRATION;
 pub use seal::MasterKey;
 use seal::{Key, fill_random};
 
@@ -116,14 +116,14 @@ impl Vault {
         })
     }
 
-    /// Finds or makes the subjects of a batch, in order, and hands them to `store`, which appends the events. While
-    /// `store` runs no subject is absorbed. Absorptions told by these events count as told once they are stored.
-    pub fn with_subjects<E: From<VaultError>>(
+    /// Finds or makes the subjects of a batch, in order, and hands them to `store`, which appends the events and says
+    /// which positions were stored. While `store` runs no subject is absorbed. Absorptions told by these events count as told once they are stored.
+    pub fn with_subjects<T, E: From<VaultError>>(
         &self,
         batch: &[&Identities],
         at: TimestampMs,
-        store: impl FnOnce(&[Resolved]) -> Result<Vec<Appended>, E>,
-    ) -> Result<Vec<Appended>, E> {
+        store: impl FnOnce(&[Resolved]) -> Result<(T, Vec<bool>), E>,
+    ) -> Result<T, E> {
         loop {
             let (subjects, epoch) = self.subjects(batch, at)?;
             let _held = self.absorbing.read();
@@ -131,12 +131,12 @@ impl Vault {
                 continue;
             }
             let mut resolved = self.tell(&subjects);
-            let appended = store(&resolved)?;
+            let (outcome, stored) = store(&resolved)?;
             // A repeated event was dropped, and what it had to tell with it.
-            let mut stored = appended.iter().map(|appended| *appended == Appended::Stored);
+            let mut stored = stored.into_iter();
             resolved.retain(|_| stored.next().unwrap_or(false));
             self.mark_told(&resolved)?;
-            return Ok(appended);
+            return Ok(outcome);
         }
     }
 
@@ -411,8 +411,7 @@ impl Vault {
         }
         for &(lookup, subject) in moved {
             let subject = joining.current(subject);
-            let named =
-                joining.named.contains(&subject) || joining.known().any(|(_, e)| e.subject == subject && e.named);
+            let named = joining.is_named(subject);
             self.shard(lookup).lock().insert(lookup, Entry { subject, named });
         }
         for detail in &joining.details {

@@ -3,7 +3,7 @@
 use merx_store::Migration;
 
 /// Types are those that SQLite and PostgreSQL share.
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-010-vault",
     sql: "CREATE TABLE vault_secrets (
     name TEXT PRIMARY KEY,
@@ -39,4 +39,4 @@ CREATE TABLE vault_untold_merges (
     subject BYTEA NOT NULL
 );
 CREATE INDEX vault_untold_merges_subject ON vault_untold_merges (subject);",
-}];
+};
