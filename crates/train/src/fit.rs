@@ -83,7 +83,7 @@ fn judge(
                 *score = f32::NEG_INFINITY;
             }
         }
-        lists.push(top_k(&scores, SHOWN).into_iter().map(|ranked| ranked.0).collect());
+        lists.push(top_k(&scores, SHOWN).into_iter().map(|hit| hit.index).collect());
     }
     let elapsed_ms = (stopwatch() - begun).as_secs_f64() * 1e3;
     let count = questions.len().max(1) as f64;

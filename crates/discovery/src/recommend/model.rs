@@ -46,7 +46,8 @@ impl RecommendModel {
 
     /// Which family fills which role.
     pub fn parameters(&self) -> serde_json::Value {
-        self.members.iter().map(|(role, member)| (format!("{role:?}"), member.family().into())).collect()
+        let family = |(role, member): (&Role, &Arc<dyn Recommender>)| (format!("{role:?}"), member.family().to_owned());
+        self.members.iter().map(family).collect()
     }
 
     pub fn labels(&self, item: u32) -> Labels {
