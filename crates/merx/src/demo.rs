@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use merx_domain::{DAY_MS, Product, SECOND_MS, TimestampMs};
+use merx_domain::{Clock, DAY_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_store::StoreError;
 
@@ -36,10 +36,15 @@ pub(crate) struct DemoArguments {
     pub(crate) ready_file: Option<PathBuf>,
 }
 
-pub(crate) fn run(config: Config, arguments: &DemoArguments) -> Result<()> {
+pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
     let folder = config.data.folder.clone();
+    let simulated = simulated(&SystemClock, arguments);
+    // Requests that name no market are answered for the simulated shop's first one, in its currency.
+    if let (true, Some(first)) = (config.market.default == MarketId::default(), simulated.config().markets.first()) {
+        config.market.default = first.id.clone();
+        config.market.currency = first.currency;
+    }
     let shop = Shop::open(config)?;
-    let simulated = simulated(&shop, arguments);
     if shop.store.log.end()?.is_some() {
         println!("{} has data already: serving it as it is (remove the folder to begin anew)", folder.display());
     } else {
@@ -64,8 +69,8 @@ pub(crate) fn run(config: Config, arguments: &DemoArguments) -> Result<()> {
 }
 
 /// A shop whose last day is today, so that "now" is inside its story.
-fn simulated(shop: &Shop, arguments: &DemoArguments) -> Simulated {
-    let today = i64::from(shop.clock.now().day());
+fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
+    let today = i64::from(clock.now().day());
     Simulated::new(ShopConfig {
         products: arguments.products,
         shoppers: arguments.shoppers,
@@ -143,14 +148,20 @@ pub(crate) fn print_report(report: &training::Report) {
     }
 }
 
+/// Of a bar whose length is known: rate and time left.
+pub(crate) fn bar_style() -> ProgressStyle {
+    let template = "{msg:12} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
 pub(crate) fn progress(length: u64, what: &str) -> ProgressBar {
-    let (bar, template) = if length > 0 {
-        (ProgressBar::new(length), "{msg:12} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}")
+    let bar = if length > 0 {
+        ProgressBar::new(length).with_style(bar_style())
     } else {
-        (ProgressBar::new_spinner(), "{msg:12} {spinner} {human_pos}  {per_sec}  {elapsed}")
+        let style = ProgressStyle::with_template("{msg:12} {spinner} {human_pos}  {per_sec}  {elapsed}");
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
     };
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    bar.with_style(style).with_message(what.to_owned())
+    bar.with_message(what.to_owned())
 }
 
 /// A shopper and a product to try with.
@@ -208,7 +219,7 @@ fn print_calls(ready: &Ready, example: &Example) {
         found.map_or_else(|| format!("${}_KEY", scope.to_uppercase()), str::to_owned)
     };
     let (public, secret) = (key("public"), key("secret"));
-    let event_at = TimestampMs(merx_domain::Clock::now(&merx_domain::SystemClock).0 / SECOND_MS * SECOND_MS);
+    let event_at = TimestampMs(SystemClock.now().0 / SECOND_MS * SECOND_MS);
     println!("\nMerx serves at {url}   (reference: {url}/docs, stop with Ctrl-C)\n");
     print_keys(ready);
     println!("\n1. What a known shopper should see, and why:");

@@ -1,8 +1,10 @@
 //! The binary: command line, configuration, wiring. The only crate that names a backend.
 
+mod bench;
 mod config;
 mod demo;
 mod directory;
+mod import;
 mod operate;
 mod projection;
 mod serving;
@@ -68,6 +70,13 @@ enum Command {
     },
     /// Explain a recorded decision in words.
     Why { decision: merx_domain::DecisionId },
+    /// Read files into the shop: catalogue, orders, stock, events.
+    Import(import::ImportArguments),
+    /// Measure, one JSON object a line.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
     /// Print the OpenAPI description of the HTTP API.
     Openapi,
 }
@@ -101,6 +110,14 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Config { json } => {
             config::print(&loaded, json);
             Ok(())
+        }
+        Command::Import(arguments) => {
+            start_log(&config, "warn")?;
+            import::run(&shop::Shop::open(config)?, &arguments)
+        }
+        Command::Bench { command } => {
+            start_log(&config, "warn")?;
+            bench::run(command)
         }
         Command::Openapi => {
             println!("{}", merx_serve::openapi_json());

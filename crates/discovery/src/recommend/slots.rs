@@ -219,10 +219,17 @@ impl SlotFiller<'_> {
             || self.slot.products.iter().any(|product| product.0 == item)
     }
 
-    /// Discovery does not show again what was bought, nor what was only just looked at; the other scenarios may.
+    /// Discovery shows nothing again that is in the history, a session's continuation nothing of this session.
     fn seen(&self, role: Role, item: u32) -> bool {
-        let discovery = self.slot.scenario == Scenario::ForYou && role != Role::BuyAgain;
-        discovery && self.features.history.iter().any(|entry| entry.product.0 == item)
+        let from = match self.slot.scenario {
+            Scenario::ForYou if role != Role::BuyAgain => 0,
+            Scenario::ContinueSession => {
+                let start = self.features.session_started_at;
+                start.map_or(0, |start| self.features.history.partition_point(|entry| entry.at < start))
+            }
+            _ => return false,
+        };
+        self.features.history[from..].iter().any(|entry| entry.product.0 == item)
     }
 
     fn entries_of(&self, item: u32, meaning: EventMeaning) -> impl Iterator<Item = &HistoryEntry> {
