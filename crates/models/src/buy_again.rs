@@ -11,7 +11,9 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::sparse_scores::{OpenSparse, SparseScores};
-use crate::{Contribution, Interaction, Learner, Model, ModelError, OpenQuery, Query, Recommender, TrainingSet, artifact};
+use crate::{
+    Contribution, Interaction, Learner, Model, ModelError, OpenQuery, Query, Recommender, TrainingSet, artifact,
+};
 
 const FAMILY: &str = "buy_again";
 /// Format 1: `State` by postcard.

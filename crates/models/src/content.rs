@@ -92,7 +92,9 @@ impl Learner for ContentLearner {
             State {
                 settings: self.settings,
                 token_count: tokens.columns(),
-                tokens: rows.map(|(tokens, weights)| tokens.iter().copied().zip(weights.iter().copied()).collect()).collect(),
+                tokens: rows
+                    .map(|(tokens, weights)| tokens.iter().copied().zip(weights.iter().copied()).collect())
+                    .collect(),
                 log_prices: (0..set.item_count).map(|item| log_price(price_at(item))).collect(),
                 dimensions: vectors.len() / tokens.columns().max(1),
                 vectors,
@@ -253,8 +255,7 @@ impl Recommender for Content {
         let recent = recent_items(query, self.item_count(), settings.query_items);
         let weights: Vec<f32> = recent.iter().map(|entry| fading.weight(entry)).collect();
         let total: f32 = weights.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-        let entries: Vec<(Recent, f32)> =
-            recent.into_iter().zip(weights.iter().map(|weight| weight / total)).collect();
+        let entries: Vec<(Recent, f32)> = recent.into_iter().zip(weights.iter().map(|weight| weight / total)).collect();
         Box::new(OpenContent::new(self, entries))
     }
 }
@@ -272,7 +273,8 @@ struct OpenContent<'a> {
 impl<'a> OpenContent<'a> {
     fn new(model: &'a Content, entries: Vec<(Recent, f32)>) -> Self {
         let state = &model.state;
-        let mut open = Self { model, tokens: FxHashMap::default(), vector: vec![0.0; state.dimensions], log_price: 0.0, entries };
+        let mut open =
+            Self { model, tokens: FxHashMap::default(), vector: vec![0.0; state.dimensions], log_price: 0.0, entries };
         let mut priced = 0.0;
         for (entry, weight) in &open.entries {
             for (token, of_token) in &state.tokens[entry.item as usize] {
@@ -347,7 +349,16 @@ mod tests {
     /// People who buy brand 0 buy brand 2.
     fn set() -> TrainingSet {
         let tokens = vec![
-            vec![0, 3], vec![0, 3], vec![0, 3], vec![0, 4], vec![1, 3], vec![1, 3], vec![1, 3], vec![1, 4], vec![2, 3], vec![2],
+            vec![0, 3],
+            vec![0, 3],
+            vec![0, 3],
+            vec![0, 4],
+            vec![1, 3],
+            vec![1, 3],
+            vec![1, 3],
+            vec![1, 4],
+            vec![2, 3],
+            vec![2],
         ];
         let mut histories = Interactions::new();
         for row in [[0, 8], [1, 8], [2, 8], [4, 5], [5, 6], [6, 4]].repeat(4) {

@@ -168,7 +168,8 @@ struct Segment {
 
 impl Segment {
     fn of(counts: &[f32], limit: usize) -> Self {
-        let mut kept: Vec<u32> = top_k(counts, limit).into_iter().filter(|hit| hit.score > 0.0).map(|hit| hit.index).collect();
+        let mut kept: Vec<u32> =
+            top_k(counts, limit).into_iter().filter(|hit| hit.score > 0.0).map(|hit| hit.index).collect();
         kept.sort_unstable();
         let counts_kept = kept.iter().map(|item| counts[*item as usize]).collect();
         Self { items: kept, counts: counts_kept, total: counts.iter().sum(), leaders: leaders(counts) }
@@ -222,7 +223,11 @@ impl Recommender for Popularity {
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let market = self.state.markets.iter().find(|(market, _)| *market == query.market).map(|(_, segment)| segment);
-        Box::new(OpenPopularity { model: self, market, part_of_day: self.state.parts_of_day.get(part_of_day(query.now_s)) })
+        Box::new(OpenPopularity {
+            model: self,
+            market,
+            part_of_day: self.state.parts_of_day.get(part_of_day(query.now_s)),
+        })
     }
 }
 

@@ -59,10 +59,7 @@ impl Fading {
 }
 
 /// The largest parts of a score, largest first.
-pub(crate) fn largest_contributions(
-    parts: impl Iterator<Item = (Recent, f32)>,
-    limit: usize,
-) -> Vec<Contribution> {
+pub(crate) fn largest_contributions(parts: impl Iterator<Item = (Recent, f32)>, limit: usize) -> Vec<Contribution> {
     let mut parts: Vec<Contribution> = parts
         .filter(|(_, weight)| *weight != 0.0)
         .map(|(entry, weight)| Contribution { item: entry.item, meaning: entry.meaning, weight })

@@ -351,7 +351,8 @@ impl Recommender for SessionKnn {
         for &neighbour in &neighbours {
             self.votes(neighbour, &weights, |item, weight| scores.add(item, weight));
         }
-        let explain = move |item, limit| largest_contributions(self.parts(&query, &neighbours, item).into_iter(), limit);
+        let explain =
+            move |item, limit| largest_contributions(self.parts(&query, &neighbours, item).into_iter(), limit);
         Box::new(OpenSparse { scores, explain })
     }
 }
@@ -406,7 +407,10 @@ mod tests {
     #[test]
     fn new_sessions_outweigh_old_ones_where_age_counts() {
         let rows: &[(&[u32], i64)] = &[(&[1, 5], 0), (&[1, 5], 0), (&[1, 6], 100)];
-        assert!(scores(&fit(rows, |s| s.age_decay_s = 20.0), &[1])[6] > scores(&fit(rows, |s| s.age_decay_s = 20.0), &[1])[5]);
+        assert!(
+            scores(&fit(rows, |s| s.age_decay_s = 20.0), &[1])[6]
+                > scores(&fit(rows, |s| s.age_decay_s = 20.0), &[1])[5]
+        );
         assert!(scores(&fit(rows, |_| ()), &[1])[5] > scores(&fit(rows, |_| ()), &[1])[6]);
     }
 

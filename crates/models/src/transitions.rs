@@ -263,7 +263,8 @@ impl Recommender for Transitions {
             self.followers(entry.item).for_each(|(item, strength)| scores.add(item, weight * strength));
         }
         let explain = move |item, limit| {
-            let strength = |from| self.followers(from).find(|(to, _)| *to == item).map_or(0.0, |(_, strength)| strength);
+            let strength =
+                |from| self.followers(from).find(|(to, _)| *to == item).map_or(0.0, |(_, strength)| strength);
             largest_contributions(query.iter().map(|(entry, weight)| (*entry, weight * strength(entry.item))), limit)
         };
         Box::new(OpenSparse { scores, explain })

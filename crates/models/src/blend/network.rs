@@ -294,7 +294,9 @@ mod tests {
         let fit = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let rule = |row: &[f32]| row[0];
-            pool.install(|| Network::learn(3, &NetworkSettings::default(), &mut lists(200, 1, rule), &mut lists(9, 2, rule), 3))
+            pool.install(|| {
+                Network::learn(3, &NetworkSettings::default(), &mut lists(200, 1, rule), &mut lists(9, 2, rule), 3)
+            })
         };
         assert_eq!(fit(1), fit(3));
     }

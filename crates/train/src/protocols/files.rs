@@ -28,10 +28,7 @@ pub(super) fn open(path: &Path) -> Result<Box<dyn Read>, BenchError> {
 }
 
 /// Calls `take(line number from 1, line)` for each line that isn't blank.
-fn each_line(
-    path: &Path,
-    mut take: impl FnMut(usize, &str) -> Result<(), String>,
-) -> Result<(), BenchError> {
+fn each_line(path: &Path, mut take: impl FnMut(usize, &str) -> Result<(), String>) -> Result<(), BenchError> {
     let mut reader = BufReader::new(open(path)?);
     let mut bytes = Vec::new();
     for number in 1.. {
@@ -139,7 +136,9 @@ mod tests {
 
     #[test]
     fn a_bad_line_is_named() {
-        for (text, line) in [(&b"1 2\n3 x\n"[..], 2), (b"1 -4\n", 1), (b"\n\n1 99999999999\n", 3), (b"1 2\n\xff\xfe\n", 2)] {
+        for (text, line) in
+            [(&b"1 2\n3 x\n"[..], 2), (b"1 -4\n", 1), (b"\n\n1 99999999999\n", 3), (b"1 2\n\xff\xfe\n", 2)]
+        {
             let (_dir, path) = file("train.txt", text);
             let error = rows_by_user(&path).unwrap_err().to_string();
             assert!(error.contains(&format!("line {line}")), "{error}");

@@ -153,7 +153,11 @@ fn text(field: &Field) -> String {
 }
 
 /// What was sold among rows of text.
-fn lines(rows: impl ExactSizeIterator<Item = Vec<String>>, columns: Columns, path: &Path) -> Result<Vec<Line>, BenchError> {
+fn lines(
+    rows: impl ExactSizeIterator<Item = Vec<String>>,
+    columns: Columns,
+    path: &Path,
+) -> Result<Vec<Line>, BenchError> {
     let rows: Vec<Vec<String>> = rows.collect();
     let at = |row: &[String], column: usize| row.get(column).cloned().unwrap_or_default();
     let dates = Dates::of(rows.iter().map(|row| row.get(columns.date).map_or("", String::as_str)));
@@ -194,7 +198,11 @@ impl Dates {
     fn of<'a>(dates: impl Iterator<Item = &'a str>) -> Self {
         let first = |date: &str| date.split_once('/').and_then(|(first, _)| first.parse::<u32>().ok());
         let mut dates = dates.take(1_000_000);
-        if dates.any(|date| first(date).is_some_and(|first| (13..=31).contains(&first))) { Self::DayFirst } else { Self::MonthFirst }
+        if dates.any(|date| first(date).is_some_and(|first| (13..=31).contains(&first))) {
+            Self::DayFirst
+        } else {
+            Self::MonthFirst
+        }
     }
 
     fn seconds(self, text: &str) -> Option<i64> {
@@ -230,7 +238,8 @@ fn products_only(lines: Vec<Line>) -> Vec<Line> {
     let has_digit = |line: &Line| line.code.bytes().any(|byte| byte.is_ascii_digit());
     let telling = lines.iter().filter(|line| has_digit(line)).count() * 10 >= lines.len() * 9;
     let product = |line: &Line| {
-        let listed = NO_PRODUCTS.iter().any(|code| line.code == *code || (code.len() > 3 && line.code.starts_with("GIFT_")));
+        let listed =
+            NO_PRODUCTS.iter().any(|code| line.code == *code || (code.len() > 3 && line.code.starts_with("GIFT_")));
         !listed && (!telling || has_digit(line))
     };
     lines.into_iter().filter(product).collect()
@@ -291,6 +300,7 @@ impl Shop {
             choosing: sample(choosing, CHOOSING, &mut rng.split(2)),
             train: Some(self.before(test_from_s)),
             test: before_test.into_iter().map(|(_, example)| example).collect(),
+            ordered: true,
             repeats: true,
             metrics: vec![Metric::Ndcg(20), Metric::Recall(20), Metric::HitRate(20), Metric::Mrr(20), Metric::Ndcg(10)],
             objective: Metric::Ndcg(20),
@@ -313,7 +323,10 @@ impl Shop {
                     asked[customer] = true;
                     let (history, relevant) = (history.clone(), basket.items.clone());
                     let session_start = history.len();
-                    questions.push((customer, Example { history, session_start, now_s: basket.at_s, relevant, ..Example::default() }));
+                    questions.push((
+                        customer,
+                        Example { history, session_start, now_s: basket.at_s, relevant, ..Example::default() },
+                    ));
                 }
             }
             history.extend(together(&basket.items, basket.at_s, Purchased));
@@ -374,7 +387,14 @@ mod tests {
     #[test]
     fn dates_are_read_in_the_ways_that_shops_write_them() {
         let expected = Some(1_291_191_960);
-        for text in ["2010-12-01 08:26:00", "2010-12-01T08:26:00", "2010-12-01 08:26", "12/1/2010 8:26", "1291191960000000", "1291191960000"] {
+        for text in [
+            "2010-12-01 08:26:00",
+            "2010-12-01T08:26:00",
+            "2010-12-01 08:26",
+            "12/1/2010 8:26",
+            "1291191960000000",
+            "1291191960000",
+        ] {
             assert_eq!(Dates::MonthFirst.seconds(text), expected, "{text}");
         }
         assert_eq!(Dates::of(["1/12/2010 8:26", "13/12/2010 8:26"].into_iter()), Dates::DayFirst);

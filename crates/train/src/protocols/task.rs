@@ -19,6 +19,8 @@ pub struct Task {
     /// All that may be learned from once settings are chosen. `None`: the protocol fits on `fit` at the end, too.
     pub train: Option<TrainingSet>,
     pub test: Vec<Example>,
+    /// Whether the order of a history says anything.
+    pub ordered: bool,
     /// Whether items of the history are ranked.
     pub repeats: bool,
     pub metrics: Vec<Metric>,
@@ -77,7 +79,11 @@ pub(super) fn distinct(items: &[u32]) -> Vec<u32> {
     items
 }
 
-pub(super) fn training_set(item_count: usize, rows: impl IntoIterator<Item = Vec<Interaction>>, now_s: i64) -> TrainingSet {
+pub(super) fn training_set(
+    item_count: usize,
+    rows: impl IntoIterator<Item = Vec<Interaction>>,
+    now_s: i64,
+) -> TrainingSet {
     let mut histories = Interactions::new();
     rows.into_iter().for_each(|row| histories.push_row(row));
     TrainingSet { item_count, histories, content: ItemContent::default(), now_s, ..TrainingSet::default() }
