@@ -81,10 +81,8 @@ impl ShopRecords for Rooms {
 
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError> {
         self.0.ingest.put_stock(&put, &mut |_| Ok(())).map_err(store_error)?;
-        let keys: Vec<StockKey> = remove
-            .into_iter()
-            .map(|(product, variant, location)| StockKey { product, variant, location })
-            .collect();
+        let keys: Vec<StockKey> =
+            remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.0.ingest.stock.remove(&keys, self.0.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
@@ -236,8 +234,7 @@ fn settings(config: &Config) -> Result<Settings> {
     let mut rules = Rules::new(config.market.currency);
     rules.market.default = config.market.default.clone();
     let categories = config.consent.categories.iter();
-    rules.consent =
-        merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
+    rules.consent = merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
     let preset = |slot: &crate::config::SlotConfig| -> Result<SlotPreset> {
         let filter = slot.filter.as_deref().map(merx_domain::Filter::parse).transpose()?;
         Ok(SlotPreset { diversity: slot.diversity, filter, ..SlotPreset::new(slot.scenario, slot.count) })

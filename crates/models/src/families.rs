@@ -20,6 +20,7 @@ pub fn load(family: &str, bytes: &[u8]) -> Result<Arc<dyn Recommender>, ModelErr
         "ials" => by(&IalsLearner::default(), bytes),
         "popularity" => by(&PopularityLearner::default(), bytes),
         "session_knn" => by(&SessionKnnLearner::default(), bytes),
+        "taste_mix" => by(&TasteMixLearner::default(), bytes),
         "transitions" => by(&TransitionsLearner::default(), bytes),
         _ => Err(artifact::refused(family, 0, "unknown family")),
     }

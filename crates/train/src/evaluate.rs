@@ -26,6 +26,13 @@ impl Metric {
         }
     }
 
+    /// Ranks that count.
+    pub fn depth(self) -> usize {
+        match self {
+            Self::Recall(k) | Self::Ndcg(k) | Self::HitRate(k) | Self::Mrr(k) => k,
+        }
+    }
+
     pub fn of(self, judged: &Judged) -> f64 {
         let relevant = judged.relevant.max(1);
         match self {

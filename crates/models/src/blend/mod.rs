@@ -330,7 +330,8 @@ impl<'a> Pool<'a> {
         from_history[2] = or_zero(|seen| f32::from(u8::from(seen.steps == 0)));
         from_history[3] = or_zero(|seen| 1.0 / (1.0 + seen.steps as f32));
         from_history[4] = or_zero(|seen| (1.0 + seen.times as f32).ln());
-        from_history[5] = seen.map_or(0.0, |seen| (1.0 + (self.now_s - seen.last_s).max(0) as f32 / 86_400.0).ln());
+        from_history[5] =
+            seen.map_or(0.0, |seen| (1.0 + self.now_s.saturating_sub(seen.last_s).max(0) as f32 / 86_400.0).ln());
         from_history[6] = self.lengths[0];
         from_history[7] = self.lengths[1];
     }

@@ -300,6 +300,7 @@ impl Shop {
             choosing: sample(choosing, CHOOSING, &mut rng.split(2)),
             train: Some(self.before(test_from_s)),
             test: before_test.into_iter().map(|(_, example)| example).collect(),
+            ordered: true,
             repeats: true,
             metrics: vec![Metric::Ndcg(20), Metric::Recall(20), Metric::HitRate(20), Metric::Mrr(20), Metric::Ndcg(10)],
             objective: Metric::Ndcg(20),

@@ -3,6 +3,7 @@
 //! A protocol reads its layout, cuts a validation part from the training rows, lets every family of models choose its settings
 //! there, learns the blend on it, fits all again on all training rows, and only then looks at the test rows, once.
 
+mod export;
 mod files;
 mod invoices;
 mod layouts;
@@ -47,6 +48,8 @@ pub struct BenchOptions {
     pub layout: Layout,
     pub data: PathBuf,
     pub seed: u64,
+    /// Where the rows of the split are written, so that others can be run on exactly the same.
+    pub export_split: Option<PathBuf>,
 }
 
 /// One measured number; serialised, a line of the command's output.
@@ -70,6 +73,8 @@ pub enum BenchError {
     Read { path: PathBuf, problem: String },
     #[error("{}, line {line}: {problem}", path.display())]
     Line { path: PathBuf, line: usize, problem: String },
+    #[error("{} can't be written: {problem}", path.display())]
+    Write { path: PathBuf, problem: String },
     #[error("{} holds no rows", path.display())]
     Empty { path: PathBuf },
     #[error("{set}: {problem}")]
@@ -91,6 +96,9 @@ pub fn bench_recommend(
     emit: &mut dyn FnMut(&Figure),
 ) -> Result<(), BenchError> {
     let task = read_task(options)?;
+    if let Some(dir) = &options.export_split {
+        export::write_split(&task, dir)?;
+    }
     measure(&task, options.seed, clock, emit)
 }
 
@@ -126,7 +134,7 @@ fn measure(task: &Task, seed: u64, clock: &dyn Clock, emit: &mut dyn FnMut(&Figu
     let fit_s = seconds(started, clock);
 
     let started = clock.now();
-    let lists = rank_all(&model, &task.test, task.repeats, LONGEST_LIST);
+    let lists = rank_all(model.as_ref(), &task.test, task.repeats, LONGEST_LIST);
     let ranked_s = seconds(started, clock);
 
     let mut report = |metric: String, value: f64, unit: &'static str, interval: Option<[f64; 2]>| {

@@ -19,6 +19,8 @@ pub struct Task {
     /// All that may be learned from once settings are chosen. `None`: the protocol fits on `fit` at the end, too.
     pub train: Option<TrainingSet>,
     pub test: Vec<Example>,
+    /// Whether the order of a history says anything.
+    pub ordered: bool,
     /// Whether items of the history are ranked.
     pub repeats: bool,
     pub metrics: Vec<Metric>,
