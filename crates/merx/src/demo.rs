@@ -96,7 +96,7 @@ fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     bar.finish();
     let bar = progress(0, "events");
     let mut batch = Vec::with_capacity(APPEND);
-    let mut append = |batch: &mut Vec<_>| -> Result<()> {
+    let append = |batch: &mut Vec<_>| -> Result<()> {
         bar.inc(batch.len() as u64);
         match shop.store.log.append(std::mem::take(batch)) {
             Ok(_) => Ok(()),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use merx_discovery::recommend::{RecommendLearner, RecommendModel, Role};
-use merx_domain::{DAY_MS, ModelVersion, ProductNumber, TimestampMs};
+use merx_domain::{ModelVersion, ProductNumber, TimestampMs};
 use merx_models::registry::{Lineage, VersionStatus};
 use merx_models::{Model, Recommender, TrainingSet};
 use merx_store::LogOffset;
@@ -13,6 +13,8 @@ use merx_train::{DatasetBuilder, DatasetSettings, Gate, Quality, Verdict, conten
 use crate::shop::{RECOMMEND, Shop};
 
 const PAGE: usize = 10_000;
+
+type Window = (TimestampMs, TimestampMs);
 
 /// What a training did.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(crate) struct Report {
 pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result<Report> {
     let started = stopwatch();
     say("reading the log");
-    let (set, events, offset) = training_set(shop, now)?;
+    let (set, window, events, offset) = training_set(shop, now)?;
     let settings = &shop.config.train;
     let live = shop.registry.with_status(RECOMMEND, VersionStatus::Live)?;
     let live_model = shop.engine.live_model();
@@ -50,8 +52,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
     let verdict = gate.judge(&fitted.quality, fitted.live.as_ref());
     let lineage = Lineage {
         log_offset: offset.map(|offset| offset.0),
-        window_from: now.plus_ms(-i64::from(settings.window_days) * DAY_MS),
-        window_until: now,
+        window_from: window.0,
+        window_until: window.1,
         events,
         subjects: set.histories.rows() as u64,
         items: set.item_count as u64,
@@ -86,7 +88,8 @@ fn for_you(model: &RecommendModel) -> Option<&dyn Recommender> {
     model.member(Role::ForYou).or_else(|| model.member(Role::Popular))
 }
 
-fn training_set(shop: &Shop, now: TimestampMs) -> Result<(TrainingSet, u64, Option<LogOffset>)> {
+/// The set, from when until when, the events it is made of, and how far the log was read.
+fn training_set(shop: &Shop, now: TimestampMs) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
     shop.projection.catch_up()?;
     let number = |id: &merx_domain::ProductId| shop.projection.number(id);
     let settings = DatasetSettings { now, window_days: shop.config.train.window_days };
@@ -102,7 +105,8 @@ fn training_set(shop: &Shop, now: TimestampMs) -> Result<(TrainingSet, u64, Opti
     let products = products(shop)?;
     let content = content(products.iter().map(|(number, product)| (*number, product)), item_count);
     let events = builder.events();
-    Ok((builder.build(item_count, content), events, after))
+    let window = (builder.window_from(), builder.window_until());
+    Ok((builder.build(item_count, content), window, events, after))
 }
 
 fn products(shop: &Shop) -> Result<Vec<(ProductNumber, merx_domain::Product)>> {

@@ -11,13 +11,12 @@ use crate::{Learner, ModelError, Recommender, artifact};
 /// A recommender from the name of its family and its bytes.
 pub fn load(family: &str, bytes: &[u8]) -> Result<Arc<dyn Recommender>, ModelError> {
     match family {
+        "blend" => by(&BlendLearner::default(), bytes),
         "buy_again" => by(&BuyAgainLearner::default(), bytes),
         "content" => by(&ContentLearner::default(), bytes),
-        "blend" => by(&BlendLearner::default(), bytes),
         "graph_filter" => by(&GraphFilterLearner::default(), bytes),
-        "item_knn" => by(&ItemKnnLearner::default(), bytes),
-        "taste_mix" => by(&TasteMixLearner::default(), bytes),
         "ials" => by(&IalsLearner::default(), bytes),
+        "item_knn" => by(&ItemKnnLearner::default(), bytes),
         "popularity" => by(&PopularityLearner::default(), bytes),
         "session_knn" => by(&SessionKnnLearner::default(), bytes),
         "taste_mix" => by(&TasteMixLearner::default(), bytes),

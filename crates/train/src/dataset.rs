@@ -15,7 +15,9 @@ const MAX_BASKET: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DatasetSettings {
+    /// Events after it are left out.
     pub now: TimestampMs,
+    /// How far back from the newest event the set reaches: an imported history ends where it ends, not today.
     pub window_days: u32,
 }
 
@@ -28,6 +30,7 @@ pub struct DatasetBuilder<'a> {
     merged: FxHashMap<SubjectId, SubjectId>,
     baskets: Vec<Vec<Interaction>>,
     events: u64,
+    newest: TimestampMs,
 }
 
 impl<'a> DatasetBuilder<'a> {
@@ -39,6 +42,7 @@ impl<'a> DatasetBuilder<'a> {
             merged: FxHashMap::default(),
             baskets: Vec::new(),
             events: 0,
+            newest: TimestampMs(i64::MIN),
         }
     }
 
@@ -50,10 +54,10 @@ impl<'a> DatasetBuilder<'a> {
         }
         let meaning = event.kind.meaning();
         let teaches = matches!(meaning, EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased);
-        let from = self.settings.now.0 - i64::from(self.settings.window_days) * DAY_MS;
-        if !teaches || event.lines.is_empty() || event.occurred_at.0 < from || event.occurred_at > self.settings.now {
+        if !teaches || event.lines.is_empty() || event.occurred_at > self.settings.now {
             return;
         }
+        self.newest = self.newest.max(event.occurred_at);
         let subject = self.current(event.subject);
         let at_s = event.occurred_at.seconds();
         let entries: Vec<Interaction> = event
@@ -69,23 +73,36 @@ impl<'a> DatasetBuilder<'a> {
         self.events += 1;
     }
 
+    /// The newest event that teaches; the clock where there is none.
+    pub fn window_until(&self) -> TimestampMs {
+        if self.events == 0 { self.settings.now } else { self.newest }
+    }
+
+    pub fn window_from(&self) -> TimestampMs {
+        self.window_until().plus_ms(-i64::from(self.settings.window_days) * DAY_MS)
+    }
+
     /// Events that taught something.
     pub fn events(&self) -> u64 {
         self.events
     }
 
     pub fn build(self, item_count: usize, content: ItemContent) -> TrainingSet {
+        let from_s = self.window_from().seconds();
         let mut histories = Interactions::new();
         for mut row in self.histories.into_values() {
+            row.retain(|entry| entry.at_s >= from_s);
             row.sort_by_key(|entry| entry.at_s);
-            let from = row.len().saturating_sub(MAX_HISTORY);
-            histories.push_row(row.drain(from..));
+            let newest = row.len().saturating_sub(MAX_HISTORY);
+            if !row.is_empty() {
+                histories.push_row(row.drain(newest..));
+            }
         }
         let mut baskets = Interactions::new();
-        for basket in self.baskets {
+        for basket in self.baskets.into_iter().filter(|basket| basket.iter().all(|entry| entry.at_s >= from_s)) {
             baskets.push_row(basket);
         }
-        TrainingSet { item_count, histories, markets: Vec::new(), baskets, content, now_s: self.settings.now.seconds() }
+        TrainingSet { item_count, histories, markets: Vec::new(), baskets, content, now_s: self.newest.seconds() }
     }
 
     fn current(&self, mut subject: SubjectId) -> SubjectId {
@@ -173,7 +190,7 @@ mod tests {
     fn the_past_of_a_merged_subject_counts_for_the_other() {
         let settings = DatasetSettings { now: TimestampMs(100 * DAY_MS), window_days: 50 };
         let mut builder = DatasetBuilder::new(settings, &number);
-        builder.add(&event(1, EventKind::ProductViewed, 10, &["p0"]));
+        builder.add(&event(1, EventKind::ProductViewed, 10, &["p0"])); // older than the window: 53 days before the newest
         builder.add(&event(1, EventKind::ProductViewed, 60, &["p1"]));
         builder.add(&event(2, EventKind::OrderCompleted, 61, &["p2", "p3", "unknown"]));
         let mut alias = event(2, EventKind::Alias, 62, &[]);
@@ -181,6 +198,7 @@ mod tests {
         builder.add(&alias);
         builder.add(&event(1, EventKind::ProductViewed, 63, &["p4"]));
         builder.add(&event(2, EventKind::ProductViewed, 101, &["p5"]));
+        assert_eq!(builder.window_until(), TimestampMs(63 * DAY_MS));
         let set = builder.build(6, ItemContent::default());
         assert_eq!(set.histories.rows(), 1);
         let items: Vec<u32> = set.histories.row(0).iter().map(|entry| entry.item).collect();
