@@ -40,6 +40,8 @@ const LOG_FLOOR: f32 = 1e-4;
 pub struct BlendSettings {
     /// Items each member puts into the pool.
     pub pool_per_member: usize,
+    /// The first so many members fill the pool; the others only score what is in it.
+    pub proposing: usize,
     /// Whether items of the history may be proposed. Where not, they score 0.
     pub repeats: bool,
     /// Items of a pool that the weights are learned from: all that were wanted, the strongest, and some of the others.
@@ -54,6 +56,7 @@ impl Default for BlendSettings {
     fn default() -> Self {
         Self {
             pool_per_member: 100,
+            proposing: usize::MAX,
             repeats: true,
             strongest_per_list: 40,
             drawn_per_list: 24,
@@ -112,14 +115,15 @@ impl Learner for BlendLearner {
     }
 
     fn fit(&self, set: &BlendSet, seed: u64) -> Result<Blend, ModelError> {
-        let mut lists = self.lists(set, &set.examples, seed);
-        let mut kept_back = self.lists(set, &set.kept_back, seed.wrapping_add(1));
+        let lists = self.lists(set, &set.examples, seed);
+        let kept_back = self.lists(set, &set.kept_back, seed.wrapping_add(1));
         if lists.is_empty() || kept_back.is_empty() {
             return Err(ModelError::NoData("no member proposes what was wanted in any example".to_owned()));
         }
         let inputs = input_count(set.members.len());
-        let network = Network::learn(inputs, &self.settings.network, &mut lists, &mut kept_back, seed);
-        tracing::info!(lists = lists.len(), loss = network.loss(&kept_back), "learned a blend");
+        let list_count = lists.len();
+        let (network, loss) = Network::learn(inputs, &self.settings.network, lists, kept_back, seed);
+        tracing::info!(lists = list_count, loss, "learned a blend");
         Ok(Blend { settings: self.settings, network, members: set.members.clone() })
     }
 
@@ -266,6 +270,8 @@ struct Pool<'a> {
     scores: Vec<f32>,
     best: Vec<f32>,
     sums: Vec<f32>,
+    /// Logarithm of how many items with the best score would make up a member's sum.
+    spreads: Vec<f32>,
 }
 
 impl<'a> Pool<'a> {
@@ -275,7 +281,9 @@ impl<'a> Pool<'a> {
         let distinct_of_session = seen.values().filter(|seen| seen.in_session).count();
         let mut proposed = Vec::new();
         let extra = if settings.repeats { 0 } else { seen.len() };
-        open.iter_mut().for_each(|open| open.candidates(settings.pool_per_member + extra, &mut proposed));
+        open.iter_mut()
+            .take(settings.proposing)
+            .for_each(|open| open.candidates(settings.pool_per_member + extra, &mut proposed));
         let mut items: Vec<u32> = proposed.iter().map(|scored| scored.item).collect();
         if settings.repeats {
             items.extend(seen.keys());
@@ -290,10 +298,12 @@ impl<'a> Pool<'a> {
         }
         let positive = |scores: &[f32]| scores.iter().map(|score| score.max(0.0)).sum::<f32>();
         let rows = || (0..members.len()).map(|member| &scores[member * items.len()..][..items.len()]);
-        let best = rows().map(|scores| scores.iter().copied().fold(0.0, f32::max)).collect();
-        let sums = rows().map(positive).collect();
+        let best: Vec<f32> = rows().map(|scores| scores.iter().copied().fold(0.0, f32::max)).collect();
+        let sums: Vec<f32> = rows().map(positive).collect();
+        let spread = |(sum, best): (&f32, &f32)| if *best > 0.0 { (1.0 + sum / best).ln() } else { 0.0 };
+        let spreads = sums.iter().zip(&best).map(spread).collect();
         let lengths = [distinct_of_session, seen.len()].map(|length| (1.0 + length as f32).ln());
-        Self { open, seen, repeats: settings.repeats, now_s: query.now_s, lengths, items, scores, best, sums }
+        Self { open, seen, repeats: settings.repeats, now_s: query.now_s, lengths, items, scores, best, sums, spreads }
     }
 
     fn members(&self) -> usize {
@@ -321,7 +331,7 @@ impl<'a> Pool<'a> {
             out[0] = ratio;
             out[1] = 1.0 - ratio.max(LOG_FLOOR).ln() / LOG_FLOOR.ln();
             out[2] = self.ratio_of_sum(score, member);
-            out[3] = (1.0 + self.sums[member] / self.best[member].max(f32::MIN_POSITIVE)).ln().min(10.0);
+            out[3] = self.spreads[member];
         }
         let seen = self.seen.get(&item);
         let or_zero = |value: fn(&Seen) -> f32| seen.map_or(0.0, value);
@@ -365,26 +375,25 @@ struct OpenBlend<'a> {
 
 impl OpenBlend<'_> {
     /// Above 0 for whatever a member or the history knows of, 0 for the rest.
-    fn score_row(&self, row: &mut [f32]) -> f32 {
+    fn score_row(&self, row: &[f32], units: &mut Vec<f32>) -> f32 {
         let known = row[..self.pool.members() * PER_MEMBER].chunks_exact(PER_MEMBER).any(|member| member[0] > 0.0);
         let seen = row[self.pool.members() * PER_MEMBER..][..2].iter().any(|seen| *seen > 0.0);
         if !known && !seen {
             return 0.0;
         }
-        self.blend.network.standardise(row);
         // The scale of a score is free; this one keeps all of them above 0 and in order.
-        let score = self.blend.network.score(row).clamp(-60.0, 60.0);
+        let score = self.blend.network.score(row, units).clamp(-60.0, 60.0);
         if score >= 0.0 { 1.0 + score } else { 1.0 / (1.0 - score) }
     }
 }
 
 impl OpenQuery for OpenBlend<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
-        let mut row = vec![0.0; input_count(self.pool.members())];
+        let (mut row, mut units) = (vec![0.0; input_count(self.pool.members())], Vec::new());
         let mut best = TopK::new(limit);
         for (place, &item) in self.pool.items.iter().enumerate() {
             self.pool.write_inputs(place, &mut row);
-            best.offer(item, self.score_row(&mut row));
+            best.offer(item, self.score_row(&row, &mut units));
         }
         let best = best.drain_sorted().into_iter().filter(|hit| hit.score > 0.0);
         out.extend(best.map(|hit| Scored { item: hit.index, score: hit.score }));
@@ -397,7 +406,7 @@ impl OpenQuery for OpenBlend<'_> {
             let rows = by_member.chunks_exact_mut(items.len());
             self.pool.open.iter_mut().zip(rows).for_each(|(open, out)| open.score(items, out));
         }
-        let mut row = vec![0.0; input_count(members)];
+        let (mut row, mut units) = (vec![0.0; input_count(members)], Vec::new());
         for (at, (&item, out)) in items.iter().zip(out).enumerate() {
             if !self.pool.repeats && self.pool.seen.contains_key(&item) {
                 *out = 0.0;
@@ -405,7 +414,7 @@ impl OpenQuery for OpenBlend<'_> {
             }
             let scores = (0..members).map(|member| by_member[member * items.len() + at]);
             self.pool.write_inputs_of(item, scores, &mut row);
-            *out = self.score_row(&mut row);
+            *out = self.score_row(&row, &mut units);
         }
     }
 
