@@ -439,3 +439,132 @@ impl OpenQuery for OpenBlend<'_> {
         parts
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use merx_domain::EventMeaning::{Purchased, Viewed};
+
+    use super::*;
+    use crate::{
+        ContentLearner, Interactions, ItemContent, PopularityLearner, SessionKnnLearner, TrainingSet,
+        TransitionsLearner,
+    };
+
+    const ITEMS: u32 = 30;
+
+    /// Shoppers walk from an item to the next; item 29 is unknown to all but by its tokens, those of item 28. Most just
+    /// look at item 0, whatever they came for, and who comes new wants it.
+    fn set() -> TrainingSet {
+        let mut histories = Interactions::new();
+        for session in 0..300i64 {
+            let start = (session * 5 % 28) as u32;
+            let items = [start, (start + 1) % 29, (start + 2) % 29, 0];
+            histories.push_row(entries(&items, session * 10));
+        }
+        let tokens = (0..ITEMS).map(|item| vec![item.min(28)]).collect();
+        let content = ItemContent { tokens, token_names: Vec::new(), price_minor: Vec::new() };
+        TrainingSet { item_count: ITEMS as usize, histories, content, now_s: 3_000, ..TrainingSet::default() }
+    }
+
+    fn entries(items: &[u32], at_s: i64) -> Vec<Interaction> {
+        items.iter().copied().zip(at_s..).map(|(item, at_s)| Interaction { item, at_s, meaning: Viewed }).collect()
+    }
+
+    fn examples(count: usize, from: u32) -> Vec<Example> {
+        let example = |at: u32| {
+            let start = (from + at * 5) % 26;
+            let stranger = at % 4 == 0;
+            let history = if stranger { Vec::new() } else { entries(&[start, start + 1], 4_000) };
+            let relevant = vec![if stranger { 0 } else { start + 2 }];
+            Example { history, now_s: 4_010, relevant, ..Example::default() }
+        };
+        (0..count as u32).map(example).collect()
+    }
+
+    fn members(set: &TrainingSet) -> Vec<Arc<dyn Recommender>> {
+        vec![
+            Arc::new(PopularityLearner::default().fit(set, 1).unwrap()),
+            Arc::new(SessionKnnLearner::default().fit(set, 1).unwrap()),
+            Arc::new(TransitionsLearner::default().fit(set, 1).unwrap()),
+            Arc::new(ContentLearner::default().fit(set, 1).unwrap()),
+        ]
+    }
+
+    fn blend(repeats: bool) -> Blend {
+        let settings = BlendSettings { repeats, strangers: 0.1, ..BlendSettings::default() };
+        let set = BlendSet { members: members(&set()), examples: examples(200, 0), kept_back: examples(40, 3) };
+        BlendLearner { settings }.fit(&set, 1).unwrap()
+    }
+
+    fn best(blend: &Blend, history: &[Interaction], seeds: &[u32], limit: usize) -> Vec<u32> {
+        let query = Query { history, session_start: 0, seeds, now_s: 5_000, market: 0 };
+        let mut found = Vec::new();
+        blend.open(&query).candidates(limit, &mut found);
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+        found.into_iter().map(|scored| scored.item).collect()
+    }
+
+    #[test]
+    fn it_learns_whom_to_believe() {
+        // Popularity says item 0, the members that know sequences say the next item: that is what was wanted.
+        let blend = blend(true);
+        for start in 1..20 {
+            assert_eq!(best(&blend, &entries(&[start, start + 1], 0), &[], 1), [start + 2]);
+        }
+    }
+
+    #[test]
+    fn strangers_get_what_is_popular_and_seeds_lead_on() {
+        let blend = blend(true);
+        assert_eq!(best(&blend, &[], &[], 1), [0]);
+        let by_seed = best(&blend, &[], &[11], 3);
+        assert!(by_seed.contains(&12), "{by_seed:?}");
+    }
+
+    #[test]
+    fn an_item_that_nobody_met_is_found_by_what_it_is() {
+        let found = best(&blend(true), &entries(&[28], 0), &[], 30);
+        assert!(found.contains(&29), "{found:?}");
+    }
+
+    #[test]
+    fn candidates_and_scores_agree_and_items_of_the_history_stay_out_where_they_should() {
+        let blend = blend(false);
+        let history = entries(&[4, 5], 0);
+        let query = Query { history: &history, session_start: 0, seeds: &[], now_s: 5_000, market: 0 };
+        let mut open = blend.open(&query);
+        let mut found = Vec::new();
+        open.candidates(40, &mut found);
+        assert!(found.len() > 5 && found.iter().all(|scored| ![4, 5].contains(&scored.item)));
+        let items: Vec<u32> = found.iter().map(|scored| scored.item).chain([4, u32::MAX]).collect();
+        let mut scores = vec![1.0; items.len()];
+        open.score(&items, &mut scores);
+        for (scored, score) in found.iter().zip(&scores) {
+            assert!((scored.score - score).abs() < 1e-5);
+        }
+        assert_eq!(scores[found.len()..], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn an_explanation_names_the_history() {
+        let blend = blend(true);
+        let history: Vec<Interaction> =
+            entries(&[4, 5], 0).into_iter().map(|entry| Interaction { meaning: Purchased, ..entry }).collect();
+        let query = Query { history: &history, session_start: 0, seeds: &[], now_s: 5_000, market: 0 };
+        let parts = blend.open(&query).explain(6, 2);
+        assert_eq!((parts[0].item, parts[0].meaning), (5, Some(Purchased)), "{parts:?}");
+    }
+
+    #[test]
+    fn a_saved_blend_ranks_alike_and_keeps_its_weights_over_new_members() {
+        let blend = blend(true);
+        let bytes = blend.save();
+        let loaded = BlendLearner::default().load(&bytes).unwrap();
+        let history = entries(&[9, 10], 0);
+        assert_eq!(best(&loaded, &history, &[], 20), best(&blend, &history, &[], 20));
+        assert!(BlendLearner::default().load(&bytes[..bytes.len() - 3]).is_err());
+        let refitted = blend.with_members(members(&set())).unwrap();
+        assert_eq!(best(&refitted, &history, &[], 20), best(&blend, &history, &[], 20));
+        assert!(blend.with_members(members(&set())[1..].to_vec()).is_none());
+    }
+}

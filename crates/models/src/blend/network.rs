@@ -14,8 +14,10 @@ const LISTS_PER_TASK: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSettings {
     pub hidden: usize,
-    /// Passes over the lists, at most: the state of the pass that did best on the lists kept back is taken.
+    /// Passes over the lists: so many, or as many more as `steps` take where lists are few. The state of the pass that did
+    /// best on the lists kept back is taken.
     pub passes: usize,
+    pub steps: usize,
     pub learning_rate: f32,
     pub lists_per_step: usize,
     /// Pull of the weights towards 0 at each step (AdamW).
@@ -24,7 +26,7 @@ pub struct NetworkSettings {
 
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self { hidden: 16, passes: 12, learning_rate: 0.004, lists_per_step: 64, weight_decay: 0.01 }
+        Self { hidden: 16, passes: 12, steps: 1_500, learning_rate: 0.004, lists_per_step: 64, weight_decay: 0.01 }
     }
 }
 
@@ -102,10 +104,12 @@ impl Network {
     fn descend(&mut self, settings: &NetworkSettings, lists: &[List], kept_back: &[List], rng: &mut Rng) {
         let mut order: Vec<usize> = (0..lists.len()).collect();
         let mut adam = Adam::new(self.weights.len());
-        let steps = settings.passes * lists.len().div_ceil(settings.lists_per_step.max(1));
+        let steps_per_pass = lists.len().div_ceil(settings.lists_per_step.max(1)).max(1);
+        let passes = settings.passes.max(settings.steps.div_ceil(steps_per_pass));
+        let steps = passes * steps_per_pass;
         let mut best = (self.loss(kept_back), self.weights.clone());
         let mut step = 0;
-        for _ in 0..settings.passes {
+        for _ in 0..passes {
             rng.shuffle(&mut order);
             for batch in order.chunks(settings.lists_per_step.max(1)) {
                 let gradient = self.gradient(lists, batch);
