@@ -40,6 +40,8 @@ const LOG_FLOOR: f32 = 1e-4;
 pub struct BlendSettings {
     /// Items each member puts into the pool.
     pub pool_per_member: usize,
+    /// The first so many members fill the pool; the others only score what is in it.
+    pub proposing: usize,
     /// Whether items of the history may be proposed. Where not, they score 0.
     pub repeats: bool,
     /// Items of a pool that the weights are learned from: all that were wanted, the strongest, and some of the others.
@@ -54,6 +56,7 @@ impl Default for BlendSettings {
     fn default() -> Self {
         Self {
             pool_per_member: 100,
+            proposing: usize::MAX,
             repeats: true,
             strongest_per_list: 40,
             drawn_per_list: 24,
@@ -112,14 +115,15 @@ impl Learner for BlendLearner {
     }
 
     fn fit(&self, set: &BlendSet, seed: u64) -> Result<Blend, ModelError> {
-        let mut lists = self.lists(set, &set.examples, seed);
-        let mut kept_back = self.lists(set, &set.kept_back, seed.wrapping_add(1));
+        let lists = self.lists(set, &set.examples, seed);
+        let kept_back = self.lists(set, &set.kept_back, seed.wrapping_add(1));
         if lists.is_empty() || kept_back.is_empty() {
             return Err(ModelError::NoData("no member proposes what was wanted in any example".to_owned()));
         }
         let inputs = input_count(set.members.len());
-        let network = Network::learn(inputs, &self.settings.network, &mut lists, &mut kept_back, seed);
-        tracing::info!(lists = lists.len(), loss = network.loss(&kept_back), "learned a blend");
+        let list_count = lists.len();
+        let (network, loss) = Network::learn(inputs, &self.settings.network, lists, kept_back, seed);
+        tracing::info!(lists = list_count, loss, "learned a blend");
         Ok(Blend { settings: self.settings, network, members: set.members.clone() })
     }
 
@@ -266,6 +270,8 @@ struct Pool<'a> {
     scores: Vec<f32>,
     best: Vec<f32>,
     sums: Vec<f32>,
+    /// Logarithm of how many items with the best score would make up a member's sum.
+    spreads: Vec<f32>,
 }
 
 impl<'a> Pool<'a> {
@@ -275,7 +281,9 @@ impl<'a> Pool<'a> {
         let distinct_of_session = seen.values().filter(|seen| seen.in_session).count();
         let mut proposed = Vec::new();
         let extra = if settings.repeats { 0 } else { seen.len() };
-        open.iter_mut().for_each(|open| open.candidates(settings.pool_per_member + extra, &mut proposed));
+        open.iter_mut()
+            .take(settings.proposing)
+            .for_each(|open| open.candidates(settings.pool_per_member + extra, &mut proposed));
         let mut items: Vec<u32> = proposed.iter().map(|scored| scored.item).collect();
         if settings.repeats {
             items.extend(seen.keys());
@@ -290,10 +298,12 @@ impl<'a> Pool<'a> {
         }
         let positive = |scores: &[f32]| scores.iter().map(|score| score.max(0.0)).sum::<f32>();
         let rows = || (0..members.len()).map(|member| &scores[member * items.len()..][..items.len()]);
-        let best = rows().map(|scores| scores.iter().copied().fold(0.0, f32::max)).collect();
-        let sums = rows().map(positive).collect();
+        let best: Vec<f32> = rows().map(|scores| scores.iter().copied().fold(0.0, f32::max)).collect();
+        let sums: Vec<f32> = rows().map(positive).collect();
+        let spread = |(sum, best): (&f32, &f32)| if *best > 0.0 { (1.0 + sum / best).ln() } else { 0.0 };
+        let spreads = sums.iter().zip(&best).map(spread).collect();
         let lengths = [distinct_of_session, seen.len()].map(|length| (1.0 + length as f32).ln());
-        Self { open, seen, repeats: settings.repeats, now_s: query.now_s, lengths, items, scores, best, sums }
+        Self { open, seen, repeats: settings.repeats, now_s: query.now_s, lengths, items, scores, best, sums, spreads }
     }
 
     fn members(&self) -> usize {
@@ -321,7 +331,7 @@ impl<'a> Pool<'a> {
             out[0] = ratio;
             out[1] = 1.0 - ratio.max(LOG_FLOOR).ln() / LOG_FLOOR.ln();
             out[2] = self.ratio_of_sum(score, member);
-            out[3] = (1.0 + self.sums[member] / self.best[member].max(f32::MIN_POSITIVE)).ln().min(10.0);
+            out[3] = self.spreads[member];
         }
         let seen = self.seen.get(&item);
         let or_zero = |value: fn(&Seen) -> f32| seen.map_or(0.0, value);
@@ -365,26 +375,25 @@ struct OpenBlend<'a> {
 
 impl OpenBlend<'_> {
     /// Above 0 for whatever a member or the history knows of, 0 for the rest.
-    fn score_row(&self, row: &mut [f32]) -> f32 {
+    fn score_row(&self, row: &[f32], units: &mut Vec<f32>) -> f32 {
         let known = row[..self.pool.members() * PER_MEMBER].chunks_exact(PER_MEMBER).any(|member| member[0] > 0.0);
         let seen = row[self.pool.members() * PER_MEMBER..][..2].iter().any(|seen| *seen > 0.0);
         if !known && !seen {
             return 0.0;
         }
-        self.blend.network.standardise(row);
         // The scale of a score is free; this one keeps all of them above 0 and in order.
-        let score = self.blend.network.score(row).clamp(-60.0, 60.0);
+        let score = self.blend.network.score(row, units).clamp(-60.0, 60.0);
         if score >= 0.0 { 1.0 + score } else { 1.0 / (1.0 - score) }
     }
 }
 
 impl OpenQuery for OpenBlend<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
-        let mut row = vec![0.0; input_count(self.pool.members())];
+        let (mut row, mut units) = (vec![0.0; input_count(self.pool.members())], Vec::new());
         let mut best = TopK::new(limit);
         for (place, &item) in self.pool.items.iter().enumerate() {
             self.pool.write_inputs(place, &mut row);
-            best.offer(item, self.score_row(&mut row));
+            best.offer(item, self.score_row(&row, &mut units));
         }
         let best = best.drain_sorted().into_iter().filter(|hit| hit.score > 0.0);
         out.extend(best.map(|hit| Scored { item: hit.index, score: hit.score }));
@@ -397,7 +406,7 @@ impl OpenQuery for OpenBlend<'_> {
             let rows = by_member.chunks_exact_mut(items.len());
             self.pool.open.iter_mut().zip(rows).for_each(|(open, out)| open.score(items, out));
         }
-        let mut row = vec![0.0; input_count(members)];
+        let (mut row, mut units) = (vec![0.0; input_count(members)], Vec::new());
         for (at, (&item, out)) in items.iter().zip(out).enumerate() {
             if !self.pool.repeats && self.pool.seen.contains_key(&item) {
                 *out = 0.0;
@@ -405,7 +414,7 @@ impl OpenQuery for OpenBlend<'_> {
             }
             let scores = (0..members).map(|member| by_member[member * items.len() + at]);
             self.pool.write_inputs_of(item, scores, &mut row);
-            *out = self.score_row(&mut row);
+            *out = self.score_row(&row, &mut units);
         }
     }
 
@@ -428,5 +437,134 @@ impl OpenQuery for OpenBlend<'_> {
         parts.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.item.cmp(&b.item)));
         parts.truncate(limit);
         parts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use merx_domain::EventMeaning::{Purchased, Viewed};
+
+    use super::*;
+    use crate::{
+        ContentLearner, Interactions, ItemContent, PopularityLearner, SessionKnnLearner, TrainingSet,
+        TransitionsLearner,
+    };
+
+    const ITEMS: u32 = 30;
+
+    /// Shoppers walk from an item to the next; item 29 is unknown to all but by its tokens, those of item 28. Most just
+    /// look at item 0, whatever they came for, and who comes new wants it.
+    fn set() -> TrainingSet {
+        let mut histories = Interactions::new();
+        for session in 0..300i64 {
+            let start = (session * 5 % 28) as u32;
+            let items = [start, (start + 1) % 29, (start + 2) % 29, 0];
+            histories.push_row(entries(&items, session * 10));
+        }
+        let tokens = (0..ITEMS).map(|item| vec![item.min(28)]).collect();
+        let content = ItemContent { tokens, token_names: Vec::new(), price_minor: Vec::new() };
+        TrainingSet { item_count: ITEMS as usize, histories, content, now_s: 3_000, ..TrainingSet::default() }
+    }
+
+    fn entries(items: &[u32], at_s: i64) -> Vec<Interaction> {
+        items.iter().copied().zip(at_s..).map(|(item, at_s)| Interaction { item, at_s, meaning: Viewed }).collect()
+    }
+
+    fn examples(count: usize, from: u32) -> Vec<Example> {
+        let example = |at: u32| {
+            let start = (from + at * 5) % 26;
+            let stranger = at % 4 == 0;
+            let history = if stranger { Vec::new() } else { entries(&[start, start + 1], 4_000) };
+            let relevant = vec![if stranger { 0 } else { start + 2 }];
+            Example { history, now_s: 4_010, relevant, ..Example::default() }
+        };
+        (0..count as u32).map(example).collect()
+    }
+
+    fn members(set: &TrainingSet) -> Vec<Arc<dyn Recommender>> {
+        vec![
+            Arc::new(PopularityLearner::default().fit(set, 1).unwrap()),
+            Arc::new(SessionKnnLearner::default().fit(set, 1).unwrap()),
+            Arc::new(TransitionsLearner::default().fit(set, 1).unwrap()),
+            Arc::new(ContentLearner::default().fit(set, 1).unwrap()),
+        ]
+    }
+
+    fn blend(repeats: bool) -> Blend {
+        let settings = BlendSettings { repeats, strangers: 0.1, ..BlendSettings::default() };
+        let set = BlendSet { members: members(&set()), examples: examples(200, 0), kept_back: examples(40, 3) };
+        BlendLearner { settings }.fit(&set, 1).unwrap()
+    }
+
+    fn best(blend: &Blend, history: &[Interaction], seeds: &[u32], limit: usize) -> Vec<u32> {
+        let query = Query { history, session_start: 0, seeds, now_s: 5_000, market: 0 };
+        let mut found = Vec::new();
+        blend.open(&query).candidates(limit, &mut found);
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+        found.into_iter().map(|scored| scored.item).collect()
+    }
+
+    #[test]
+    fn it_learns_whom_to_believe() {
+        // Popularity says item 0, the members that know sequences say the next item: that is what was wanted.
+        let blend = blend(true);
+        for start in 1..20 {
+            assert_eq!(best(&blend, &entries(&[start, start + 1], 0), &[], 1), [start + 2]);
+        }
+    }
+
+    #[test]
+    fn strangers_get_what_is_popular_and_seeds_lead_on() {
+        let blend = blend(true);
+        assert_eq!(best(&blend, &[], &[], 1), [0]);
+        let by_seed = best(&blend, &[], &[11], 3);
+        assert!(by_seed.contains(&12), "{by_seed:?}");
+    }
+
+    #[test]
+    fn an_item_that_nobody_met_is_found_by_what_it_is() {
+        let found = best(&blend(true), &entries(&[28], 0), &[], 30);
+        assert!(found.contains(&29), "{found:?}");
+    }
+
+    #[test]
+    fn candidates_and_scores_agree_and_items_of_the_history_stay_out_where_they_should() {
+        let blend = blend(false);
+        let history = entries(&[4, 5], 0);
+        let query = Query { history: &history, session_start: 0, seeds: &[], now_s: 5_000, market: 0 };
+        let mut open = blend.open(&query);
+        let mut found = Vec::new();
+        open.candidates(40, &mut found);
+        assert!(found.len() > 5 && found.iter().all(|scored| ![4, 5].contains(&scored.item)));
+        let items: Vec<u32> = found.iter().map(|scored| scored.item).chain([4, u32::MAX]).collect();
+        let mut scores = vec![1.0; items.len()];
+        open.score(&items, &mut scores);
+        for (scored, score) in found.iter().zip(&scores) {
+            assert!((scored.score - score).abs() < 1e-5);
+        }
+        assert_eq!(scores[found.len()..], [0.0, 0.0]);
+    }
+
+    #[test]
+    fn an_explanation_names_the_history() {
+        let blend = blend(true);
+        let history: Vec<Interaction> =
+            entries(&[4, 5], 0).into_iter().map(|entry| Interaction { meaning: Purchased, ..entry }).collect();
+        let query = Query { history: &history, session_start: 0, seeds: &[], now_s: 5_000, market: 0 };
+        let parts = blend.open(&query).explain(6, 2);
+        assert_eq!((parts[0].item, parts[0].meaning), (5, Some(Purchased)), "{parts:?}");
+    }
+
+    #[test]
+    fn a_saved_blend_ranks_alike_and_keeps_its_weights_over_new_members() {
+        let blend = blend(true);
+        let bytes = blend.save();
+        let loaded = BlendLearner::default().load(&bytes).unwrap();
+        let history = entries(&[9, 10], 0);
+        assert_eq!(best(&loaded, &history, &[], 20), best(&blend, &history, &[], 20));
+        assert!(BlendLearner::default().load(&bytes[..bytes.len() - 3]).is_err());
+        let refitted = blend.with_members(members(&set())).unwrap();
+        assert_eq!(best(&refitted, &history, &[], 20), best(&blend, &history, &[], 20));
+        assert!(blend.with_members(members(&set())[1..].to_vec()).is_none());
     }
 }

@@ -3,7 +3,7 @@
 //! A linear part and one hidden layer beside it; learned listwise (ListNet with one-hot targets: the softmax over a list
 //! should put its mass on what was wanted; Cao et al. 2007) with Adam. Small enough to score a list of 300 in well under 0.1 ms.
 
-use merx_numeric::kernels::{axpy, dot};
+use merx_numeric::kernels::{axpy, dot, mat_vec};
 use merx_numeric::rng::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,10 @@ const LISTS_PER_TASK: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct NetworkSettings {
     pub hidden: usize,
-    /// Passes over the lists, at most: the state of the pass that did best on the lists kept back is taken.
+    /// Passes over the lists: so many, or as many more as `steps` take where lists are few. The state of the pass that did
+    /// best on the lists kept back is taken.
     pub passes: usize,
+    pub steps: usize,
     pub learning_rate: f32,
     pub lists_per_step: usize,
     /// Pull of the weights towards 0 at each step (AdamW).
@@ -24,7 +26,7 @@ pub struct NetworkSettings {
 
 impl Default for NetworkSettings {
     fn default() -> Self {
-        Self { hidden: 16, passes: 12, learning_rate: 0.004, lists_per_step: 64, weight_decay: 0.01 }
+        Self { hidden: 16, passes: 12, steps: 1_500, learning_rate: 0.004, lists_per_step: 64, weight_decay: 0.01 }
     }
 }
 
@@ -38,72 +40,76 @@ pub(super) struct List {
     pub(super) offsets: Vec<f32>,
 }
 
+/// Weights in one row: those of the linear part, then a row of `inputs` a hidden unit, then the hidden units' biases, then
+/// their outgoing weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Network {
     inputs: usize,
     hidden: usize,
-    /// Inputs are brought to mean 0 and deviation 1.
-    means: Vec<f32>,
-    scales: Vec<f32>,
-    /// Linear weights, then a row of `inputs` a hidden unit, then the hidden units' biases, then their outgoing weights.
     weights: Vec<f32>,
 }
 
 impl Network {
     pub(super) fn is_sound(&self, inputs: usize) -> bool {
-        self.inputs == inputs
-            && self.means.len() == inputs
-            && self.scales.len() == inputs
-            && self.weights.len() == weight_count(inputs, self.hidden)
+        self.inputs == inputs && self.weights.len() == weight_count(inputs, self.hidden)
     }
 
-    /// The score of a row that [`Self::standardise`] has seen.
-    pub(super) fn score(&self, row: &[f32]) -> f32 {
-        let parts = Parts::of(&self.weights, self.inputs, self.hidden);
-        let mut score = dot(parts.linear, row);
-        for unit in 0..self.hidden {
-            let activation = dot(parts.unit(unit), row) + parts.biases[unit];
-            score += activation.max(0.0) * parts.outgoing[unit];
-        }
-        score
+    /// The score of a row. `units` is memory for a number a unit.
+    pub(super) fn score(&self, row: &[f32], units: &mut Vec<f32>) -> f32 {
+        let (rows, rest) = self.weights.split_at(self.inputs * (self.hidden + 1));
+        let (biases, outgoing) = rest.split_at(self.hidden);
+        units.resize(self.hidden + 1, 0.0);
+        mat_vec(rows, row, units);
+        let from_hidden = units[1..].iter().zip(biases).zip(outgoing);
+        units[0] + from_hidden.map(|((unit, bias), outgoing)| (unit + bias).max(0.0) * outgoing).sum::<f32>()
     }
 
-    pub(super) fn standardise(&self, row: &mut [f32]) {
-        for ((value, mean), scale) in row.iter_mut().zip(&self.means).zip(&self.scales) {
-            *value = (*value - mean) * scale;
-        }
-    }
-
-    /// Learns from `lists`; `kept_back` says when to stop. The rows are standardised in place.
+    /// Learns from `lists`; `kept_back` says when to stop. Also returns the mean cross-entropy on the latter.
     pub(super) fn learn(
         inputs: usize,
         settings: &NetworkSettings,
-        lists: &mut [List],
-        kept_back: &mut [List],
+        mut lists: Vec<List>,
+        mut kept_back: Vec<List>,
         seed: u64,
-    ) -> Self {
+    ) -> (Self, f64) {
         let mut rng = Rng::from_seed(seed);
         let hidden = settings.hidden;
-        let (means, scales) = moments(inputs, lists);
+        let scaling = Scaling::of(inputs, &lists);
+        lists.iter_mut().chain(&mut kept_back).for_each(|list| scaling.apply(&mut list.rows));
         let mut weights = vec![0.0; weight_count(inputs, hidden)];
         let deviation = (2.0 / inputs.max(1) as f64).sqrt();
         weights[inputs..inputs + hidden * inputs].iter_mut().for_each(|w| *w = (rng.normal() * deviation) as f32);
         weights[inputs + hidden * (inputs + 1)..].iter_mut().for_each(|w| *w = (rng.normal() * 0.1) as f32);
-        let mut network = Self { inputs, hidden, means, scales, weights };
-        for list in lists.iter_mut().chain(kept_back.iter_mut()) {
-            list.rows.chunks_exact_mut(inputs).for_each(|row| network.standardise(row));
+        let mut network = Self { inputs, hidden, weights };
+        network.descend(settings, &lists, &kept_back, &mut rng);
+        let loss = network.loss(&kept_back);
+        network.absorb(&scaling);
+        (network, loss)
+    }
+
+    /// Makes weights for scaled rows into weights for rows as they come. The linear part loses a constant, which moves all
+    /// scores alike.
+    fn absorb(&mut self, scaling: &Scaling) {
+        let inputs = self.inputs;
+        for unit in 0..=self.hidden {
+            let row = &mut self.weights[unit * inputs..][..inputs];
+            row.iter_mut().zip(&scaling.scales).for_each(|(weight, scale)| *weight *= scale);
+            let moved = dot(row, &scaling.means);
+            if unit > 0 {
+                self.weights[(self.hidden + 1) * inputs + unit - 1] -= moved;
+            }
         }
-        network.descend(settings, lists, kept_back, &mut rng);
-        network
     }
 
     fn descend(&mut self, settings: &NetworkSettings, lists: &[List], kept_back: &[List], rng: &mut Rng) {
         let mut order: Vec<usize> = (0..lists.len()).collect();
         let mut adam = Adam::new(self.weights.len());
-        let steps = settings.passes * lists.len().div_ceil(settings.lists_per_step.max(1));
+        let steps_per_pass = lists.len().div_ceil(settings.lists_per_step.max(1)).max(1);
+        let passes = settings.passes.max(settings.steps.div_ceil(steps_per_pass));
+        let steps = passes * steps_per_pass;
         let mut best = (self.loss(kept_back), self.weights.clone());
         let mut step = 0;
-        for _ in 0..settings.passes {
+        for _ in 0..passes {
             rng.shuffle(&mut order);
             for batch in order.chunks(settings.lists_per_step.max(1)) {
                 let gradient = self.gradient(lists, batch);
@@ -134,7 +140,9 @@ impl Network {
     }
 
     fn scores(&self, list: &List) -> Vec<f32> {
-        list.rows.chunks_exact(self.inputs).zip(&list.offsets).map(|(row, offset)| self.score(row) + offset).collect()
+        let mut units = Vec::new();
+        let rows = list.rows.chunks_exact(self.inputs).zip(&list.offsets);
+        rows.map(|(row, offset)| self.score(row, &mut units) + offset).collect()
     }
 
     fn gradient(&self, lists: &[List], batch: &[usize]) -> Vec<f32> {
@@ -153,16 +161,19 @@ impl Network {
 
     fn add_gradient(&self, list: &List, sum: &mut [f32]) {
         let (inputs, hidden) = (self.inputs, self.hidden);
-        let parts = Parts::of(&self.weights, inputs, hidden);
+        let (rows, rest) = self.weights.split_at(inputs * (hidden + 1));
+        let (biases, outgoing) = rest.split_at(hidden);
+        let mut units = vec![0.0; hidden + 1];
         let scores = self.scores(list);
         let log_sum = log_sum_exp(&scores);
         for (at, row) in list.rows.chunks_exact(inputs).enumerate() {
             let error = (scores[at] - log_sum).exp() - list.wanted[at];
             axpy(error, row, &mut sum[..inputs]);
+            mat_vec(rows, row, &mut units);
             for unit in 0..hidden {
-                let activation = dot(parts.unit(unit), row) + parts.biases[unit];
+                let activation = units[unit + 1] + biases[unit];
                 if activation > 0.0 {
-                    let back = error * parts.outgoing[unit];
+                    let back = error * outgoing[unit];
                     axpy(back, row, &mut sum[inputs * (unit + 1)..][..inputs]);
                     sum[inputs * (hidden + 1) + unit] += back;
                     sum[inputs * (hidden + 1) + hidden + unit] += error * activation;
@@ -176,44 +187,39 @@ fn weight_count(inputs: usize, hidden: usize) -> usize {
     inputs * (hidden + 1) + 2 * hidden
 }
 
-struct Parts<'a> {
-    linear: &'a [f32],
-    units: &'a [f32],
-    biases: &'a [f32],
-    outgoing: &'a [f32],
+/// Brings each input to mean 0 and deviation 1; one that never varies is left out by a scale of 0.
+struct Scaling {
+    means: Vec<f32>,
+    scales: Vec<f32>,
 }
 
-impl<'a> Parts<'a> {
-    fn of(weights: &'a [f32], inputs: usize, hidden: usize) -> Self {
-        let (linear, rest) = weights.split_at(inputs);
-        let (units, rest) = rest.split_at(inputs * hidden);
-        let (biases, outgoing) = rest.split_at(hidden);
-        Self { linear, units, biases, outgoing }
-    }
-
-    fn unit(&self, unit: usize) -> &'a [f32] {
-        &self.units[unit * self.linear.len()..][..self.linear.len()]
-    }
-}
-
-/// Mean and 1 / deviation of each input; an input that never varies is left out by a scale of 0.
-fn moments(inputs: usize, lists: &[List]) -> (Vec<f32>, Vec<f32>) {
-    let (mut sums, mut squares, mut count) = (vec![0.0f64; inputs], vec![0.0f64; inputs], 0usize);
-    for row in lists.iter().flat_map(|list| list.rows.chunks_exact(inputs)) {
-        for (at, value) in row.iter().enumerate() {
-            sums[at] += f64::from(*value);
-            squares[at] += f64::from(*value) * f64::from(*value);
+impl Scaling {
+    fn of(inputs: usize, lists: &[List]) -> Self {
+        let (mut sums, mut squares, mut count) = (vec![0.0f64; inputs], vec![0.0f64; inputs], 0usize);
+        for row in lists.iter().flat_map(|list| list.rows.chunks_exact(inputs)) {
+            for (at, value) in row.iter().enumerate() {
+                sums[at] += f64::from(*value);
+                squares[at] += f64::from(*value) * f64::from(*value);
+            }
+            count += 1;
         }
-        count += 1;
+        let count = count.max(1) as f64;
+        let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
+        let scale = |(mean, square): (&f64, &f64)| {
+            let variance = square / count - mean * mean;
+            if variance > 1e-10 { (1.0 / variance.sqrt()) as f32 } else { 0.0 }
+        };
+        let scales = means.iter().zip(&squares).map(scale).collect();
+        Self { means: means.iter().map(|mean| *mean as f32).collect(), scales }
     }
-    let count = count.max(1) as f64;
-    let means: Vec<f64> = sums.iter().map(|sum| sum / count).collect();
-    let scale = |(mean, square): (&f64, &f64)| {
-        let variance = square / count - mean * mean;
-        if variance > 1e-10 { (1.0 / variance.sqrt()) as f32 } else { 0.0 }
-    };
-    let scales = means.iter().zip(&squares).map(scale).collect();
-    (means.iter().map(|mean| *mean as f32).collect(), scales)
+
+    fn apply(&self, rows: &mut [f32]) {
+        for row in rows.chunks_exact_mut(self.means.len().max(1)) {
+            for ((value, mean), scale) in row.iter_mut().zip(&self.means).zip(&self.scales) {
+                *value = (*value - mean) * scale;
+            }
+        }
+    }
 }
 
 fn log_sum_exp(scores: &[f32]) -> f32 {
@@ -274,8 +280,8 @@ mod tests {
     }
 
     fn learned(rule: impl Fn(&[f32]) -> f32 + Copy) -> f64 {
-        let (mut train, mut kept_back) = (lists(3_000, 1, rule), lists(300, 2, rule));
-        let network = Network::learn(3, &NetworkSettings::default(), &mut train, &mut kept_back, 3);
+        let (train, kept_back) = (lists(3_000, 1, rule), lists(300, 2, rule));
+        let (network, _) = Network::learn(3, &NetworkSettings::default(), train, kept_back.clone(), 3);
         found(&network, &kept_back)
     }
 
@@ -294,9 +300,7 @@ mod tests {
         let fit = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let rule = |row: &[f32]| row[0];
-            pool.install(|| {
-                Network::learn(3, &NetworkSettings::default(), &mut lists(200, 1, rule), &mut lists(9, 2, rule), 3)
-            })
+            pool.install(|| Network::learn(3, &NetworkSettings::default(), lists(200, 1, rule), lists(9, 2, rule), 3))
         };
         assert_eq!(fit(1), fit(3));
     }

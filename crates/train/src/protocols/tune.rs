@@ -126,7 +126,9 @@ pub(super) fn choose(task: &Task, seed: u64) -> Result<Plan, ModelError> {
         tracing::info!(settings = %member.settings(), quality, "member");
     }
     let best = (0..members.len()).max_by(|a, b| qualities[*a].total_cmp(&qualities[*b])).unwrap_or(0);
-    let settings = BlendSettings { repeats: task.repeats, ..BlendSettings::default() };
+    // Factors, last among the members, know much of what others propose and propose little that is wanted.
+    let proposing = members.len() - usize::from(task.ordered);
+    let settings = BlendSettings { repeats: task.repeats, proposing, ..BlendSettings::default() };
     let set = BlendSet { members: fitted, examples: task.learning.clone(), kept_back: task.choosing.clone() };
     let ranked_by = match (BlendLearner { settings }).fit(&set, seed) {
         Ok(blend) => {
