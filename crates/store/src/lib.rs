@@ -7,6 +7,7 @@
 //! in that order; columns are BIGINT, DOUBLE PRECISION, TEXT and BYTEA; upserts are `INSERT .. ON CONFLICT`.
 
 pub mod codec;
+pub mod conformance;
 pub mod embedded;
 pub mod lake_events;
 mod ports;
