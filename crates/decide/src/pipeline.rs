@@ -70,7 +70,7 @@ impl<E: Engine> Pipeline<E> {
         let late = || begun.elapsed_us() > deadline_us;
 
         let grant = self.check_consent(&mut request.situation);
-        let arm = self.assign(&request.situation);
+        let arm = self.arm(request.situation.subject);
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
         let mut trouble = Vec::new();
@@ -151,8 +151,8 @@ impl<E: Engine> Pipeline<E> {
     }
 
     /// Which side of the holdout the subject is on.
-    fn assign(&self, situation: &Situation) -> Arm {
-        Arm::assign(&self.settings.holdout_salt, self.settings.holdout, situation.subject)
+    pub fn arm(&self, subject: Option<SubjectId>) -> Arm {
+        Arm::assign(&self.settings.holdout_salt, self.settings.holdout, subject)
     }
 
     fn fetch(&self, grant: Option<&Grant>, now: TimestampMs) -> SubjectFeatures {

@@ -66,7 +66,8 @@ impl Catalogue {
         Self { records, numbers: Mutex::new(BoundedMap::new(CACHED_NUMBERS)) }
     }
 
-    /// Puts products in one transaction; each replaces the one of its id. `created_at` and `updated_at` are set here.
+    /// Puts products in one transaction; each replaces the one of its id. `updated_at` is set here; `created_at`
+    /// stays what it was first, and is never later than `at`.
     pub fn put(&self, products: &[Product], at: TimestampMs) -> Result<Vec<Written>> {
         let mut written = Vec::new();
         self.records.transaction(&mut |transaction| {
@@ -209,7 +210,7 @@ pub(crate) fn put_in(transaction: &mut dyn Transaction, products: &[Product], at
     for product in products {
         let before = standing.get(product.id.as_str());
         let mut product = product.clone();
-        product.created_at = before.map_or(at, |before| before.created_at);
+        product.created_at = before.map_or(product.created_at.min(at), |before| before.created_at);
         product.updated_at = before.map_or(at, |before| before.updated_at);
         if before.is_some_and(|before| to_json(&product).is_ok_and(|json| json == before.document)) {
             written.push(Written::Unchanged);

@@ -42,6 +42,7 @@ pub(crate) struct Server {
     pub(crate) request_timeout_ms: u64,
     pub(crate) cors_origins: Vec<String>,
     pub(crate) shutdown_grace_ms: u64,
+    pub(crate) public_keys_name_customers: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -48,6 +48,10 @@ impl RecommendEngine {
         self.shown.load().live.as_ref().map(|(version, _)| *version)
     }
 
+    pub fn live_model(&self) -> Option<Arc<RecommendModel>> {
+        self.shown.load().live.as_ref().map(|(_, model)| Arc::clone(model))
+    }
+
     fn version(&self, shown: &Shown, level: FallbackLevel, pinned: Option<ModelVersion>) -> Option<Versioned> {
         match (pinned, level) {
             (Some(version), _) => self.pinned(shown, version),

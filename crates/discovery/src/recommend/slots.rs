@@ -108,7 +108,7 @@ impl SlotFiller<'_> {
                 continue;
             }
             let fact = self.shelf.fact(self.slot_number, ProductNumber(scored.item));
-            let dear_enough = role != Role::Similar || self.slot.scenario != Scenario::Upsell || {
+            let dear_enough = self.slot.scenario != Scenario::Upsell || {
                 let ratio = fact.price_minor as f32 / seed_price.max(1) as f32;
                 seed_price > 0 && (UPSELL_FROM..=UPSELL_TO).contains(&ratio)
             };
@@ -129,7 +129,7 @@ impl SlotFiller<'_> {
             Role::Popular => vec![Reason::Popular { weight: chosen.score }],
             Role::Trending => vec![Reason::Trending { weight: chosen.score }],
             Role::BuyAgain => vec![self.due_again(chosen.item)],
-            Role::ForYou | Role::Session | Role::Similar | Role::Together => {
+            Role::ForYou | Role::Session | Role::Similar | Role::Alike | Role::Together => {
                 let parts = open.explain(chosen.item, REASONS);
                 let reasons: Vec<Reason> = parts.iter().filter_map(|part| reason(role, part)).collect();
                 if reasons.is_empty() { vec![Reason::Popular { weight: chosen.score }] } else { reasons }
@@ -219,10 +219,17 @@ impl SlotFiller<'_> {
             || self.slot.products.iter().any(|product| product.0 == item)
     }
 
-    /// Discovery does not show again what was bought, nor what was only just looked at; the other scenarios may.
+    /// Discovery shows nothing again that is in the history, a session's continuation nothing of this session.
     fn seen(&self, role: Role, item: u32) -> bool {
-        let discovery = self.slot.scenario == Scenario::ForYou && role != Role::BuyAgain;
-        discovery && self.features.history.iter().any(|entry| entry.product.0 == item)
+        let from = match self.slot.scenario {
+            Scenario::ForYou if role != Role::BuyAgain => 0,
+            Scenario::ContinueSession => {
+                let start = self.features.session_started_at;
+                start.map_or(0, |start| self.features.history.partition_point(|entry| entry.at < start))
+            }
+            _ => return false,
+        };
+        self.features.history[from..].iter().any(|entry| entry.product.0 == item)
     }
 
     fn entries_of(&self, item: u32, meaning: EventMeaning) -> impl Iterator<Item = &HistoryEntry> {
@@ -232,7 +239,7 @@ impl SlotFiller<'_> {
     fn history(&self, role: Role) -> Vec<Interaction> {
         let entries: &[HistoryEntry] = match role {
             // Questions about products are answered from those products.
-            Role::Similar | Role::Together => &[],
+            Role::Similar | Role::Alike | Role::Together => &[],
             Role::Session => {
                 let start = self.features.session_started_at;
                 let history = &self.features.history;
@@ -281,9 +288,9 @@ impl SlotFiller<'_> {
 fn roles(scenario: Scenario) -> &'static [Role] {
     match scenario {
         Scenario::ForYou => &[Role::ForYou, Role::Popular],
-        Scenario::Similar => &[Role::Similar, Role::Together],
-        Scenario::Upsell => &[Role::Similar],
-        Scenario::BoughtTogether => &[Role::Together, Role::Similar],
+        Scenario::Similar => &[Role::Similar, Role::Alike],
+        Scenario::Upsell => &[Role::Similar, Role::Alike],
+        Scenario::BoughtTogether => &[Role::Together],
         Scenario::CompleteBasket => &[Role::Together, Role::Session, Role::Popular],
         Scenario::ContinueSession => &[Role::Session, Role::ForYou, Role::Popular],
         Scenario::Trending => &[Role::Trending, Role::Popular],
