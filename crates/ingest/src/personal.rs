@@ -129,7 +129,7 @@ fn is_payment_card(text: &str) -> bool {
         return false;
     }
     let sum: u32 = digits.rev().enumerate().map(|(i, d)| if i % 2 == 1 { d * 2 / 10 + d * 2 % 10 } else { d }).sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// An address on the web without its query and fragment, where tokens and mail addresses travel.

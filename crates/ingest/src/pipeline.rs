@@ -48,8 +48,9 @@ impl IngestError {
 
 type Result<T, E = IngestError> = std::result::Result<T, E>;
 
-/// More statements for the transaction that writes the rows: an import's checkpoint. MAY run again after a conflict.
-pub type Alongside<'a> = &'a mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>;
+/// More statements for the transaction that writes the rows, told what becomes of each: an import's checkpoint. MAY run
+/// again after a conflict.
+pub type Alongside<'a> = &'a mut dyn FnMut(&mut dyn Transaction, &[Written]) -> Result<(), StoreError>;
 
 /// An order and, in clear, the shop's id of its customer.
 #[derive(Debug, Clone, PartialEq)]
@@ -150,7 +151,7 @@ impl Ingest {
         let mut written = Vec::new();
         self.records.transaction(&mut |transaction| {
             written = catalogue::put_in(transaction, products, at)?;
-            alongside(transaction)
+            alongside(transaction, &written)
         })?;
         Ok(written)
     }
@@ -159,14 +160,9 @@ impl Ingest {
         let mut written = Vec::new();
         self.records.transaction(&mut |transaction| {
             written = catalogue::put_stock_in(transaction, levels)?;
-            alongside(transaction)
+            alongside(transaction, &written)
         })?;
         Ok(written)
-    }
-
-    /// Writes to records alone.
-    pub(crate) fn write(&self, alongside: Alongside<'_>) -> Result<()> {
-        Ok(self.records.transaction(alongside)?)
     }
 
     pub(crate) fn records(&self) -> &dyn Records {
@@ -229,7 +225,7 @@ impl Ingest {
         changed.sort_by(|a, b| a.id.cmp(&b.id));
         self.records.transaction(&mut |transaction| {
             orders::put_in(transaction, &changed, at)?;
-            alongside(transaction)
+            alongside(transaction, &written)
         })?;
         Ok((written, stored.map(|(subject, _)| subject).collect()))
     }

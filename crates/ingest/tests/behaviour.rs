@@ -1,5 +1,7 @@
 //! Requests as the clients send them (ids made up), and what must become of them.
 
+#![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
+
 use merx_domain::{Currency, Device, EventKind, IdentityKind, Money, Purposes, TimestampMs};
 use merx_ingest::segment::{self, Call};
 use merx_ingest::{Arrival, BodyError, ConsentCategories, RawEvent, Rejection, Rules, ga4};

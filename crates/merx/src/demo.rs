@@ -86,12 +86,12 @@ fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     let products: Vec<Product> = simulated.products().collect();
     let bar = progress(products.len() as u64, "products");
     for chunk in products.chunks(PUT) {
-        shop.ingest.put_products(chunk, now, &mut |_| Ok(()))?;
+        shop.ingest.put_products(chunk, now, &mut |_, _| Ok(()))?;
         bar.inc(chunk.len() as u64);
     }
     let stock: Vec<_> = simulated.stock().collect();
     for chunk in stock.chunks(PUT) {
-        shop.ingest.put_stock(chunk, &mut |_| Ok(()))?;
+        shop.ingest.put_stock(chunk, &mut |_, _| Ok(()))?;
     }
     bar.finish();
     let bar = progress(0, "events");

@@ -56,7 +56,7 @@ impl ShopRecords for Rooms {
 
     fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError> {
         let now = self.0.clock.now();
-        self.0.ingest.put_products(&put, now, &mut |_| Ok(())).map_err(store_error)?;
+        self.0.ingest.put_products(&put, now, &mut |_, _| Ok(())).map_err(store_error)?;
         let removed = self.0.ingest.catalogue.archive(&remove, now)?;
         Ok(removed.iter().flatten().count() as u64)
     }
@@ -70,7 +70,7 @@ impl ShopRecords for Rooms {
     }
 
     fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
-        self.0.ingest.put_orders(put, self.0.clock.now(), &mut |_| Ok(())).map_err(store_error)?;
+        self.0.ingest.put_orders(put, self.0.clock.now(), &mut |_, _| Ok(())).map_err(store_error)?;
         let removed = self.0.ingest.orders.remove(&remove)?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
@@ -80,7 +80,7 @@ impl ShopRecords for Rooms {
     }
 
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError> {
-        self.0.ingest.put_stock(&put, &mut |_| Ok(())).map_err(store_error)?;
+        self.0.ingest.put_stock(&put, &mut |_, _| Ok(())).map_err(store_error)?;
         let keys: Vec<StockKey> =
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.0.ingest.stock.remove(&keys, self.0.clock.now())?;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use compact_str::CompactString;
 use merx_domain::ProductId;
+use merx_store::Transaction;
 
 use super::checkpoint::{Rejects, State};
 use super::mapping::{Compiled, Entity, Fields};
@@ -229,17 +230,15 @@ impl Job<'_, '_> {
         if self.options.dry_run {
             state.counts.accepted += sizes.iter().sum::<u64>();
         } else if !entities.is_empty() {
-            // What is unchanged is known only afterwards: the checkpoint counts rows as accepted until then.
-            let before = state.counts.clone();
-            state.counts.accepted += sizes.iter().sum::<u64>();
             let (job, at) = (self.file.job.clone(), self.options.at);
-            let written = {
-                let state = &*state;
-                let mut alongside = |transaction: &mut dyn merx_store::Transaction| state.save(transaction, &job);
-                shape.store(self.ingest, entities, at, &mut alongside)?
+            let mut after = state.clone();
+            let mut alongside = |transaction: &mut dyn Transaction, written: &[Written]| {
+                after.counts = state.counts.clone();
+                count_written(&mut after.counts, written, &sizes);
+                after.save(transaction, &job)
             };
-            state.counts = before;
-            count_written(&mut state.counts, &written, &sizes);
+            shape.store(self.ingest, entities, at, &mut alongside)?;
+            *state = after;
         }
         self.tell(state.position)
     }
@@ -273,7 +272,7 @@ impl Job<'_, '_> {
         let shape = ProductShape { at: self.options.at };
         while unnamed.peek().is_some() {
             let batch = unnamed.by_ref().take(BATCH_PRODUCTS).collect();
-            shape.store(self.ingest, batch, self.options.at, &mut |_| Ok(()))?;
+            shape.store(self.ingest, batch, self.options.at, &mut |_, _| Ok(()))?;
         }
         Ok(())
     }

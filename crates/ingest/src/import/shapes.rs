@@ -478,12 +478,13 @@ impl Shape for EventShape {
         alongside: Alongside<'_>,
     ) -> Result<Vec<Written>> {
         let appended = ingest.accept(entities.into_iter().flatten().collect(), at)?;
-        ingest.write(alongside)?;
         let written = |appended| match appended {
             Appended::Stored => Written::Created,
             Appended::Duplicate => Written::Unchanged,
         };
-        Ok(appended.into_iter().map(written).collect())
+        let written: Vec<Written> = appended.into_iter().map(written).collect();
+        ingest.records().transaction(&mut |transaction| alongside(transaction, &written))?;
+        Ok(written)
     }
 }
 

@@ -267,7 +267,7 @@ impl Rows for ParquetRows {
 }
 
 fn columns_of(batch: &RecordBatch) -> std::result::Result<Vec<Vec<Cell>>, arrow::error::ArrowError> {
-    batch.columns().iter().map(|array| cells_of(array)).collect()
+    batch.columns().iter().map(cells_of).collect()
 }
 
 fn cells_of(array: &arrow::array::ArrayRef) -> std::result::Result<Vec<Cell>, arrow::error::ArrowError> {
