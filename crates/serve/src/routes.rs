@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use merx_ingest::segment::Call;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
-use utoipa::__dev::SchemaReferences;
+use utoipa::__dev::{SchemaReferences, Tags};
 use utoipa::Path;
 use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
@@ -40,11 +40,14 @@ pub(crate) struct Endpoint {
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
-fn endpoint<D: Path + SchemaReferences>(access: Access, handler: MethodRouter<Shared>) -> Endpoint {
+fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handler: MethodRouter<Shared>) -> Endpoint {
     let mut schemas = Vec::new();
     D::schemas(&mut schemas);
     let method = D::methods().into_iter().next().unwrap_or(HttpMethod::Get);
-    Endpoint { method, path: D::path(), access, operation: D::operation(), schemas, handler }
+    let tags = D::tags().into_iter().map(str::to_owned).collect();
+    let mut operation = D::operation();
+    operation.tags = Some(tags);
+    Endpoint { method, path: D::path(), access, operation, schemas, handler }
 }
 
 #[rustfmt::skip]
