@@ -2,10 +2,11 @@
 
 use merx_domain::{DAY_MS, EventMeaning, TimestampMs};
 
-use crate::codec::{Encoded, Reader, write_floats, write_time, write_varint};
+use crate::codec::{Encoded, Reader, write_time};
 use crate::decay::{advance, remaining};
 use crate::feature::{Feature, SubjectFeature};
 use crate::signal::Moment;
+use crate::weights::Weights;
 
 pub(crate) const AFFINITY_HALF_LIFE_MS: i64 = 45 * DAY_MS;
 
@@ -37,37 +38,8 @@ pub(crate) struct Affinities;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct AffinityState {
     at: TimestampMs,
-    /// By [`AffinityTo`], in the order of arrival.
-    sorts: [Leanings; 3],
-}
-
-/// Keys with weights, at most [`AFFINITIES`]; the weakest gives way to a new one.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Leanings {
-    keys: Vec<u32>,
-    weights: Vec<f32>,
-}
-
-impl Leanings {
-    fn add(&mut self, key: u32, weight: f32) {
-        if let Some(place) = self.keys.iter().position(|known| *known == key) {
-            // Giving something back takes interest away, down to none.
-            self.weights[place] = (self.weights[place] + weight).max(0.0);
-        } else if weight > 0.0 {
-            self.add_new(key, weight);
-        }
-    }
-
-    fn add_new(&mut self, key: u32, weight: f32) {
-        if self.keys.len() < AFFINITIES {
-            self.keys.push(key);
-            self.weights.push(weight);
-        } else if let Some(weakest) = (0..self.keys.len()).min_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b]))
-        {
-            self.keys[weakest] = key;
-            self.weights[weakest] = weight;
-        }
-    }
+    /// By [`AffinityTo`].
+    sorts: [Weights<AFFINITIES>; 3],
 }
 
 /// How much an act says.
@@ -92,6 +64,7 @@ impl Feature for Affinities {
     fn apply(state: &mut AffinityState, moment: &Moment<'_>) {
         let fresh = state.advance(moment.at);
         for touch in moment.touches.iter().filter(|touch| !touch.repeat) {
+            // Giving something back takes interest away, down to none.
             let weight = weight_of(touch.meaning) * fresh;
             for category in touch.facts.categories {
                 state.sorts[AffinityTo::Category as usize].add(*category, weight);
@@ -107,15 +80,11 @@ impl Feature for Affinities {
 
     fn value(state: &AffinityState, now: TimestampMs) -> Self::Value {
         let left = remaining(now.since(state.at), AFFINITY_HALF_LIFE_MS);
-        let mut value = Vec::new();
-        for sort in AffinityTo::ALL {
-            let leanings = &state.sorts[sort as usize];
-            let begin = value.len();
-            let pairs = leanings.keys.iter().zip(&leanings.weights).filter(|(_, weight)| **weight > 0.0);
-            value.extend(pairs.map(|(key, weight)| (sort, *key, weight * left)));
-            value[begin..].sort_by(|a, b| b.2.total_cmp(&a.2).then(a.1.cmp(&b.1)));
-        }
-        value
+        let of_sort = |sort: AffinityTo| {
+            let strongest = state.sorts[sort as usize].strongest(left);
+            strongest.into_iter().map(move |(key, weight)| (sort, key, weight))
+        };
+        AffinityTo::ALL.into_iter().flat_map(of_sort).collect()
     }
 }
 
@@ -124,9 +93,9 @@ impl AffinityState {
     fn advance(&mut self, now: TimestampMs) -> f32 {
         let before = self.at;
         let mut fresh = 1.0;
-        for leanings in &mut self.sorts {
+        for weights in &mut self.sorts {
             self.at = before;
-            fresh = advance(&mut self.at, now, AFFINITY_HALF_LIFE_MS, &mut leanings.weights);
+            fresh = advance(&mut self.at, now, AFFINITY_HALF_LIFE_MS, weights.weights_mut());
         }
         fresh
     }
@@ -135,9 +104,9 @@ impl AffinityState {
 impl SubjectFeature for Affinities {
     fn merge(state: &mut AffinityState, other: &AffinityState) {
         let fresh = state.advance(other.at);
-        for (leanings, others) in state.sorts.iter_mut().zip(&other.sorts) {
-            for (key, weight) in others.keys.iter().zip(&others.weights) {
-                leanings.add(*key, weight * fresh);
+        for (weights, others) in state.sorts.iter_mut().zip(&other.sorts) {
+            for (key, weight) in others.iter() {
+                weights.add(key, weight * fresh);
             }
         }
     }
@@ -146,26 +115,14 @@ impl SubjectFeature for Affinities {
 impl Encoded for AffinityState {
     fn write(&self, out: &mut Vec<u8>) {
         write_time(out, self.at);
-        for leanings in &self.sorts {
-            out.push(leanings.keys.len() as u8);
-            for key in &leanings.keys {
-                write_varint(out, u64::from(*key));
-            }
-            write_floats(out, &leanings.weights);
+        for weights in &self.sorts {
+            weights.write(out);
         }
     }
 
     fn read(input: &mut Reader<'_>) -> Option<Self> {
-        let mut state = Self { at: input.time()?, ..Self::default() };
-        for leanings in &mut state.sorts {
-            let count = usize::from(input.byte()?);
-            if count > AFFINITIES {
-                return None;
-            }
-            leanings.keys = (0..count).map(|_| input.varint_u32()).collect::<Option<_>>()?;
-            leanings.weights = (0..count).map(|_| input.float()).collect::<Option<_>>()?;
-        }
-        Some(state)
+        let at = input.time()?;
+        Some(Self { at, sorts: [Weights::read(input)?, Weights::read(input)?, Weights::read(input)?] })
     }
 }
 

@@ -79,10 +79,6 @@ pub(crate) fn write_floats(out: &mut Vec<u8>, values: &[f32]) {
     }
 }
 
-pub(crate) fn write_u32(out: &mut Vec<u8>, value: u32) {
-    out.extend_from_slice(&value.to_le_bytes());
-}
-
 pub(crate) fn write_time(out: &mut Vec<u8>, at: TimestampMs) {
     out.extend_from_slice(&at.0.to_le_bytes());
 }

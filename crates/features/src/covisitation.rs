@@ -2,9 +2,10 @@
 
 use merx_domain::{DAY_MS, ProductNumber, TimestampMs};
 
-use crate::codec::{Encoded, Reader, write_floats, write_time, write_varint};
+use crate::codec::{Encoded, Reader, write_time};
 use crate::decay::{advance, remaining};
 use crate::feature::Feature;
+use crate::weights::Weights;
 
 pub(crate) const COVISITATION_HALF_LIFE_MS: i64 = 30 * DAY_MS;
 
@@ -24,12 +25,10 @@ pub(crate) struct Meeting<'a> {
     pub others: &'a [(ProductNumber, f32)],
 }
 
-/// Neighbours in the order of arrival; the weakest gives way to a new one.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct CovisitationState {
     at: TimestampMs,
-    products: Vec<ProductNumber>,
-    weights: Vec<f32>,
+    neighbours: Weights<NEIGHBOURS>,
 }
 
 /// The weight of a product met `place` products earlier (from 0).
@@ -45,54 +44,27 @@ impl Feature for Covisitation {
     type Value = Vec<(ProductNumber, f32)>;
 
     fn apply(state: &mut CovisitationState, meeting: &Meeting<'_>) {
-        let fresh = advance(&mut state.at, meeting.at, COVISITATION_HALF_LIFE_MS, &mut state.weights);
+        let fresh = advance(&mut state.at, meeting.at, COVISITATION_HALF_LIFE_MS, state.neighbours.weights_mut());
         for (product, weight) in meeting.others {
-            state.add(*product, weight * fresh);
+            state.neighbours.add(product.0, weight * fresh);
         }
     }
 
     fn value(state: &CovisitationState, now: TimestampMs) -> Self::Value {
         let left = remaining(now.since(state.at), COVISITATION_HALF_LIFE_MS);
-        let mut value: Vec<_> =
-            state.products.iter().zip(&state.weights).map(|(product, weight)| (*product, weight * left)).collect();
-        value.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        value
-    }
-}
-
-impl CovisitationState {
-    fn add(&mut self, product: ProductNumber, weight: f32) {
-        if let Some(place) = self.products.iter().position(|known| *known == product) {
-            self.weights[place] += weight;
-        } else if self.products.len() < NEIGHBOURS {
-            self.products.push(product);
-            self.weights.push(weight);
-        } else if let Some(weakest) = (0..NEIGHBOURS).min_by(|a, b| self.weights[*a].total_cmp(&self.weights[*b])) {
-            self.products[weakest] = product;
-            self.weights[weakest] = weight;
-        }
+        let strongest = state.neighbours.strongest(left);
+        strongest.into_iter().map(|(number, weight)| (ProductNumber(number), weight)).collect()
     }
 }
 
 impl Encoded for CovisitationState {
     fn write(&self, out: &mut Vec<u8>) {
         write_time(out, self.at);
-        out.push(self.products.len() as u8);
-        for product in &self.products {
-            write_varint(out, u64::from(product.0));
-        }
-        write_floats(out, &self.weights);
+        self.neighbours.write(out);
     }
 
     fn read(input: &mut Reader<'_>) -> Option<Self> {
-        let at = input.time()?;
-        let count = usize::from(input.byte()?);
-        if count > NEIGHBOURS {
-            return None;
-        }
-        let products = (0..count).map(|_| input.varint_u32().map(ProductNumber)).collect::<Option<_>>()?;
-        let weights = (0..count).map(|_| input.float()).collect::<Option<_>>()?;
-        Some(Self { at, products, weights })
+        Some(Self { at: input.time()?, neighbours: Weights::read(input)? })
     }
 }
 

@@ -10,6 +10,7 @@ use merx_store::{OnlineKey, OnlineStore, Result, StoreError};
 use crate::affinities::AffinityTo;
 use crate::covisitation::{Covisitation, meeting_weight};
 use crate::feature::Feature;
+use crate::history::Preceding;
 use crate::product::ProductState;
 use crate::product_statistics::{ProductAct, ProductStatistics, ProductStatisticsValue};
 use crate::signal::{Moment, Products, declines};
@@ -52,7 +53,7 @@ impl FeatureStore {
         self.apply_to_products(&moment, &preceding)
     }
 
-    fn apply_to_subject(&self, subject: SubjectId, moment: &mut Moment<'_>) -> Result<Vec<Vec<ProductNumber>>> {
+    fn apply_to_subject(&self, subject: SubjectId, moment: &mut Moment<'_>) -> Result<Vec<Preceding>> {
         let mut preceding = Vec::new();
         self.change(subject_key(subject), "subject features", |bytes| {
             if moment.touches.is_empty() && !bytes.is_empty() {
@@ -67,10 +68,10 @@ impl FeatureStore {
     }
 
     /// `preceding` is in the order of the touches; empty where the subject is not known.
-    fn apply_to_products(&self, moment: &Moment<'_>, preceding: &[Vec<ProductNumber>]) -> Result<()> {
+    fn apply_to_products(&self, moment: &Moment<'_>, preceding: &[Preceding]) -> Result<()> {
         for (place, touch) in moment.touches.iter().enumerate().filter(|(_, touch)| !touch.repeat) {
             let others = match touch.meaning {
-                EventMeaning::Viewed => preceding.get(place).map_or(&[][..], Vec::as_slice),
+                EventMeaning::Viewed => preceding.get(place).map_or(&[][..], Preceding::products),
                 _ => &[],
             };
             let number = touch.facts.number;

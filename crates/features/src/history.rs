@@ -3,6 +3,7 @@
 use merx_domain::{EventMeaning, HistoryEntry, MINUTE_MS, ProductNumber, TimestampMs};
 
 use crate::codec::{Encoded, Reader, write_time, write_varint};
+use crate::covisitation::CONNECTED;
 use crate::feature::{Feature, SubjectFeature};
 use crate::signal::Moment;
 
@@ -27,22 +28,17 @@ impl HistoryState {
         around.into_iter().any(|entry| entry.product == product && entry.meaning == meaning)
     }
 
-    /// The `count` latest different products of interest between `since` and `until`, latest first, without `product`.
-    pub(crate) fn preceding(
-        &self,
-        product: ProductNumber,
-        since: TimestampMs,
-        until: TimestampMs,
-        count: usize,
-    ) -> Vec<ProductNumber> {
-        let mut others = Vec::with_capacity(count);
+    /// The latest different products of interest between `since` and `until`, without `product`.
+    pub(crate) fn preceding(&self, product: ProductNumber, since: TimestampMs, until: TimestampMs) -> Preceding {
+        let mut others = Preceding::default();
         let session = self.0.iter().rev().skip_while(|entry| entry.at > until).take_while(|entry| entry.at >= since);
         for entry in session.filter(|entry| is_interest(entry.meaning) && entry.product != product) {
-            if others.len() == count {
+            if others.count == CONNECTED {
                 break;
             }
-            if !others.contains(&entry.product) {
-                others.push(entry.product);
+            if !others.products().contains(&entry.product) {
+                others.products[others.count] = entry.product;
+                others.count += 1;
             }
         }
         others
@@ -59,6 +55,25 @@ impl HistoryState {
         } else {
             self.0.insert(place, entry);
         }
+    }
+}
+
+/// Products that came before another in a session, latest first.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Preceding {
+    products: [ProductNumber; CONNECTED],
+    count: usize,
+}
+
+impl Preceding {
+    pub(crate) fn products(&self) -> &[ProductNumber] {
+        &self.products[..self.count]
+    }
+}
+
+impl Default for Preceding {
+    fn default() -> Self {
+        Self { products: [ProductNumber(0); CONNECTED], count: 0 }
     }
 }
 
@@ -171,9 +186,9 @@ mod tests {
     #[test]
     fn what_came_before_in_the_session() {
         let state = HistoryState(vec![entry(10, 1), entry(20, 2), entry(30, 3), entry(40, 2), entry(90, 9)]);
-        let before = state.preceding(ProductNumber(3), TimestampMs(15), TimestampMs(50), 3);
-        assert_eq!(before, [ProductNumber(2)]);
-        let before = state.preceding(ProductNumber(5), TimestampMs(0), TimestampMs(50), 2);
-        assert_eq!(before, [ProductNumber(2), ProductNumber(3)]);
+        let before = state.preceding(ProductNumber(3), TimestampMs(15), TimestampMs(50));
+        assert_eq!(before.products(), [ProductNumber(2)]);
+        let before = state.preceding(ProductNumber(5), TimestampMs(0), TimestampMs(50));
+        assert_eq!(before.products(), [ProductNumber(2), ProductNumber(3), ProductNumber(1)]);
     }
 }

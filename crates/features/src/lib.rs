@@ -21,6 +21,7 @@ mod product_statistics;
 mod sessions;
 mod signal;
 mod subject;
+mod weights;
 
 pub use context::Context;
 pub use feature_store::{FeatureStore, PRODUCT_SPACE, SUBJECT_SPACE, replay};

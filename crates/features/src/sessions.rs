@@ -2,7 +2,7 @@
 
 use merx_domain::{MINUTE_MS, TimestampMs};
 
-use crate::codec::{Encoded, Reader, write_time, write_u32};
+use crate::codec::{Encoded, Reader};
 use crate::feature::{Feature, SubjectFeature};
 use crate::signal::Moment;
 
@@ -71,11 +71,22 @@ impl SubjectFeature for Sessions {
     }
 }
 
+impl SessionState {
+    pub(crate) const BYTES: usize = 20;
+
+    /// The state in a fixed number of bytes, so that it can be changed in place.
+    pub(crate) fn to_array(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.count.to_le_bytes());
+        bytes[4..12].copy_from_slice(&self.started_at.0.to_le_bytes());
+        bytes[12..].copy_from_slice(&self.last_seen_at.0.to_le_bytes());
+        bytes
+    }
+}
+
 impl Encoded for SessionState {
     fn write(&self, out: &mut Vec<u8>) {
-        write_u32(out, self.count);
-        write_time(out, self.started_at);
-        write_time(out, self.last_seen_at);
+        out.extend_from_slice(&self.to_array());
     }
 
     fn read(input: &mut Reader<'_>) -> Option<Self> {

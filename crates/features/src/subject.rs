@@ -1,15 +1,14 @@
 //! Everything that is kept of one subject, under one key: sessions, counters, affinities, history.
 
-use merx_domain::{ProductNumber, TimestampMs};
+use merx_domain::TimestampMs;
 
 use crate::affinities::{Affinities, AffinityState};
 use crate::codec::{Encoded, Reader};
 use crate::counters::{CounterState, Counters};
-use crate::covisitation::CONNECTED;
 use crate::feature::{Feature, SubjectFeature};
-use crate::history::{History, HistoryState};
+use crate::history::{History, HistoryState, Preceding};
 use crate::sessions::{SessionState, Sessions};
-use crate::signal::Moment;
+use crate::signal::{Moment, Touch};
 
 /// First byte of what is stored. Formats once written stay readable.
 const FORMAT: u8 = 1;
@@ -25,14 +24,13 @@ pub(crate) struct SubjectState {
 impl SubjectState {
     /// Applies a moment to every feature, after marking which touches only repeat what is known. Returns, for each
     /// touch, the products that came before it in the session.
-    pub(crate) fn apply(&mut self, moment: &mut Moment<'_>) -> Vec<Vec<ProductNumber>> {
+    pub(crate) fn apply(&mut self, moment: &mut Moment<'_>) -> Vec<Preceding> {
         Sessions::apply(&mut self.sessions, moment);
         for touch in &mut moment.touches {
             touch.repeat = self.history.repeats(touch.facts.number, touch.meaning, moment.at);
         }
         let since = self.sessions.started_at;
-        let preceding =
-            |touch: &crate::signal::Touch<'_>| self.history.preceding(touch.facts.number, since, moment.at, CONNECTED);
+        let preceding = |touch: &Touch<'_>| self.history.preceding(touch.facts.number, since, moment.at);
         let preceding = moment.touches.iter().map(preceding).collect();
         Counters::apply(&mut self.counters, moment);
         Affinities::apply(&mut self.affinities, moment);
@@ -46,13 +44,10 @@ impl SubjectState {
         if *format != FORMAT {
             return None;
         }
-        let mut input = Reader(rest);
-        let mut sessions = SessionState::read(&mut input)?;
-        let length = rest.len() - input.0.len();
+        let stored = rest.first_chunk_mut::<{ SessionState::BYTES }>()?;
+        let mut sessions = SessionState::read(&mut Reader(stored))?;
         Sessions::apply(&mut sessions, moment);
-        let mut written = Vec::with_capacity(length);
-        sessions.write(&mut written);
-        rest[..length].copy_from_slice(&written);
+        *stored = sessions.to_array();
         Some(())
     }
 

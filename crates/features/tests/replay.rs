@@ -1,5 +1,7 @@
 //! What was known live is known again, bit for bit, after a replay of the log.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 

@@ -10,7 +10,7 @@ use merx_store::{Migration, Records, Row, Transaction, Value};
 use rustc_hash::FxHashMap;
 
 use crate::catalogue::{from_json, to_json, unique_texts};
-use crate::changes::{ChangeNumber, Written, limit_value, take};
+use crate::changes::{ChangeNumber, limit_value, take};
 use crate::rows::{Columns, Result, execute_in, insert, query_in, text, wide};
 use crate::segment::EventIdHasher;
 

@@ -164,6 +164,15 @@ impl Ingest {
         Ok(written)
     }
 
+    /// Writes to records alone.
+    pub(crate) fn write(&self, alongside: Alongside<'_>) -> Result<()> {
+        Ok(self.records.transaction(alongside)?)
+    }
+
+    pub(crate) fn records(&self) -> &dyn Records {
+        &*self.records
+    }
+
     /// Forgets a person: names and keys first, then events, consent, and the link to their orders. Returns the
     /// pseudonyms they had; features and files under those are for the caller to drop. May be repeated.
     pub fn forget(&self, subject: SubjectId) -> Result<Vec<SubjectId>> {

@@ -1,7 +1,7 @@
 //! What the readers of requests and files hand on: events whose person is still named in clear, or a typed refusal.
 
 use compact_str::CompactString;
-use merx_domain::{Event, EventKind, Identity, Money, ProductId, SubjectId, TimestampMs};
+use merx_domain::{Event, EventKind, Identity, Money, ProductId, TimestampMs};
 
 /// The sender's names of a person, as they stood on one event.
 #[derive(Clone, PartialEq, Eq, Default)]

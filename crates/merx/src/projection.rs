@@ -6,9 +6,7 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
-use merx_domain::{
-    ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId,
-};
+use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_store::{LogOffset, Store};

@@ -45,11 +45,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
         &for_you,
         &|| started.elapsed(),
     )?;
-    let gate = Gate {
-        margin: settings.gate_margin,
-        coverage: settings.gate_coverage,
-        latency_ms: settings.gate_latency_ms,
-    };
+    let gate =
+        Gate { margin: settings.gate_margin, coverage: settings.gate_coverage, latency_ms: settings.gate_latency_ms };
     let verdict = gate.judge(&fitted.quality, fitted.live.as_ref());
     let lineage = Lineage {
         log_offset: offset.map(|offset| offset.0),

@@ -258,7 +258,7 @@ impl Workspace {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     settings: IalsSettings,
     /// A row an item, in the basis that makes their Gramian diagonal.
     items: Vec<f32>,
@@ -273,7 +273,7 @@ pub struct Ials {
 }
 
 impl Ials {
-    fn from_state(state: State, format: u16) -> Result<Self, ModelError> {
+    pub(crate) fn from_state(state: State, format: u16) -> Result<Self, ModelError> {
         let dimensions = state.settings.dimensions;
         if dimensions == 0 || state.gram.len() != dimensions || !state.items.len().is_multiple_of(dimensions) {
             return Err(artifact::refused(FAMILY, format, "sizes don't agree"));
@@ -292,9 +292,14 @@ impl Ials {
         &self.state.items[item as usize * dimensions..][..dimensions]
     }
 
-    /// All item vectors, a row an item.
-    pub(crate) fn item_vectors(&self) -> &[f32] {
-        &self.state.items
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Adds the `limit` items with the largest inner products with `vector` to `out`, best first.
+    pub(crate) fn nearest(&self, vector: &[f32], limit: usize, out: &mut Vec<Scored>) {
+        let best = self.index.search(&self.state.items, vector, limit);
+        out.extend(best.into_iter().map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 
     /// The vector of whoever has this history, items with strengths; zeros where it is empty.
@@ -352,11 +357,9 @@ struct OpenIals<'a> {
 
 impl OpenQuery for OpenIals<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
-        if self.items.is_empty() {
-            return;
+        if !self.items.is_empty() {
+            self.model.nearest(&self.vector, limit, out);
         }
-        let best = self.model.index.search(&self.model.state.items, &self.vector, limit);
-        out.extend(best.into_iter().map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 
     fn score(&mut self, items: &[u32], out: &mut [f32]) {
@@ -401,14 +404,7 @@ mod tests {
 
     #[test]
     fn explanations_add_up_to_the_score() {
-        let set = planted::blocks();
-        let model = IalsLearner { settings: settings() }.fit(&set, 1).unwrap();
-        let query = planted::query(set.histories.row(0));
-        let mut open = model.open(&query);
-        let mut score = [0.0];
-        open.score(&[2], &mut score);
-        let parts: f32 = open.explain(2, usize::MAX).iter().map(|part| part.weight).sum();
-        assert!((parts - score[0]).abs() < 1e-3, "{parts} {score:?}");
+        planted::explanations_add_up(&IalsLearner { settings: settings() });
     }
 
     #[test]

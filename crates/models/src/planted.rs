@@ -106,3 +106,25 @@ where
     };
     assert_eq!(fit(1), fit(3));
 }
+
+/// The parts of an explanation make the score.
+pub(crate) fn explanations_add_up<L>(learner: &L)
+where
+    L: Learner<Set = TrainingSet, Model: Recommender>,
+{
+    let set = blocks();
+    let model = learner.fit(&set, 1).unwrap();
+    let history = set.histories.row(0);
+    let query = query(history);
+    let mut open = model.open(&query);
+    for item in 0..ITEMS_PER_GROUP {
+        let mut score = [0.0];
+        open.score(&[item], &mut score);
+        let parts = open.explain(item, usize::MAX);
+        let sum: f32 = parts.iter().map(|part| part.weight).sum();
+        assert!((sum - score[0]).abs() < 1e-3 * score[0].abs().max(1.0), "{parts:?} {score:?}");
+        assert!(parts.iter().all(|part| part.meaning == Some(EventMeaning::Purchased)));
+        assert!(parts.is_sorted_by(|a, b| a.weight >= b.weight));
+    }
+    assert!(open.explain(withheld(0), 2).len() <= 2);
+}

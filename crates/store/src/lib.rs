@@ -8,6 +8,7 @@
 
 pub mod codec;
 pub mod embedded;
+pub mod lake_events;
 mod ports;
 
 pub use embedded::{LogSettings, Store};

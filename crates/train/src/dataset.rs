@@ -85,7 +85,7 @@ impl<'a> DatasetBuilder<'a> {
         for basket in self.baskets {
             baskets.push_row(basket);
         }
-        TrainingSet { item_count, histories, baskets, content, now_s: self.settings.now.seconds() }
+        TrainingSet { item_count, histories, markets: Vec::new(), baskets, content, now_s: self.settings.now.seconds() }
     }
 
     fn current(&self, mut subject: SubjectId) -> SubjectId {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use merx_domain::TimestampMs;
-use merx_models::{Learner, ModelError, Recommender, TrainingSet, hold_out};
+use merx_models::{Learner, ModelError, Recommender, TrainingSet, split_by_time};
 use merx_numeric::top_k::top_k;
 
 use crate::evaluate::{Judged, Metric, coverage};
@@ -56,12 +56,12 @@ pub fn fit<L: Learner<Set = TrainingSet>>(
     for_you: &dyn Fn(&L::Model) -> Option<&dyn Recommender>,
     stopwatch: &dyn Fn() -> Duration,
 ) -> Result<Fitted<L::Model>, ModelError> {
-    let holdout = hold_out(set, held_out, QUESTIONS);
-    let measured = learner.fit(&holdout.before, seed)?;
+    let split = split_by_time(set, held_out, QUESTIONS);
+    let measured = learner.fit(&split.before, seed)?;
     let quality =
-        for_you(&measured).map(|model| judge(model, &holdout.questions, set.item_count, stopwatch)).unwrap_or_default();
+        for_you(&measured).map(|model| judge(model, &split.questions, set.item_count, stopwatch)).unwrap_or_default();
     drop(measured);
-    let live = live.map(|model| judge(model, &holdout.questions, set.item_count, stopwatch));
+    let live = live.map(|model| judge(model, &split.questions, set.item_count, stopwatch));
     let model = learner.fit(set, seed)?;
     Ok(Fitted { model, quality, live })
 }
@@ -83,7 +83,7 @@ fn judge(
                 *score = f32::NEG_INFINITY;
             }
         }
-        lists.push(top_k(&scores, SHOWN).into_iter().map(|ranked| ranked.0).collect());
+        lists.push(top_k(&scores, SHOWN).into_iter().map(|hit| hit.index).collect());
     }
     let elapsed_ms = (stopwatch() - begun).as_secs_f64() * 1e3;
     let count = questions.len().max(1) as f64;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use merx_models::{
-    BlendLearner, BlendSet, Example, IalsLearner, ItemContent, Learner, Model, ModelError, PopularityLearner,
-    PopularitySettings, Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner, TransitionsSettings, families,
-    hold_out,
+    BlendLearner, BlendSet, BuyAgainLearner, ContentLearner, Example, IalsLearner, ItemContent, Learner, Model,
+    ModelError, PopularityLearner, PopularitySettings, Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner,
+    TransitionsSettings, families, split_by_time,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -53,6 +53,8 @@ impl Learner for RecommendLearner {
         insert(&mut members, Role::Trending, PopularityLearner { settings: trending }.fit(set, seed));
         insert(&mut members, Role::Similar, TransitionsLearner { settings: alternatives() }.fit(set, seed));
         insert(&mut members, Role::Together, TransitionsLearner { settings: baskets() }.fit(&of_baskets(set), seed));
+        insert(&mut members, Role::Alike, ContentLearner::default().fit(set, seed));
+        insert(&mut members, Role::BuyAgain, BuyAgainLearner::default().fit(set, seed));
         insert(&mut members, Role::Session, SessionKnnLearner::default().fit(set, seed));
         if let Some(blend) = blend(set, seed)? {
             members.insert(Role::ForYou, blend);
@@ -126,28 +128,32 @@ fn of_baskets(set: &TrainingSet) -> TrainingSet {
     TrainingSet { histories: set.baskets.clone(), ..set.clone() }
 }
 
-/// The members of a blend, in their order.
+/// The members of a blend, in their order. A shop without product texts has no content model, and none is missed.
 fn blend_members(set: &TrainingSet, seed: u64) -> Result<Vec<Arc<dyn Recommender>>, ModelError> {
-    Ok(vec![
+    let mut members: Vec<Arc<dyn Recommender>> = vec![
         Arc::new(SessionKnnLearner::default().fit(set, seed)?),
         Arc::new(TransitionsLearner::default().fit(set, seed)?),
         Arc::new(IalsLearner::default().fit(set, seed)?),
         Arc::new(PopularityLearner::default().fit(set, seed)?),
-    ])
+    ];
+    if let Ok(content) = ContentLearner::default().fit(set, seed) {
+        members.push(Arc::new(content));
+    }
+    Ok(members)
 }
 
 /// Weights from members that did not see the newest time, then the same weights over members that did.
 fn blend(set: &TrainingSet, seed: u64) -> Result<Option<Arc<dyn Recommender>>, ModelError> {
-    let holdout = hold_out(set, LEARNING_SHARE, LEARNING_EXAMPLES);
-    if holdout.questions.len() < ENOUGH_EXAMPLES {
+    let split = split_by_time(set, LEARNING_SHARE, LEARNING_EXAMPLES);
+    if split.questions.len() < ENOUGH_EXAMPLES {
         return Ok(None);
     }
     let (learning, kept_back): (Vec<_>, Vec<_>) =
-        holdout.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
+        split.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
     let examples = |part: Vec<(usize, Example)>| part.into_iter().map(|(_, example)| example).collect();
-    let members = blend_members(&holdout.before, seed)?;
-    let learnt =
-        BlendLearner::default().fit(&BlendSet { members, examples: examples(learning), kept_back: examples(kept_back) }, seed)?;
+    let members = blend_members(&split.before, seed)?;
+    let learnt = BlendLearner::default()
+        .fit(&BlendSet { members, examples: examples(learning), kept_back: examples(kept_back) }, seed)?;
     let anew = learnt.with_members(blend_members(set, seed)?);
     Ok(anew.map(|blend| Arc::new(blend) as Arc<dyn Recommender>))
 }

@@ -15,6 +15,8 @@ pub enum Role {
     Session,
     /// From products to alternatives.
     Similar,
+    /// From products to those of the same kind by what they are, not by who looks at them: new products too.
+    Alike,
     /// From products to what goes into the same order.
     Together,
     Popular,
@@ -44,7 +46,8 @@ impl RecommendModel {
 
     /// Which family fills which role.
     pub fn parameters(&self) -> serde_json::Value {
-        self.members.iter().map(|(role, member)| (format!("{role:?}"), member.family().into())).collect()
+        let family = |(role, member): (&Role, &Arc<dyn Recommender>)| (format!("{role:?}"), member.family().to_owned());
+        self.members.iter().map(family).collect()
     }
 
     pub fn labels(&self, item: u32) -> Labels {

@@ -108,7 +108,7 @@ impl SlotFiller<'_> {
                 continue;
             }
             let fact = self.shelf.fact(self.slot_number, ProductNumber(scored.item));
-            let dear_enough = role != Role::Similar || self.slot.scenario != Scenario::Upsell || {
+            let dear_enough = self.slot.scenario != Scenario::Upsell || {
                 let ratio = fact.price_minor as f32 / seed_price.max(1) as f32;
                 seed_price > 0 && (UPSELL_FROM..=UPSELL_TO).contains(&ratio)
             };
@@ -129,7 +129,7 @@ impl SlotFiller<'_> {
             Role::Popular => vec![Reason::Popular { weight: chosen.score }],
             Role::Trending => vec![Reason::Trending { weight: chosen.score }],
             Role::BuyAgain => vec![self.due_again(chosen.item)],
-            Role::ForYou | Role::Session | Role::Similar | Role::Together => {
+            Role::ForYou | Role::Session | Role::Similar | Role::Alike | Role::Together => {
                 let parts = open.explain(chosen.item, REASONS);
                 let reasons: Vec<Reason> = parts.iter().filter_map(|part| reason(role, part)).collect();
                 if reasons.is_empty() { vec![Reason::Popular { weight: chosen.score }] } else { reasons }
@@ -232,7 +232,7 @@ impl SlotFiller<'_> {
     fn history(&self, role: Role) -> Vec<Interaction> {
         let entries: &[HistoryEntry] = match role {
             // Questions about products are answered from those products.
-            Role::Similar | Role::Together => &[],
+            Role::Similar | Role::Alike | Role::Together => &[],
             Role::Session => {
                 let start = self.features.session_started_at;
                 let history = &self.features.history;
@@ -281,9 +281,9 @@ impl SlotFiller<'_> {
 fn roles(scenario: Scenario) -> &'static [Role] {
     match scenario {
         Scenario::ForYou => &[Role::ForYou, Role::Popular],
-        Scenario::Similar => &[Role::Similar, Role::Together],
-        Scenario::Upsell => &[Role::Similar],
-        Scenario::BoughtTogether => &[Role::Together, Role::Similar],
+        Scenario::Similar => &[Role::Similar, Role::Alike],
+        Scenario::Upsell => &[Role::Similar, Role::Alike],
+        Scenario::BoughtTogether => &[Role::Together],
         Scenario::CompleteBasket => &[Role::Together, Role::Session, Role::Popular],
         Scenario::ContinueSession => &[Role::Session, Role::ForYou, Role::Popular],
         Scenario::Trending => &[Role::Trending, Role::Popular],

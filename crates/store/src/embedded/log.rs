@@ -9,9 +9,9 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use merx_domain::{Event, EventId, SubjectId};
 use parking_lot::{Condvar, Mutex};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, Row};
 
-use super::sqlite::{explain, open_reader, open_writer};
+use super::sqlite::{Readers, explain, open_writer};
 use crate::codec::{decode_event, encode_event};
 use crate::{Appended, EventLog, LogOffset, Result, StoreError};
 
@@ -19,7 +19,8 @@ const WHAT: &str = "event log";
 /// Events of one commit: a longer transaction gains nothing and keeps senders waiting.
 const COMMIT_EVENTS: usize = 20_000;
 
-/// `subject` has no index: only erasure asks by it, and erasure may read the whole log.
+/// `subject` has no index: only erasure asks by it, and erasure may read the whole log. `ends` repeats the last place
+/// (and the furthest ever given, which erasure does not take back): where the table ends earlier, its tail is lost.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS events (
         place INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -28,7 +29,10 @@ const SCHEMA: &str = "
         body BLOB NOT NULL
     );
     CREATE TABLE IF NOT EXISTS checkpoints (reader TEXT PRIMARY KEY, place INTEGER NOT NULL);
+    CREATE TABLE IF NOT EXISTS ends (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER, furthest INTEGER);
 ";
+/// Events at the end that are read when the log is opened.
+const TAIL_EVENTS: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LogSettings {
@@ -70,18 +74,18 @@ pub struct SqliteEventLog {
     writer: Option<JoinHandle<()>>,
     queued: Arc<AtomicUsize>,
     settings: LogSettings,
-    reader: Mutex<Connection>,
+    readers: Readers,
     bell: Arc<Bell>,
 }
 
 impl SqliteEventLog {
     /// Opens or makes the file. What a crash left in the write-ahead log is recovered; the newest events are read once,
-    /// so that a damaged end is found now and not by a reader later.
+    /// so that a damaged end is found now and not by a reader later. Damage further back is found when it is read: an
+    /// event's bytes have a checksum, its columns repeat what is inside.
     pub fn open(path: &Path, settings: LogSettings) -> Result<Self> {
         let connection = open_writer(path, WHAT)?;
         connection.execute_batch(SCHEMA).map_err(|error| explain(WHAT, &error))?;
         let end = last_place(&connection)?;
-        let reader = open_reader(path, WHAT)?;
         let bell = Arc::new(Bell { end: Mutex::new(end), rung: Condvar::new() });
         let queued = Arc::new(AtomicUsize::new(0));
         // The bound is counted in events (`queued`), not in requests.
@@ -91,15 +95,44 @@ impl SqliteEventLog {
             .name("event-log".into())
             .spawn(move || writing.run(&receiver))
             .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
-        let log =
-            Self { requests: Some(sender), writer: Some(writer), queued, settings, reader: Mutex::new(reader), bell };
+        let readers = Readers::of(path, WHAT);
+        let log = Self { requests: Some(sender), writer: Some(writer), queued, settings, readers, bell };
         log.check_tail()?;
         Ok(log)
     }
 
+    /// The newest events are whole, found by their ids, and end where the log has noted.
     fn check_tail(&self) -> Result<()> {
-        let Some(end) = self.end()? else { return Ok(()) };
-        self.read(Some(LogOffset(end.0.saturating_sub(1_000))), 1_000).map(drop)
+        let end = self.end()?;
+        let (noted, _) = self.readers.with(ends)?;
+        if noted != end {
+            return Err(damaged(format!("it ends at {end:?} instead of {noted:?}: events at its end are lost")));
+        }
+        let Some(end) = end else { return Ok(()) };
+        let tail = self.read(Some(LogOffset(end.0.saturating_sub(TAIL_EVENTS as u64))), TAIL_EVENTS)?;
+        if tail.last().is_none_or(|(place, _)| *place != end) {
+            return Err(damaged(format!("the event at {end:?} can't be read")));
+        }
+        for (place, event) in tail {
+            if self.place_of(event.id)? != Some(place) {
+                return Err(damaged(format!("the event at {place:?} is not found by its id")));
+            }
+        }
+        Ok(())
+    }
+
+    /// The furthest offset ever given to an event, erased or not.
+    pub fn furthest(&self) -> Result<Option<LogOffset>> {
+        Ok(self.readers.with(ends)?.1)
+    }
+
+    fn place_of(&self, id: EventId) -> Result<Option<LogOffset>> {
+        self.readers.with(|reader| {
+            reader
+                .prepare_cached("SELECT place FROM events WHERE id = $1")
+                .and_then(|mut statement| statement.query_row([&id.to_bytes()[..]], offset).optional())
+                .map_err(|error| explain(WHAT, &error))
+        })
     }
 
     fn ask<T>(&self, request: impl FnOnce(Sender<Result<T>>) -> Request) -> Result<T> {
@@ -135,23 +168,7 @@ impl EventLog for SqliteEventLog {
     }
 
     fn read(&self, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>> {
-        let fail = |error: rusqlite::Error| explain(WHAT, &error);
-        let reader = self.reader.lock();
-        let mut statement = reader
-            .prepare_cached("SELECT place, body FROM events WHERE place > $1 ORDER BY place LIMIT $2")
-            .map_err(fail)?;
-        let after = after.map_or(-1, |offset| offset.0 as i64);
-        let mut rows = statement.query([after, limit as i64]).map_err(fail)?;
-        let mut events = Vec::new();
-        while let Some(row) = rows.next().map_err(fail)? {
-            let place: i64 = row.get(0).map_err(fail)?;
-            let body = row.get_ref(1).map_err(fail)?;
-            let event = body.as_blob().map_err(|error| fail(error.into())).and_then(decode_event);
-            let event =
-                event.map_err(|error| StoreError::Damaged { what: WHAT, detail: format!("place {place}: {error}") })?;
-            events.push((LogOffset(place as u64), event));
-        }
-        Ok(events)
+        self.readers.with(|reader| read(reader, after, limit))
     }
 
     fn end(&self) -> Result<Option<LogOffset>> {
@@ -160,19 +177,17 @@ impl EventLog for SqliteEventLog {
 
     fn wait_beyond(&self, offset: Option<LogOffset>, timeout_ms: u64) -> Result<bool> {
         let mut end = self.bell.end.lock();
-        if *end <= offset {
-            self.bell.rung.wait_for(&mut end, Duration::from_millis(timeout_ms));
-        }
+        self.bell.rung.wait_while_for(&mut end, |end| *end <= offset, Duration::from_millis(timeout_ms));
         Ok(*end > offset)
     }
 
-    fn checkpoint(&self, reader: &str) -> Result<Option<LogOffset>> {
-        let connection = self.reader.lock();
-        let place = connection
-            .prepare_cached("SELECT place FROM checkpoints WHERE reader = $1")
-            .and_then(|mut statement| statement.query_row([reader], |row| row.get::<_, i64>(0)).optional())
-            .map_err(|error| explain(WHAT, &error))?;
-        Ok(place.map(|place| LogOffset(place as u64)))
+    fn checkpoint(&self, name: &str) -> Result<Option<LogOffset>> {
+        self.readers.with(|reader| {
+            reader
+                .prepare_cached("SELECT place FROM checkpoints WHERE reader = $1")
+                .and_then(|mut statement| statement.query_row([name], offset).optional())
+                .map_err(|error| explain(WHAT, &error))
+        })
     }
 
     fn commit(&self, reader: &str, offset: LogOffset) -> Result<()> {
@@ -180,11 +195,7 @@ impl EventLog for SqliteEventLog {
     }
 
     fn contains(&self, id: EventId) -> Result<bool> {
-        let connection = self.reader.lock();
-        connection
-            .prepare_cached("SELECT 1 FROM events WHERE id = $1")
-            .and_then(|mut statement| statement.exists([&id.to_bytes()[..]]))
-            .map_err(|error| explain(WHAT, &error))
+        Ok(self.place_of(id)?.is_some())
     }
 
     fn erase(&self, subject: SubjectId) -> Result<u64> {
@@ -277,8 +288,8 @@ impl Writer {
                 outcomes.push(outcome);
             }
         }
+        let end = note_end(&transaction)?;
         transaction.commit().map_err(fail)?;
-        let end = last_place(&self.connection)?;
         *self.bell.end.lock() = end;
         self.bell.rung.notify_all();
         Ok(outcomes)
@@ -290,15 +301,23 @@ impl Writer {
         self.connection.execute(sql, (reader, offset.0 as i64)).map(drop).map_err(|error| explain(WHAT, &error))
     }
 
-    fn erase(&self, subject: SubjectId) -> Result<u64> {
+    fn erase(&mut self, subject: SubjectId) -> Result<u64> {
         let fail = |error: rusqlite::Error| explain(WHAT, &error);
         // Freed pages are overwritten with zeros, and the write-ahead log is emptied: erased means gone.
         self.connection.execute_batch("PRAGMA secure_delete = ON").map_err(fail)?;
-        let removed = self
-            .connection
-            .execute("DELETE FROM events WHERE subject = $1", [&subject.to_bytes()[..]])
-            .map_err(fail)?;
-        self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+        let transaction = self.connection.transaction().map_err(fail)?;
+        let removed =
+            transaction.execute("DELETE FROM events WHERE subject = $1", [&subject.to_bytes()[..]]).map_err(fail)?;
+        let end = note_end(&transaction)?;
+        transaction.commit().map_err(fail)?;
+        // Whoever waits must not be woken for what is no longer there.
+        *self.bell.end.lock() = end;
+        let busy: bool =
+            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
+        if busy {
+            // Readers were in the way for long; asked again, it finishes.
+            return Err(StoreError::Busy { what: WHAT, retry_after_ms: 1_000 });
+        }
         Ok(removed as u64)
     }
 }
@@ -307,9 +326,62 @@ fn encode(event: &Event) -> Result<Encoded> {
     Ok(Encoded { id: event.id.to_bytes(), subject: event.subject.to_bytes(), body: encode_event(event)? })
 }
 
-fn last_place(connection: &Connection) -> Result<Option<LogOffset>> {
-    let place: Option<i64> = connection
-        .query_row("SELECT MAX(place) FROM events", [], |row| row.get(0))
+fn read(reader: &Connection, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>> {
+    let fail = |error: rusqlite::Error| explain(WHAT, &error);
+    let sql = "SELECT place, id, subject, body FROM events WHERE place > $1 ORDER BY place LIMIT $2";
+    let mut statement = reader.prepare_cached(sql).map_err(fail)?;
+    let mut before = after.map_or(-1, |offset| offset.0 as i64);
+    let mut rows = statement.query([before, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(fail)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().map_err(fail)? {
+        let blob = |column| row.get_ref(column).and_then(|value| Ok(value.as_blob()?)).map_err(fail);
+        let place: i64 = row.get(0).map_err(fail)?;
+        let event = decode_event(blob(3)?).map_err(|error| damaged(format!("place {place}: {error}")))?;
+        if event.id.to_bytes() != blob(1)? || event.subject.to_bytes() != blob(2)? || place <= before {
+            return Err(damaged(format!("place {place}: its columns don't belong together")));
+        }
+        before = place;
+        events.push((LogOffset(place as u64), event));
+    }
+    Ok(events)
+}
+
+/// Remembers where the log ends, in the transaction that moves it.
+fn note_end(connection: &Connection) -> Result<Option<LogOffset>> {
+    let end = last_place(connection)?;
+    let sql = "INSERT INTO ends (one, last, furthest) VALUES (1, $1, $1)
+               ON CONFLICT (one) DO UPDATE SET last = excluded.last,
+                   furthest = MAX(COALESCE(furthest, 0), COALESCE(excluded.last, 0))";
+    connection
+        .prepare_cached(sql)
+        .and_then(|mut statement| statement.execute([end.map(|end| end.0 as i64)]))
         .map_err(|error| explain(WHAT, &error))?;
-    Ok(place.map(|place| LogOffset(place as u64)))
+    Ok(end)
+}
+
+/// The last place as noted, and the furthest ever given.
+fn ends(connection: &Connection) -> Result<(Option<LogOffset>, Option<LogOffset>)> {
+    let of =
+        |row: &Row<'_>, column| row.get(column).map(|place: Option<i64>| place.map(|place| LogOffset(place as u64)));
+    connection
+        .query_row("SELECT last, furthest FROM ends", [], |row| Ok((of(row, 0)?, of(row, 1)?)))
+        .optional()
+        .map(Option::unwrap_or_default)
+        .map_err(|error| explain(WHAT, &error))
+}
+
+fn last_place(connection: &Connection) -> Result<Option<LogOffset>> {
+    connection
+        .prepare_cached("SELECT place FROM events ORDER BY place DESC LIMIT 1")
+        .and_then(|mut statement| statement.query_row([], offset).optional())
+        .map_err(|error| explain(WHAT, &error))
+}
+
+/// The first column, a place.
+fn offset(row: &Row<'_>) -> rusqlite::Result<LogOffset> {
+    row.get(0).map(|place: i64| LogOffset(place as u64))
+}
+
+fn damaged(detail: String) -> StoreError {
+    StoreError::Damaged { what: WHAT, detail }
 }

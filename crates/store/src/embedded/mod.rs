@@ -1,21 +1,24 @@
 //! The embedded implementations: a folder on one machine.
 
 mod artifacts;
+mod lake;
 mod log;
 mod online;
 mod records;
 mod sqlite;
+mod wal;
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
 
 pub use artifacts::FolderArtifacts;
+pub use lake::ParquetLake;
 pub use log::{LogSettings, SqliteEventLog};
 pub use online::MemoryOnlineStore;
 pub use records::SqliteRecords;
 
-use crate::{Artifacts, EventLog, Migration, OnlineStore, Records, Result, StoreError};
+use crate::{Artifacts, EventLog, Lake, LogOffset, Migration, OnlineStore, Records, Result, StoreError};
 
 /// The ports, opened together.
 #[derive(Clone)]
@@ -23,6 +26,7 @@ pub struct Store {
     pub records: Arc<dyn Records>,
     pub log: Arc<dyn EventLog>,
     pub online: Arc<dyn OnlineStore>,
+    pub lake: Arc<dyn Lake>,
     pub artifacts: Arc<dyn Artifacts>,
     /// Held as long as any port may be in use.
     _lock: Arc<File>,
@@ -33,14 +37,30 @@ impl Store {
     pub fn open_embedded(folder: &Path, migrations: &[Migration], log: LogSettings) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| file_error("data folder", &error))?;
         let lock = lock(folder)?;
+        let log = SqliteEventLog::open(&folder.join("events.sqlite"), log)?;
+        let online = MemoryOnlineStore::open(&folder.join("online.snapshot"))?;
+        check_snapshot_within_log(online.restored_at(), log.furthest()?)?;
         Ok(Self {
             records: Arc::new(SqliteRecords::open(&folder.join("records.sqlite"), migrations)?),
-            log: Arc::new(SqliteEventLog::open(&folder.join("events.sqlite"), log)?),
-            online: Arc::new(MemoryOnlineStore::open(&folder.join("online.snapshot"))?),
+            log: Arc::new(log),
+            online: Arc::new(online),
+            lake: Arc::new(ParquetLake::open(&folder.join("lake"))?),
             artifacts: Arc::new(FolderArtifacts::open(&folder.join("artifacts"))?),
             _lock: Arc::new(lock),
         })
     }
+}
+
+/// A snapshot is taken of events that the log has. One from beyond its end shows that the log lost its tail.
+fn check_snapshot_within_log(snapshot: Option<LogOffset>, furthest: Option<LogOffset>) -> Result<()> {
+    if snapshot.is_some() && snapshot > furthest.or(Some(LogOffset(0))) {
+        let detail = format!(
+            "online.snapshot holds events up to {snapshot:?}, events.sqlite ends at {furthest:?}: the log lost its tail. \
+             Restore it, or remove online.snapshot to go on without the lost events"
+        );
+        return Err(StoreError::Damaged { what: "event log", detail });
+    }
+    Ok(())
 }
 
 /// The operating system frees the lock however the process ends.

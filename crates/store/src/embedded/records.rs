@@ -1,22 +1,19 @@
 //! `Records` on SQLite: one writer, several readers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use parking_lot::Mutex;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql, TransactionBehavior};
 
-use super::sqlite::{explain, open_reader, open_writer};
+use super::sqlite::{Readers, explain, open_writer};
 use crate::{Migration, Records, Result, Row, StoreError, Transaction, Value};
 
 const WHAT: &str = "records";
-/// Readers kept open; further ones are opened and closed.
-const IDLE_READERS: usize = 8;
 
 pub struct SqliteRecords {
-    path: PathBuf,
     writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
 }
 
 impl SqliteRecords {
@@ -24,24 +21,13 @@ impl SqliteRecords {
     pub fn open(path: &Path, migrations: &[Migration]) -> Result<Self> {
         let mut writer = open_writer(path, WHAT)?;
         migrate(&mut writer, migrations)?;
-        Ok(Self { path: path.to_owned(), writer: Mutex::new(writer), readers: Mutex::default() })
-    }
-
-    fn reader(&self) -> Result<Connection> {
-        let idle = self.readers.lock().pop();
-        idle.map_or_else(|| open_reader(&self.path, WHAT), Ok)
+        Ok(Self { writer: Mutex::new(writer), readers: Readers::of(path, WHAT) })
     }
 }
 
 impl Records for SqliteRecords {
     fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
-        let reader = self.reader()?;
-        let rows = query(&reader, sql, parameters);
-        let mut readers = self.readers.lock();
-        if readers.len() < IDLE_READERS {
-            readers.push(reader);
-        }
-        rows
+        self.readers.with(|reader| query(reader, sql, parameters))
     }
 
     fn transaction(&self, work: &mut dyn FnMut(&mut dyn Transaction) -> Result<()>) -> Result<()> {

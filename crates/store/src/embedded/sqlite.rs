@@ -1,13 +1,16 @@
 //! What both SQLite files share: how they are opened, and what their errors mean.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use super::wal::check_wal;
 use crate::{Result, StoreError};
 
 /// Opens for writing: write-ahead log, and every commit reaches the disk before it is acknowledged.
 pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection> {
+    check_wal(path, what)?;
     let connection = Connection::open(path).map_err(|error| explain(what, &error))?;
     let settings = "PRAGMA journal_mode = WAL;
                     PRAGMA synchronous = FULL;
@@ -20,7 +23,34 @@ pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection>
     Ok(connection)
 }
 
-pub(super) fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
+/// Readers kept open; further ones are opened and closed.
+const IDLE_READERS: usize = 8;
+
+/// Read-only connections, one a caller at a time.
+pub(super) struct Readers {
+    path: PathBuf,
+    what: &'static str,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn of(path: &Path, what: &'static str) -> Self {
+        Self { path: path.to_owned(), what, idle: Mutex::default() }
+    }
+
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().pop();
+        let reader = idle.map_or_else(|| open_reader(&self.path, self.what), Ok)?;
+        let answer = read(&reader);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_READERS {
+            idle.push(reader);
+        }
+        answer
+    }
+}
+
+fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(what, &error))?;
     connection
