@@ -16,6 +16,9 @@ use crate::taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings, history_size
 use crate::{Interaction, Interactions, Learner, ModelError, OpenQuery, Query, Scored, TrainingSet};
 
 /// Ranks that count.
+/// A change of settings to try.
+type Step<S> = Box<dyn Fn(&S) -> S>;
+
 const CUTOFF: usize = 20;
 /// Weights of the factors beside the filter that are tried.
 const WEIGHTS: [f32; 11] = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0];
@@ -157,10 +160,10 @@ impl Trial {
             let filter = GraphFilterLearner { settings: *settings }.fit_matrix(&self.fitted)?;
             Ok(self.mean(|row| ndcg(&self.best_of_filter(&filter, row, CUTOFF), &row.hidden)))
         };
-        let steps: Vec<Box<dyn Fn(&GraphFilterSettings) -> GraphFilterSettings>> = [0.2f32, 0.1]
+        let steps: Vec<Step<GraphFilterSettings>> = [0.2f32, 0.1]
             .into_iter()
             .flat_map(|size| [size, -size])
-            .flat_map(|step| -> [Box<dyn Fn(&GraphFilterSettings) -> GraphFilterSettings>; 3] {
+            .flat_map(|step| -> [Step<GraphFilterSettings>; 3] {
                 [
                     Box::new(move |from| GraphFilterSettings { item_exponent: from.item_exponent + step, ..*from }),
                     Box::new(move |from| GraphFilterSettings {
@@ -267,7 +270,7 @@ impl Trial {
 /// Takes each step that `measure` finds better and repeats it while it helps, at most `trials` measurements in all.
 fn walk<S: Copy>(
     start: S,
-    steps: &[Box<dyn Fn(&S) -> S>],
+    steps: &[Step<S>],
     trials: usize,
     mut measure: impl FnMut(&S) -> Result<f64, ModelError>,
 ) -> Result<(S, f64), ModelError> {
