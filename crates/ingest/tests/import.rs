@@ -480,6 +480,10 @@ fn what_cannot_be_read_is_said() {
     let missing = shop.try_import(&file, given(ORDERS)).unwrap_err();
     assert!(matches!(&missing, ImportError::NoColumn { column, .. } if column == "Artikel"), "{missing}");
     assert!(matches!(shop.try_import(&file, MappingChoice::Detect), Err(ImportError::Unknown { .. })));
+    // In a folder, what is not known is left aside.
+    let report = shop.detect(shop.folder.path());
+    let ignored: Vec<_> = report.ignored.iter().filter_map(|(path, _)| path.file_name()?.to_str()).collect();
+    assert!(report.files.is_empty() && ignored.contains(&"orders.csv"), "{report:?}");
     let picture = shop.file("logo.png", [0_u8; 4]);
     assert_eq!(shop.detect(&picture).ignored.len(), 1);
     let broken = shop.file("orders.parquet", "no parquet at all");

@@ -49,13 +49,17 @@ pub struct ImportPlan {
     pub ignored: Vec<(PathBuf, String)>,
 }
 
-/// Looks through files (and the files of folders) once. `at` decides which of a feed's prices are in effect.
+/// Looks through files once, and through the files of folders, of which unknown ones are left aside. `at` decides which of a feed's prices are in effect.
 pub fn plan(paths: &[PathBuf], choice: &MappingChoice, at: TimestampMs) -> Result<ImportPlan> {
     let mut plan = ImportPlan::default();
-    for path in expand(paths)? {
-        match mapping_for(&path, choice)? {
-            Ok((format, mapping)) => plan.files.push(scan(path, format, mapping, at)?),
-            Err(reason) => plan.ignored.push((path, reason)),
+    for (path, named) in expand(paths)? {
+        match mapping_for(&path, choice) {
+            Ok(Ok((format, mapping))) => plan.files.push(scan(path, format, mapping, at)?),
+            Ok(Err(reason)) => plan.ignored.push((path, reason)),
+            Err(ImportError::Unknown { .. }) if !named => {
+                plan.ignored.push((path, "what it holds is not known".to_owned()));
+            }
+            Err(error) => return Err(error),
         }
     }
     plan.files.sort_by_key(|file| file.mapping.entity);
@@ -68,16 +72,17 @@ pub(super) fn hash_of(key: &str) -> u64 {
     hasher.finish()
 }
 
-fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+/// Files, and whether they were named or found in a folder.
+fn expand(paths: &[PathBuf]) -> Result<Vec<(PathBuf, bool)>> {
     let mut files = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            files.push(path.clone());
+            files.push((path.clone(), true));
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|error| ImportError::io(path, &error))?;
-        let mut inside: Vec<PathBuf> =
-            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        let inside = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file());
+        let mut inside: Vec<_> = inside.map(|path| (path, false)).collect();
         inside.sort();
         files.extend(inside);
     }
