@@ -1,5 +1,7 @@
 //! The API as a client sees it: requests into the router, answers out.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't read an answer fails")]
+
 #[path = "../harness/mod.rs"]
 mod harness;
 

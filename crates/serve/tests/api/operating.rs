@@ -67,7 +67,7 @@ async fn what_is_documented_is_routed_and_nothing_else() {
     let shop = Shop::open();
     let document: Value = serde_json::from_str(include_str!("../../../../openapi/merx.json")).unwrap();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let real = path.replace('{', "").replace('}', "");
+        let real = path.replace(['{', '}'], "");
         for method in METHODS {
             let reply = call(&shop, &method.to_uppercase(), &real, &shop.admin, None).await;
             let routed = reply.status != 405 && !reply.text().contains("unknown_route");

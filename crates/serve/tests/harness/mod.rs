@@ -1,5 +1,4 @@
 //! A server for tests: real keys, records, pipeline and recorder; a small engine and shop beside them.
-
 #![allow(dead_code, reason = "each test takes what it needs")]
 
 use std::collections::{BTreeMap, HashMap};
