@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that can't read an answer fails")]
 
+#[allow(unreachable_pub, reason = "written like a crate of its own")]
 #[path = "../harness/mod.rs"]
 mod harness;
 
