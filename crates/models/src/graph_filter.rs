@@ -37,9 +37,9 @@ impl Default for GraphFilterSettings {
     fn default() -> Self {
         Self {
             history_exponent: 0.7,
-            subject_exponent: 0.5,
+            subject_exponent: 0.7,
             item_exponent: 0.3,
-            neighbours: 300,
+            neighbours: 400,
             strengths: Strengths::default(),
         }
     }

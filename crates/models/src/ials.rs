@@ -59,8 +59,8 @@ impl Default for IalsSettings {
     fn default() -> Self {
         Self {
             dimensions: 64,
-            unobserved_weight: 0.02,
-            regularization: 0.003,
+            unobserved_weight: 0.007,
+            regularization: 0.008,
             regularization_exponent: 1.0,
             sweeps: 15,
             solver_steps: 3,
@@ -268,53 +268,55 @@ pub(crate) struct State {
 /// Item vectors fitted by [`IalsLearner`].
 #[derive(Debug)]
 pub struct Ials {
-    state: State,
-    index: InnerProductIndex,
+    settings: IalsSettings,
+    gram: Vec<f32>,
+    items: InnerProductIndex,
 }
 
 impl Ials {
     pub(crate) fn from_state(state: State, format: u16) -> Result<Self, ModelError> {
-        let dimensions = state.settings.dimensions;
-        if dimensions == 0 || state.gram.len() != dimensions || !state.items.len().is_multiple_of(dimensions) {
+        let State { settings, items, gram } = state;
+        let dimensions = settings.dimensions;
+        if dimensions == 0 || gram.len() != dimensions || !items.len().is_multiple_of(dimensions) {
             return Err(artifact::refused(FAMILY, format, "sizes don't agree"));
         }
-        let index = InnerProductIndex::new(&state.items, dimensions);
-        Ok(Self { state, index })
+        Ok(Self { settings, gram, items: InnerProductIndex::new(&items, dimensions) })
+    }
+
+    pub(crate) fn state(&self) -> State {
+        State { settings: self.settings, items: self.items.vectors(), gram: self.gram.clone() }
     }
 
     pub fn settings(&self) -> &IalsSettings {
-        &self.state.settings
+        &self.settings
     }
 
     /// The vector of an item.
     pub fn item_vector(&self, item: u32) -> &[f32] {
-        let dimensions = self.state.settings.dimensions;
-        &self.state.items[item as usize * dimensions..][..dimensions]
-    }
-
-    pub(crate) fn state(&self) -> &State {
-        &self.state
+        self.items.vector(item)
     }
 
     /// Adds the `limit` items with the largest inner products with `vector` to `out`, best first.
     pub(crate) fn nearest(&self, vector: &[f32], limit: usize, out: &mut Vec<Scored>) {
-        let best = self.index.search(&self.state.items, vector, limit);
+        let best = self.items.search(vector, limit);
         out.extend(best.into_iter().map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 
     /// The vector of whoever has this history, items with strengths; zeros where it is empty.
     pub fn fold_in(&self, history: &[(u32, f32)]) -> Vec<f32> {
-        let mut vector = vec![0.0; self.state.settings.dimensions];
+        let mut vector = vec![0.0; self.settings.dimensions];
         self.systems().solve_for_taste(&mut vector, QUERY_STEPS, QUERY_TOLERANCE, &mut self.loaded(history));
         vector
     }
 
     fn systems(&self) -> Systems<'_> {
-        Systems { settings: &self.state.settings, gram: &self.state.gram, held: &self.state.items }
+        Systems { settings: &self.settings, gram: &self.gram, held: self.items.rows().0 }
     }
 
     fn loaded(&self, history: &[(u32, f32)]) -> Workspace {
-        let (columns, strengths): (Vec<u32>, Vec<f32>) = history.iter().copied().unzip();
+        let rows = self.items.rows().1;
+        let (columns, strengths): (Vec<u32>, Vec<f32>) =
+            history.iter().map(|&(item, strength)| (rows[item as usize], strength)).unzip();
         let mut work = Workspace::default();
         self.systems().load(&columns, &strengths, &mut work);
         work
@@ -333,17 +335,17 @@ impl Model for Ials {
     }
 
     fn save(&self) -> Vec<u8> {
-        artifact::encode(FORMAT, &self.state)
+        artifact::encode(FORMAT, &self.state())
     }
 }
 
 impl Recommender for Ials {
     fn item_count(&self) -> usize {
-        self.state.items.len() / self.state.settings.dimensions
+        self.items.len()
     }
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
-        let items = self.state.settings.strengths.of_query(query, self.item_count());
+        let items = self.settings.strengths.of_query(query, self.item_count());
         Box::new(OpenIals { model: self, vector: self.fold_in(&items), items, query: *query })
     }
 }
@@ -370,7 +372,11 @@ impl OpenQuery for OpenIals<'_> {
     }
 
     fn score_all(&mut self, out: &mut [f32]) {
-        mat_vec(&self.model.state.items, &self.vector, out);
+        for (item, product) in self.model.items.products(&self.vector) {
+            if let Some(out) = out.get_mut(item as usize) {
+                *out = product;
+            }
+        }
     }
 
     fn explain(&mut self, item: u32, limit: usize) -> Vec<Contribution> {
@@ -422,7 +428,7 @@ mod tests {
                 .iter()
                 .map(|&(item, c)| c * (dot(model.item_vector(item), &x) - 1.0) * model.item_vector(item)[at])
                 .sum();
-            let gram = settings.unobserved_weight * model.state.gram[at];
+            let gram = settings.unobserved_weight * model.gram[at];
             assert!((observed + (gram + ridge) * x[at]).abs() < 1e-4);
         }
     }

@@ -36,7 +36,13 @@ impl Default for TasteMixSettings {
     fn default() -> Self {
         Self {
             filter: GraphFilterSettings::default(),
-            factors: IalsSettings { dimensions: 256, sweeps: 10, ..IalsSettings::default() },
+            factors: IalsSettings {
+                dimensions: 256,
+                sweeps: 8,
+                unobserved_weight: 0.005,
+                regularization: 0.004,
+                ..IalsSettings::default()
+            },
             filter_scale: 1.0,
             factor_weight: 1.0,
             strengths: Strengths::default(),

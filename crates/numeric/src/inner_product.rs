@@ -3,8 +3,8 @@
 //! Exact, and much faster than computing all of them, by three means that each prove what they leave out:
 //! vectors stand in order of their length, so that Cauchy and Schwarz end the scan early; each is first read as one byte a
 //! component, with a bound on what rounding can have changed; only those that may still be among the best are computed in
-//! full. Good for thousands to a few millions of vectors in memory. The index holds codes and bounds; the vectors
-//! themselves stay with their owner.
+//! full. Good for thousands to a few millions of vectors in memory. The index owns the vectors, longest first: those that
+//! most searches look at stand together.
 
 use crate::kernels::{dot, mat_vec};
 use crate::top_k::{Hit, TopK};
@@ -44,8 +44,11 @@ pub struct InnerProductIndex {
     dimensions: usize,
     /// `dimensions` rounded up to whole groups.
     padded: usize,
-    /// Which vector stands at each place: longest first.
+    /// Which vector stands at each place, longest first, and at which place each vector stands.
     order: Vec<u32>,
+    places: Vec<u32>,
+    /// A row a place.
+    vectors: Vec<f32>,
     blocks: Vec<Block>,
     /// A block after the other; within a block group by group, within a group vector by vector.
     codes: Vec<i8>,
@@ -62,6 +65,9 @@ impl InnerProductIndex {
         let lengths: Vec<f32> = vectors.chunks_exact(dimensions).map(length).collect();
         let mut order: Vec<u32> = (0..lengths.len() as u32).collect();
         order.sort_by(|&a, &b| lengths[b as usize].total_cmp(&lengths[a as usize]).then(a.cmp(&b)));
+        let mut place_of = vec![0u32; order.len()];
+        order.iter().zip(0..).for_each(|(&member, place)| place_of[member as usize] = place);
+        let sorted = order.iter().flat_map(|&member| &vectors[member as usize * dimensions..][..dimensions]).copied();
         let padded = dimensions.next_multiple_of(GROUP);
         let places = order.len().next_multiple_of(BLOCK * STRIDE);
         let mut index = Self {
@@ -70,24 +76,23 @@ impl InnerProductIndex {
             blocks: Vec::with_capacity(places / BLOCK),
             codes: vec![0; places * padded],
             biases: vec![0; places],
+            vectors: sorted.collect(),
+            places: place_of,
             order,
         };
-        for block in 0..places / BLOCK {
-            index.fill_block(block, vectors);
-        }
+        (0..places / BLOCK).for_each(|block| index.fill_block(block));
         index
     }
 
-    fn fill_block(&mut self, block: usize, vectors: &[f32]) {
+    fn fill_block(&mut self, block: usize) {
         let places = (block * BLOCK).min(self.order.len())..((block + 1) * BLOCK).min(self.order.len());
-        let members = &self.order[places];
-        let vector = |member: u32| &vectors[member as usize * self.dimensions..][..self.dimensions];
-        let step = step_of(members.iter().flat_map(|&member| vector(member)), CODE_MAX);
+        let members = &self.vectors[places.start * self.dimensions..places.end * self.dimensions];
+        let step = step_of(members, CODE_MAX);
         let mut bounds = Block { step, longest: 0.0, longest_code: 0.0, largest_error: 0.0 };
         let codes = &mut self.codes[block * BLOCK * self.padded..][..BLOCK * self.padded];
-        for (lane, &member) in members.iter().enumerate() {
+        for (lane, vector) in members.chunks_exact(self.dimensions).enumerate() {
             let (mut error, mut code_length, mut sum) = (0.0f32, 0.0f32, 0i32);
-            for (at, &value) in vector(member).iter().enumerate() {
+            for (at, &value) in vector.iter().enumerate() {
                 let value = finite(value);
                 let code = (value / step).round().clamp(-CODE_MAX, CODE_MAX);
                 codes[at / GROUP * BLOCK * GROUP + lane * GROUP + at % GROUP] = code as i8;
@@ -96,11 +101,36 @@ impl InnerProductIndex {
                 sum += code as i32;
             }
             self.biases[block * BLOCK + lane] = -QUERY_OFFSET * sum;
-            bounds.longest = bounds.longest.max(length(vector(member)));
+            bounds.longest = bounds.longest.max(length(vector));
             bounds.longest_code = bounds.longest_code.max(code_length.sqrt());
             bounds.largest_error = bounds.largest_error.max(error.sqrt());
         }
         self.blocks.push(bounds);
+    }
+
+    pub fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The vector with this number.
+    #[inline]
+    pub fn vector(&self, index: u32) -> &[f32] {
+        self.vector_at(self.places[index as usize] as usize)
+    }
+
+    #[inline]
+    fn vector_at(&self, place: usize) -> &[f32] {
+        &self.vectors[place * self.dimensions..][..self.dimensions]
+    }
+
+    /// All vectors, row-major, in the order of their numbers.
+    pub fn vectors(&self) -> Vec<f32> {
+        (0..self.len() as u32).flat_map(|index| self.vector(index)).copied().collect()
+    }
+
+    /// All vectors, row-major, longest first, and the row of each number.
+    pub fn rows(&self) -> (&[f32], &[u32]) {
+        (&self.vectors, &self.places)
     }
 
     pub fn len(&self) -> usize {
@@ -111,45 +141,49 @@ impl InnerProductIndex {
         self.order.is_empty()
     }
 
-    /// The `limit` vectors with the largest inner products with `query`, best first; `vectors` are those the index was
-    /// made of. Equal products rank by number.
-    pub fn search(&self, vectors: &[f32], query: &[f32], limit: usize) -> Vec<Hit> {
+    /// The `limit` vectors with the largest inner products with `query`, best first. Equal products rank by number.
+    pub fn search(&self, query: &[f32], limit: usize) -> Vec<Hit> {
         let mut best = TopK::new(limit.min(self.len()));
         if self.len() <= SMALL || limit * 4 >= self.len() {
-            let mut products = vec![0.0; self.len()];
-            mat_vec(vectors, query, &mut products);
-            products.iter().zip(0..).for_each(|(&product, index)| best.offer(index, product));
+            self.products(query).for_each(|(member, product)| best.offer(member, product));
         } else {
-            self.scan(vectors, &Coded::new(query, self.padded), &mut best);
+            self.scan(&Coded::new(query, self.padded), &mut best);
         }
         best.drain_sorted()
     }
 
-    fn scan(&self, vectors: &[f32], query: &Coded, best: &mut TopK) {
+    /// The inner products of `query` with all vectors, by number, in no order.
+    pub fn products(&self, query: &[f32]) -> impl Iterator<Item = (u32, f32)> {
+        let mut products = vec![0.0; self.len()];
+        mat_vec(&self.vectors, query, &mut products);
+        self.order.iter().copied().zip(products)
+    }
+
+    fn scan(&self, query: &Coded, best: &mut TopK) {
         let stride_codes = STRIDE * BLOCK * self.padded;
         let strides = self.codes.chunks_exact(stride_codes).zip(self.biases.chunks_exact(STRIDE * BLOCK));
         let mut products = [0i32; STRIDE * BLOCK];
+        let shrink_at = best.limit() + best.limit() / 4 + 4;
         for (stride, (codes, biases)) in strides.enumerate() {
             let blocks = &self.blocks[stride * STRIDE..(stride + 1) * STRIDE];
             if blocks[0].longest * query.length * (1.0 + ROUNDING) < best.threshold() {
                 return;
             }
             code_products(codes, biases, &query.codes, &mut products);
-            let before = best.kept().len();
             for (at, (block, products)) in blocks.iter().zip(products.as_chunks::<BLOCK>().0).enumerate() {
                 let least = query.least_product(block, best.threshold());
                 if !products.iter().fold(false, |any, product| any | (*product >= least)) {
                     continue;
                 }
                 let place = (stride * STRIDE + at) * BLOCK;
-                for (&member, &product) in self.order[place.min(self.len())..].iter().zip(products) {
+                for (place, &product) in (place..self.len()).zip(products) {
                     if product >= least {
-                        let vector = &vectors[member as usize * self.dimensions..][..self.dimensions];
-                        best.offer(member, dot(vector, query.vector));
+                        best.offer(self.order[place], dot(self.vector_at(place), query.vector));
                     }
                 }
             }
-            if best.kept().len() > before {
+            // Sooner than the selection would by itself: a higher threshold saves products.
+            if best.kept().len() >= shrink_at {
                 best.shrink();
             }
         }
@@ -341,10 +375,11 @@ mod tests {
                 for (at, vector) in vectors.chunks_exact(dimensions).enumerate() {
                     all.offer(at as u32, dot(vector, &query));
                 }
-                let found: Vec<u32> = index.search(&vectors, &query, limit).iter().map(|hit| hit.index).collect();
+                let found: Vec<u32> = index.search(&query, limit).iter().map(|hit| hit.index).collect();
                 let expected: Vec<u32> = all.drain_sorted().iter().map(|hit| hit.index).collect();
                 assert_eq!(found, expected, "{rows} {dimensions} {limit}");
             }
+            assert_eq!(index.vectors(), vectors);
         }
     }
 
@@ -355,9 +390,9 @@ mod tests {
         vectors[8] = f32::INFINITY;
         vectors[16..24].fill(0.0);
         let index = InnerProductIndex::new(&vectors, 8);
-        assert_eq!(index.search(&vectors, &[1.0; 8], 5).len(), 5);
-        assert_eq!(index.search(&vectors, &[0.0; 8], 5).len(), 5);
-        assert!(index.search(&vectors, &[f32::NAN; 8], 5).len() <= 5);
+        assert_eq!(index.search(&[1.0; 8], 5).len(), 5);
+        assert_eq!(index.search(&[0.0; 8], 5).len(), 5);
+        assert!(index.search(&[f32::NAN; 8], 5).len() <= 5);
     }
 
     #[test]

@@ -32,6 +32,10 @@ impl TopK {
         Self { limit, kept: Vec::with_capacity(2 * limit.min(1 << 16)), threshold: f32::NEG_INFINITY }
     }
 
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
     /// A score below this one won't be kept.
     #[inline]
     pub fn threshold(&self) -> f32 {
