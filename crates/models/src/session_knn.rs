@@ -8,6 +8,7 @@
 //! Memory is bounded: an item leads to its `sessions_per_item` newest sessions, a session keeps its `session_length` newest
 //! entries, and sessions that no item leads to are dropped. So at most `items * sessions_per_item` pointers stay.
 
+use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::ops::Range;
 
@@ -217,6 +218,14 @@ pub struct SessionKnn {
     rarity: Vec<f32>,
 }
 
+thread_local! {
+    /// Weight that each session shares with the query at hand; zeros between queries.
+    static SHARED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Items of a query that weigh less than this share of the heaviest aren't looked up.
+const NEGLIGIBLE: f32 = 1e-3;
+
 /// A past session that is like the query.
 #[derive(Debug, Clone, Copy)]
 struct Neighbour {
@@ -258,21 +267,29 @@ impl SessionKnn {
         let settings = &self.state.settings;
         let fading = Fading { decay: settings.position_decay, earlier_weight: settings.earlier_weight };
         let recent = recent_items(query, self.state.item_count, settings.query_items);
-        recent.into_iter().map(|entry| (entry, fading.weight(&entry))).collect()
+        let mut weighted: Vec<(Recent, f32)> = recent.into_iter().map(|entry| (entry, fading.weight(&entry))).collect();
+        let heaviest = weighted.iter().map(|(_, weight)| *weight).fold(0.0, f32::max);
+        weighted.retain(|(_, weight)| *weight >= NEGLIGIBLE * heaviest);
+        weighted
     }
 
     fn neighbours(&self, query: &[(Recent, f32)]) -> Vec<Neighbour> {
-        let mut shared: FxHashMap<u32, f32> = FxHashMap::default();
-        for (entry, weight) in query {
-            let weight = weight * self.rarity[entry.item as usize];
-            for &session in self.sessions_of(entry.item) {
-                *shared.entry(session).or_default() += weight;
-            }
-        }
         let mut best = TopK::new(self.state.settings.neighbours);
-        for (&session, &weight) in &shared {
-            best.offer(session, weight * self.state.session_weights[session as usize]);
-        }
+        SHARED.with_borrow_mut(|shared| {
+            if shared.len() < self.state.session_weights.len() {
+                shared.resize(self.state.session_weights.len(), 0.0);
+            }
+            for (entry, weight) in query {
+                let weight = weight * self.rarity[entry.item as usize];
+                self.sessions_of(entry.item).iter().for_each(|session| shared[*session as usize] += weight);
+            }
+            for &session in query.iter().flat_map(|(entry, _)| self.sessions_of(entry.item)) {
+                let weight = std::mem::take(&mut shared[session as usize]);
+                if weight > 0.0 {
+                    best.offer(session, weight * self.state.session_weights[session as usize]);
+                }
+            }
+        });
         let best = best.drain_sorted();
         best.into_iter().map(|hit| Neighbour { session: hit.index, similarity: hit.score }).collect()
     }

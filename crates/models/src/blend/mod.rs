@@ -473,7 +473,7 @@ mod tests {
     fn examples(count: usize, from: u32) -> Vec<Example> {
         let example = |at: u32| {
             let start = (from + at * 5) % 26;
-            let stranger = at % 4 == 0;
+            let stranger = at.is_multiple_of(4);
             let history = if stranger { Vec::new() } else { entries(&[start, start + 1], 4_000) };
             let relevant = vec![if stranger { 0 } else { start + 2 }];
             Example { history, now_s: 4_010, relevant, ..Example::default() }

@@ -19,7 +19,7 @@ use merx_numeric::rng::Rng;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use parquet::schema::types::Type;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::task::{Task, distinct, sample, together};
 use super::{BenchError, files};
@@ -28,7 +28,7 @@ use crate::evaluate::Metric;
 const LEARNING: usize = 12_000;
 const CHOOSING: usize = 4_000;
 /// Codes with a digit that are no products.
-const NO_PRODUCTS: [&str; 3] = ["C2", "C3", "GIFT_0001"];
+const NO_PRODUCTS: [&str; 2] = ["C2", "C3"];
 const DAY_S: i64 = 86_400;
 
 /// A product line that was sold.
@@ -233,14 +233,14 @@ fn seconds_of(number: i64) -> i64 {
     }
 }
 
-/// Drops codes that are no products. In a shop whose codes mostly have no digits, digits tell nothing.
+/// Drops codes that are no products. Where fewer than three in four codes have digits, digits tell nothing.
 fn products_only(lines: Vec<Line>) -> Vec<Line> {
-    let has_digit = |line: &Line| line.code.bytes().any(|byte| byte.is_ascii_digit());
-    let telling = lines.iter().filter(|line| has_digit(line)).count() * 10 >= lines.len() * 9;
+    let has_digit = |code: &str| code.bytes().any(|byte| byte.is_ascii_digit());
+    let codes: FxHashSet<&str> = lines.iter().map(|line| line.code.as_str()).collect();
+    let telling = codes.iter().filter(|code| has_digit(code)).count() * 4 >= codes.len() * 3;
     let product = |line: &Line| {
-        let listed =
-            NO_PRODUCTS.iter().any(|code| line.code == *code || (code.len() > 3 && line.code.starts_with("GIFT_")));
-        !listed && (!telling || has_digit(line))
+        let listed = NO_PRODUCTS.contains(&line.code.as_str()) || line.code.starts_with("GIFT_");
+        !listed && (!telling || has_digit(&line.code))
     };
     lines.into_iter().filter(product).collect()
 }
@@ -373,13 +373,13 @@ mod tests {
             rows += &format!("5{day:02},10a,x,2,2011-01-{day:02} 10:00:00,1.5,7,UK\n");
         }
         rows += "C9,30,x,1,2011-01-05 10:00:00,1,7,UK\n600,40,x,-1,2011-01-05 10:00:00,1,7,UK\n601,50,x,1,2011-01-05 10:00:00,0,,UK\n";
-        rows += "602,20,x,1,2011-01-05 10:00:00,1,,UK\n700,20,x,1,2011-01-19 11:00:00,1,8.0,UK\n";
+        rows += "602,20,x,1,2011-01-05 10:00:00,1,,UK\n603,21,x,1,2011-01-06 10:00:00,1,,UK\n700,20,x,1,2011-01-19 11:00:00,1,8.0,UK\n";
         let task = shop(&rows).unwrap();
-        assert_eq!(task.item_names, ["10A", "20"]);
+        assert_eq!(task.item_names, ["10A", "20", "21"]);
         // Customer 8 has no history; customer 7 is asked about the first of the last two days.
         assert_eq!(task.test.len(), 1);
         assert_eq!((task.test[0].history.len(), task.test[0].relevant.as_slice()), (18, &[0][..]));
-        assert_eq!(task.train.as_ref().unwrap().histories.rows(), 2);
+        assert_eq!(task.train.as_ref().unwrap().histories.rows(), 3);
         assert_eq!(task.learning.len() + task.choosing.len(), 2, "the two days before are all asked about");
         assert!(task.fit.histories.iter().flatten().all(|entry| entry.at_s < task.learning[0].now_s));
     }
