@@ -32,10 +32,8 @@ fn recommend_row(model: &dyn Recommender, histories: &Interactions, row: usize, 
         skipped.dedup();
     }
     let mut best = Vec::new();
-    model.open(&query).candidates(request.limit + skipped.len(), &mut best);
-    best.retain(|found| skipped.binary_search(&found.item).is_err());
-    best.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
-    best.truncate(request.limit);
+    model.open(&query).candidates_without(&skipped, request.limit, &mut best);
+    best.sort_unstable_by(Scored::rank);
     best
 }
 

@@ -296,9 +296,9 @@ impl Ials {
         self.items.vector(item)
     }
 
-    /// Adds the `limit` items with the largest inner products with `vector` to `out`, best first.
-    pub(crate) fn nearest(&self, vector: &[f32], limit: usize, out: &mut Vec<Scored>) {
-        let best = self.items.search(vector, limit);
+    /// Adds the `limit` items with the largest inner products with `vector` to `out`, best first, without those `skipped`.
+    pub(crate) fn nearest(&self, vector: &[f32], limit: usize, skipped: &[u32], out: &mut Vec<Scored>) {
+        let best = self.items.search(vector, limit, skipped);
         out.extend(best.into_iter().map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 
@@ -359,8 +359,12 @@ struct OpenIals<'a> {
 
 impl OpenQuery for OpenIals<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
+        self.candidates_without(&[], limit, out);
+    }
+
+    fn candidates_without(&mut self, skipped: &[u32], limit: usize, out: &mut Vec<Scored>) {
         if !self.items.is_empty() {
-            self.model.nearest(&self.vector, limit, out);
+            self.model.nearest(&self.vector, limit, skipped, out);
         }
     }
 

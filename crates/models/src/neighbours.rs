@@ -192,8 +192,17 @@ impl Drop for OpenNeighbours<'_> {
 
 impl OpenQuery for OpenNeighbours<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
+        self.candidates_without(&[], limit, out);
+    }
+
+    fn candidates_without(&mut self, skipped: &[u32], limit: usize, out: &mut Vec<Scored>) {
         let mut best = TopK::new(limit);
-        self.sums.touched.iter().for_each(|&item| best.offer(item, self.sums.scores[item as usize]));
+        for &item in &self.sums.touched {
+            let score = self.sums.scores[item as usize];
+            if score >= best.threshold() && skipped.binary_search(&item).is_err() {
+                best.offer(item, score);
+            }
+        }
         out.extend(best.drain_sorted().into_iter().map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 

@@ -32,6 +32,13 @@ pub struct Scored {
     pub score: f32,
 }
 
+impl Scored {
+    /// Best first; equal scores by item.
+    pub fn rank(&self, other: &Self) -> std::cmp::Ordering {
+        other.score.total_cmp(&self.score).then(self.item.cmp(&other.item))
+    }
+}
+
 /// A part of a score that an entry of the history, or a seed, brought in.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Contribution {
@@ -73,6 +80,17 @@ pub trait Recommender: Model {
 pub trait OpenQuery {
     /// Adds up to `limit` of the best items to `out`, in no order; approximate search MAY miss some.
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>);
+
+    /// As `candidates`, without the items in `skipped`, which ascend.
+    fn candidates_without(&mut self, skipped: &[u32], limit: usize, out: &mut Vec<Scored>) {
+        let start = out.len();
+        self.candidates(limit.saturating_add(skipped.len()), out);
+        let mut found = out.split_off(start);
+        found.retain(|found| skipped.binary_search(&found.item).is_err());
+        found.sort_unstable_by(Scored::rank);
+        found.truncate(limit);
+        out.append(&mut found);
+    }
 
     /// Writes the score of each of `items` to the same place of `out`.
     fn score(&mut self, items: &[u32], out: &mut [f32]);

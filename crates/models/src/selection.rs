@@ -226,10 +226,9 @@ impl Trial {
     /// The filter's best that aren't in the kept part, best first.
     fn best_of_filter(&self, filter: &GraphFilter, row: &Withheld, limit: usize) -> Vec<Scored> {
         let query = Query { history: &[], session_start: 0, seeds: &[], now_s: 0, market: 0 };
+        let kept: Vec<u32> = row.kept.iter().map(|(item, _)| *item).collect();
         let mut best = Vec::new();
-        filter.open_entries(&query, row.kept.clone()).candidates(limit + row.kept.len(), &mut best);
-        best.retain(|found| row.kept.binary_search_by_key(&found.item, |(item, _)| *item).is_err());
-        best.truncate(limit);
+        filter.open_entries(&query, row.kept.clone()).candidates_without(&kept, limit, &mut best);
         best
     }
 
@@ -248,7 +247,7 @@ impl Trial {
                         .zip(&beside)
                         .map(|(found, beside)| Scored { score: found.score + weight * beside, ..*found })
                         .collect();
-                    mixed.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+                    mixed.sort_unstable_by(Scored::rank);
                     ndcg(&mixed, &row.hidden)
                 })
             })

@@ -1,7 +1,6 @@
 //! How much each kind of event says about a taste, for the models that know no order.
 
 use merx_domain::EventMeaning;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{Contribution, Interaction, Interactions, Query};
@@ -33,18 +32,18 @@ impl Strengths {
 
     /// The items of a history below `item_count` with their strengths, ascending by item, strengths above 0 only.
     pub(crate) fn of_history(&self, history: &[Interaction], item_count: usize) -> Vec<(u32, f32)> {
-        let mut strongest: FxHashMap<u32, f32> = FxHashMap::default();
-        for entry in history.iter().filter(|entry| (entry.item as usize) < item_count) {
-            let strength = self.of(entry.meaning);
-            let kept = strongest.entry(entry.item).or_default();
-            *kept = match entry.meaning {
-                EventMeaning::Dropped | EventMeaning::Returned => strength.min(*kept),
-                _ => strength.max(*kept),
-            };
-        }
-        let mut items: Vec<(u32, f32)> = strongest.into_iter().filter(|(_, strength)| *strength > 0.0).collect();
-        items.sort_unstable_by_key(|(item, _)| *item);
-        items
+        let mut entries: Vec<&Interaction> =
+            history.iter().filter(|entry| (entry.item as usize) < item_count).collect();
+        // Stable: the entries of an item stay in their order.
+        entries.sort_by_key(|entry| entry.item);
+        let of_item = |entries: &[&Interaction]| {
+            let strength = entries.iter().fold(0.0f32, |kept, entry| match entry.meaning {
+                EventMeaning::Dropped | EventMeaning::Returned => kept.min(self.of(entry.meaning)),
+                _ => kept.max(self.of(entry.meaning)),
+            });
+            (entries[0].item, strength)
+        };
+        entries.chunk_by(|a, b| a.item == b.item).map(of_item).filter(|(_, strength)| *strength > 0.0).collect()
     }
 
     /// The items of a query: those of its history, and its seeds with full strength.

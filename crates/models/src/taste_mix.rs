@@ -171,10 +171,10 @@ impl OpenQuery for OpenMix<'_> {
         let mut shortlist = Vec::new();
         self.filter.candidates(shortlist_length(limit), &mut shortlist);
         if shortlist.len() < limit.saturating_mul(2) {
-            self.model.factors.nearest(&self.vector, limit, &mut shortlist);
+            self.model.factors.nearest(&self.vector, limit, &[], &mut shortlist);
         }
         shortlist.iter_mut().for_each(|found| found.score = self.score_of(found.item));
-        shortlist.sort_unstable_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
+        shortlist.sort_unstable_by(Scored::rank);
         shortlist.dedup_by_key(|found| found.item);
         out.extend(shortlist.into_iter().take(limit));
     }

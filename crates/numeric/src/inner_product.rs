@@ -29,8 +29,8 @@ const SMALL: usize = 256;
 /// The codes of `BLOCK` vectors and what they can be wrong by.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Block {
-    /// Length of one step of a code.
-    step: f32,
+    /// Steps of a code in one unit.
+    per_unit: f32,
     /// The longest vector, before and after rounding to codes.
     longest: f32,
     longest_code: f32,
@@ -88,7 +88,7 @@ impl InnerProductIndex {
         let places = (block * BLOCK).min(self.order.len())..((block + 1) * BLOCK).min(self.order.len());
         let members = &self.vectors[places.start * self.dimensions..places.end * self.dimensions];
         let step = step_of(members, CODE_MAX);
-        let mut bounds = Block { step, longest: 0.0, longest_code: 0.0, largest_error: 0.0 };
+        let mut bounds = Block { per_unit: step.recip(), longest: 0.0, longest_code: 0.0, largest_error: 0.0 };
         let codes = &mut self.codes[block * BLOCK * self.padded..][..BLOCK * self.padded];
         for (lane, vector) in members.chunks_exact(self.dimensions).enumerate() {
             let (mut error, mut code_length, mut sum) = (0.0f32, 0.0f32, 0i32);
@@ -141,13 +141,16 @@ impl InnerProductIndex {
         self.order.is_empty()
     }
 
-    /// The `limit` vectors with the largest inner products with `query`, best first. Equal products rank by number.
-    pub fn search(&self, query: &[f32], limit: usize) -> Vec<Hit> {
+    /// The `limit` vectors with the largest inner products with `query`, best first. Equal products rank by number. The
+    /// numbers in `skipped`, ascending, are left out.
+    pub fn search(&self, query: &[f32], limit: usize, skipped: &[u32]) -> Vec<Hit> {
         let mut best = TopK::new(limit.min(self.len()));
+        let wanted = |member: u32| skipped.is_empty() || skipped.binary_search(&member).is_err();
         if self.len() <= SMALL || limit * 4 >= self.len() {
-            self.products(query).for_each(|(member, product)| best.offer(member, product));
+            let products = self.products(query).filter(|(member, _)| wanted(*member));
+            products.for_each(|(member, product)| best.offer(member, product));
         } else {
-            self.scan(&Coded::new(query, self.padded), &mut best);
+            self.scan(&Coded::new(query, self.padded), wanted, &mut best);
         }
         best.drain_sorted()
     }
@@ -159,7 +162,7 @@ impl InnerProductIndex {
         self.order.iter().copied().zip(products)
     }
 
-    fn scan(&self, query: &Coded, best: &mut TopK) {
+    fn scan(&self, query: &Coded, wanted: impl Fn(u32) -> bool, best: &mut TopK) {
         let stride_codes = STRIDE * BLOCK * self.padded;
         let strides = self.codes.chunks_exact(stride_codes).zip(self.biases.chunks_exact(STRIDE * BLOCK));
         let mut products = [0i32; STRIDE * BLOCK];
@@ -177,7 +180,7 @@ impl InnerProductIndex {
                 }
                 let place = (stride * STRIDE + at) * BLOCK;
                 for (place, &product) in (place..self.len()).zip(products) {
-                    if product >= least {
+                    if product >= least && wanted(self.order[place]) {
                         best.offer(self.order[place], dot(self.vector_at(place), query.vector));
                     }
                 }
@@ -195,7 +198,7 @@ struct Coded<'a> {
     vector: &'a [f32],
     /// Four components to an integer, each with `QUERY_OFFSET` added.
     codes: Vec<i32>,
-    step: f32,
+    per_unit: f32,
     length: f32,
     error: f32,
 }
@@ -212,7 +215,7 @@ impl<'a> Coded<'a> {
             error += (value - code * step).powi(2);
         }
         let codes = bytes.as_chunks::<GROUP>().0.iter().map(|group| i32::from_le_bytes(*group)).collect();
-        Self { vector, codes, step, length: length(vector), error: error.sqrt() }
+        Self { vector, codes, per_unit: step.recip(), length: length(vector), error: error.sqrt() }
     }
 
     /// The smallest product of codes with which a vector of the block may reach `threshold`. With codes x' and y' of x and
@@ -220,8 +223,8 @@ impl<'a> Coded<'a> {
     fn least_product(&self, block: &Block, threshold: f32) -> i32 {
         let slack = self.length * block.largest_error + self.error * block.longest_code;
         let widened = threshold - slack - ROUNDING * self.length * block.longest;
-        // A cast saturates: no threshold yet is the smallest integer, and everything passes.
-        (widened / (self.step * block.step)).floor() as i32
+        // A cast saturates: no threshold yet is the smallest integer, and everything passes. It cuts towards 0, hence the 1.
+        ((widened * self.per_unit * block.per_unit) as i32).saturating_sub(1)
     }
 }
 
@@ -371,11 +374,14 @@ mod tests {
             let index = InnerProductIndex::new(&vectors, dimensions);
             for limit in [0, 1, 20, 400] {
                 let query = random(&mut rng, 1, dimensions, 1.0);
+                let skipped: Vec<u32> = rng.sample(rows, limit).into_iter().map(|row| row as u32).collect();
                 let mut all = TopK::new(limit);
                 for (at, vector) in vectors.chunks_exact(dimensions).enumerate() {
-                    all.offer(at as u32, dot(vector, &query));
+                    if !skipped.contains(&(at as u32)) {
+                        all.offer(at as u32, dot(vector, &query));
+                    }
                 }
-                let found: Vec<u32> = index.search(&query, limit).iter().map(|hit| hit.index).collect();
+                let found: Vec<u32> = index.search(&query, limit, &skipped).iter().map(|hit| hit.index).collect();
                 let expected: Vec<u32> = all.drain_sorted().iter().map(|hit| hit.index).collect();
                 assert_eq!(found, expected, "{rows} {dimensions} {limit}");
             }
@@ -390,9 +396,9 @@ mod tests {
         vectors[8] = f32::INFINITY;
         vectors[16..24].fill(0.0);
         let index = InnerProductIndex::new(&vectors, 8);
-        assert_eq!(index.search(&[1.0; 8], 5).len(), 5);
-        assert_eq!(index.search(&[0.0; 8], 5).len(), 5);
-        assert!(index.search(&[f32::NAN; 8], 5).len() <= 5);
+        assert_eq!(index.search(&[1.0; 8], 5, &[]).len(), 5);
+        assert_eq!(index.search(&[0.0; 8], 5, &[]).len(), 5);
+        assert!(index.search(&[f32::NAN; 8], 5, &[]).len() <= 5);
     }
 
     #[test]
