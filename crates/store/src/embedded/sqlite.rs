@@ -48,6 +48,10 @@ impl Readers {
         }
         answer
     }
+
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
 }
 
 fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
