@@ -1,5 +1,6 @@
 //! What is acknowledged survives kill -9, a full disk and, or says so, damaged files.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop at errors")]
 #![allow(clippy::disallowed_methods, reason = "how long reopening takes is what is tested")]
 
 use std::collections::{BTreeMap, HashSet};

@@ -1,5 +1,7 @@
 //! Bytes of every format ever written stay readable: the files in `fixtures` are never written again.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests stop at errors")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
