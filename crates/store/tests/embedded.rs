@@ -1,15 +1,11 @@
 //! The embedded store as a whole.
 
-use merx_domain::{Event, EventId, EventKind, ProductId, SubjectId, TimestampMs};
+use merx_domain::{EventId, SubjectId};
+use merx_store::conformance::sample_event;
 use merx_store::{Appended, LogOffset, LogSettings, Migration, OnlineKey, Store, StoreError, Value};
 
 const MIGRATIONS: &[Migration] =
     &[Migration { name: "test-001", sql: "CREATE TABLE things (id TEXT PRIMARY KEY, amount BIGINT NOT NULL)" }];
-
-fn event(id: u128) -> Event {
-    Event::new(EventId(id), SubjectId(id % 7), EventKind::ProductViewed, TimestampMs(id as i64))
-        .with_product(ProductId::new("p1").unwrap())
-}
 
 #[test]
 fn everything_is_there_after_reopening() {
@@ -20,7 +16,7 @@ fn everything_is_there_after_reopening() {
     {
         let store = open().unwrap();
         assert!(matches!(open(), Err(StoreError::Unavailable { .. })), "one process at a time");
-        let appended = store.log.append(vec![event(1), event(2), event(1)]).unwrap();
+        let appended = store.log.append(vec![sample_event(1), sample_event(2), sample_event(1)]).unwrap();
         assert_eq!(appended, [Appended::Stored, Appended::Stored, Appended::Duplicate]);
         store
             .records
@@ -42,7 +38,10 @@ fn everything_is_there_after_reopening() {
         hash = store.artifacts.put(b"model").unwrap();
     }
     let store = open().unwrap();
-    assert_eq!(store.log.append(vec![event(2), event(3)]).unwrap(), [Appended::Duplicate, Appended::Stored]);
+    assert_eq!(
+        store.log.append(vec![sample_event(2), sample_event(3)]).unwrap(),
+        [Appended::Duplicate, Appended::Stored]
+    );
     let ids: Vec<u128> = store.log.read(None, 10).unwrap().iter().map(|(_, event)| event.id.0).collect();
     assert_eq!(ids, [1, 2, 3]);
     let rows = store.records.query("SELECT amount FROM things WHERE id = $1", &[Value::Text("a".into())]).unwrap();

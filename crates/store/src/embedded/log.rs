@@ -205,6 +205,8 @@ impl EventLog for SqliteEventLog {
 
 impl Drop for SqliteEventLog {
     fn drop(&mut self) {
+        // The writer closes last: only then does SQLite fold the write-ahead log into the file.
+        self.readers.close();
         self.requests.take();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
@@ -334,7 +336,11 @@ fn read(reader: &Connection, after: Option<LogOffset>, limit: usize) -> Result<V
     let mut rows = statement.query([before, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(fail)?;
     let mut events = Vec::new();
     while let Some(row) = rows.next().map_err(fail)? {
-        let blob = |column| row.get_ref(column).and_then(|value| Ok(value.as_blob()?)).map_err(fail);
+        // Only bytes are ever written here: another type is damage.
+        let blob = |column| {
+            let value = row.get_ref(column).map_err(fail)?;
+            value.as_blob().map_err(|error| damaged(format!("column {column}: {error}")))
+        };
         let place: i64 = row.get(0).map_err(fail)?;
         let event = decode_event(blob(3)?).map_err(|error| damaged(format!("place {place}: {error}")))?;
         if event.id.to_bytes() != blob(1)? || event.subject.to_bytes() != blob(2)? || place <= before {

@@ -97,10 +97,25 @@ impl OnlineStore for MemoryOnlineStore {
 
     fn snapshot(&self, at: LogOffset) -> Result<()> {
         let Some(path) = &self.snapshot else { return Ok(()) };
-        let fail = |error: std::io::Error| file_error(WHAT, &error);
         let beside = path.with_extension("writing");
+        let saved = self.save(path, &beside, at);
+        if saved.is_err() {
+            // On a full disk the room is needed.
+            let _ = fs::remove_file(&beside);
+        }
+        saved
+    }
+
+    fn restored_at(&self) -> Option<LogOffset> {
+        self.restored_at
+    }
+}
+
+impl MemoryOnlineStore {
+    fn save(&self, path: &Path, beside: &Path, at: LogOffset) -> Result<()> {
+        let fail = |error: std::io::Error| file_error(WHAT, &error);
         let mut out =
-            Hashing { inner: BufWriter::new(File::create(&beside).map_err(fail)?), hasher: blake3::Hasher::new() };
+            Hashing { inner: BufWriter::new(File::create(beside).map_err(fail)?), hasher: blake3::Hasher::new() };
         // Every shard is held, so that the state is of one moment.
         let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
         let count: u64 = shards.iter().map(|shard| shard.len() as u64).sum();
@@ -119,12 +134,8 @@ impl OnlineStore for MemoryOnlineStore {
         out.inner.write_all(hash.as_bytes()).map_err(fail)?;
         let file = out.inner.into_inner().map_err(|error| fail(error.into_error()))?;
         file.sync_all().map_err(fail)?;
-        fs::rename(&beside, path).map_err(fail)?;
+        fs::rename(beside, path).map_err(fail)?;
         super::sync_folder_of(path, WHAT)
-    }
-
-    fn restored_at(&self) -> Option<LogOffset> {
-        self.restored_at
     }
 }
 

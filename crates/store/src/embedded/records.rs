@@ -12,8 +12,9 @@ use crate::{Migration, Records, Result, Row, StoreError, Transaction, Value};
 const WHAT: &str = "records";
 
 pub struct SqliteRecords {
-    writer: Mutex<Connection>,
+    // Before the writer, so that it closes last and SQLite folds the write-ahead log into the file.
     readers: Readers,
+    writer: Mutex<Connection>,
 }
 
 impl SqliteRecords {

@@ -16,7 +16,7 @@ pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection>
                     PRAGMA synchronous = FULL;
                     PRAGMA busy_timeout = 10000;
                     PRAGMA cache_size = -65536;
-                    PRAGMA wal_autocheckpoint = 4000;
+                    PRAGMA wal_autocheckpoint = 16000;
                     PRAGMA journal_size_limit = 67108864;";
     connection.execute_batch(settings).map_err(|error| explain(what, &error))?;
     connection.set_prepared_statement_cache_capacity(256);
@@ -47,6 +47,10 @@ impl Readers {
             idle.push(reader);
         }
         answer
+    }
+
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
     }
 }
 
