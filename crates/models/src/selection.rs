@@ -345,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_walk_stops_at_the_best_and_at_the_budget() {
-        let steps: [Box<dyn Fn(&f64) -> f64>; 2] = [Box::new(|x| x + 1.0), Box::new(|x| x - 0.5)];
+        let steps: [Step<f64>; 2] = [Box::new(|x| x + 1.0), Box::new(|x| x - 0.5)];
         let (best, figure) = walk(0.0, &steps, 100, |x| Ok(-(x - 2.6f64).abs())).unwrap();
         assert_eq!(best, 2.5);
         assert!((figure + 0.1).abs() < 1e-9);
