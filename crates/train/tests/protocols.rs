@@ -1,6 +1,6 @@
 //! Small shops with a known rule, through the whole way from files to figures.
 
-#![allow(clippy::unwrap_used, reason = "a test that can't write its files fails")]
+#![allow(clippy::unwrap_used, reason = "a test that can't write its files has failed")]
 
 use std::io::Write;
 use std::path::Path;
