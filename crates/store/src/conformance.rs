@@ -15,7 +15,7 @@ use merx_domain::{Event, EventId, EventKind, ProductId, SubjectId, TimestampMs};
 
 use crate::{
     Appended, ArtifactHash, Artifacts, EventLog, Lake, LogOffset, Migration, OnlineKey, OnlineStore, Records, Result,
-    Row, StoreError, Value,
+    Row, StoreError, Transaction, Value,
 };
 
 /// An event that tells its id and subject apart from others; ten subjects take turns.
@@ -184,7 +184,10 @@ pub fn records(open: &dyn Fn() -> Result<Arc<dyn Records>>) {
     values_come_back_as_they_were(&*open().unwrap());
     a_transaction_is_all_or_nothing(open);
     a_broken_statement_says_so(&*open().unwrap());
+    parameters_go_by_their_number(&*open().unwrap());
+    a_panic_undoes_and_harms_nobody(&*open().unwrap());
     no_update_is_lost(&*open().unwrap());
+    failures_among_others_undo_only_themselves(&*open().unwrap());
 }
 
 fn migrations_ran_once_in_order(open: &dyn Fn() -> Result<Arc<dyn Records>>) {
@@ -235,6 +238,62 @@ fn a_broken_statement_says_so(records: &dyn Records) {
     assert!(matches!(twice, Err(StoreError::Conflict { .. })), "{twice:?}");
     assert!(records.query("SELECT nothing FROM nowhere", &[]).is_err());
     assert_eq!(amount(records, "first"), Some(1), "usable afterwards");
+}
+
+fn parameters_go_by_their_number(records: &dyn Records) {
+    let (first, second) = (Value::Integer(1), Value::Integer(2));
+    let sql = "SELECT CAST($2 AS BIGINT), CAST($1 AS BIGINT), CAST($2 AS BIGINT)";
+    let rows = records.query(sql, &[first.clone(), second.clone()]).unwrap();
+    assert_eq!(rows, [Row(vec![second.clone(), first.clone(), second.clone()])]);
+    assert!(records.query(sql, std::slice::from_ref(&first)).is_err(), "one is missing");
+    assert!(records.query("SELECT CAST($1 AS BIGINT)", &[first, second]).is_err(), "one too many");
+}
+
+fn a_panic_undoes_and_harms_nobody(records: &dyn Records) {
+    thread::scope(|scope| {
+        let panicking = scope.spawn(|| {
+            records.transaction(&mut |transaction| {
+                transaction
+                    .execute(PUT, &[Value::Text("panic".into()), Value::Integer(1), Value::Null, Value::Null])?;
+                // Without the panic hook: its message would look like a failure.
+                std::panic::resume_unwind(Box::new("on purpose"))
+            })
+        });
+        assert!(panicking.join().is_err());
+    });
+    assert_eq!(amount(records, "panic"), None);
+    put(records, "after a panic", 1);
+    assert_eq!(amount(records, "after a panic"), Some(1));
+}
+
+/// Writers that fail and writers that don't, at once.
+fn failures_among_others_undo_only_themselves(records: &dyn Records) {
+    const ROUNDS: i64 = 50;
+    ["left", "right"].iter().for_each(|id| put(records, id, 0));
+    let add = |transaction: &mut dyn Transaction, id: &str, by: i64| {
+        let sum = transaction.query(AMOUNT, &[Value::Text(id.into())])?;
+        let [Row(columns)] = sum.as_slice() else { panic!("{id} is there") };
+        let [Value::Integer(amount)] = columns[..] else { panic!("an amount") };
+        transaction.execute(PUT, &[Value::Text(id.into()), Value::Integer(amount + by), Value::Null, Value::Null])
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..ROUNDS {
+                    let fails = round % 5 == 0;
+                    let outcome = records.transaction(&mut |transaction| {
+                        add(transaction, "left", round)?;
+                        add(transaction, "right", -round)?;
+                        let refused = StoreError::Conflict { what: "conformance", detail: "on purpose".into() };
+                        if fails { Err(refused) } else { Ok(()) }
+                    });
+                    assert_eq!(outcome.is_err(), fails, "{outcome:?}");
+                }
+            });
+        }
+    });
+    let expected: i64 = 4 * (0..ROUNDS).filter(|round| round % 5 != 0).sum::<i64>();
+    assert_eq!((amount(records, "left"), amount(records, "right")), (Some(expected), Some(-expected)));
 }
 
 fn no_update_is_lost(records: &dyn Records) {

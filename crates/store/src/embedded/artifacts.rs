@@ -9,6 +9,8 @@ use super::{file_error, sync_folder_of};
 use crate::{ArtifactHash, Artifacts, Result, StoreError};
 
 const WHAT: &str = "artifact";
+/// Ends the name of a file that is not complete.
+const WRITING: &str = "writing";
 
 pub struct FolderArtifacts {
     folder: PathBuf,
@@ -16,7 +18,15 @@ pub struct FolderArtifacts {
 
 impl FolderArtifacts {
     pub fn open(folder: &Path) -> Result<Self> {
-        fs::create_dir_all(folder).map_err(|error| file_error(WHAT, &error))?;
+        let fail = |error: std::io::Error| file_error(WHAT, &error);
+        fs::create_dir_all(folder).map_err(fail)?;
+        // What a crash left half-written.
+        for entry in fs::read_dir(folder).map_err(fail)? {
+            let path = entry.map_err(fail)?.path();
+            if path.extension().is_some_and(|end| end == WRITING) {
+                fs::remove_file(&path).map_err(fail)?;
+            }
+        }
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -31,17 +41,18 @@ impl Artifacts for FolderArtifacts {
         let hash = ArtifactHash(*blake3::hash(bytes).as_bytes());
         let path = self.path(hash);
         if path.exists() && self.get(hash).is_ok() {
+            // Another writer may have renamed it a moment ago and not be done.
+            sync_folder_of(&path, WHAT)?;
             return Ok(hash);
         }
         // Two writers of the same bytes must not share a half-written file.
-        let beside = self.folder.join(format!("{hash}.{:?}.writing", std::thread::current().id()));
+        let beside = self.folder.join(format!("{hash}.{:?}.{WRITING}", std::thread::current().id()));
         let mut file = File::create(&beside).map_err(fail)?;
-        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        let written = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&beside, &path));
         if let Err(error) = written {
             let _ = fs::remove_file(&beside);
             return Err(fail(error));
         }
-        fs::rename(&beside, &path).map_err(fail)?;
         sync_folder_of(&path, WHAT)?;
         Ok(hash)
     }

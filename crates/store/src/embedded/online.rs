@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use super::file_error;
@@ -19,11 +19,48 @@ const FORMAT: u16 = 1;
 /// No value is near this: a length beyond it is damage.
 const MAX_VALUE: usize = 16 << 20;
 
-type Shard = FxHashMap<OnlineKey, Box<[u8]>>;
+#[derive(Default)]
+struct Shard {
+    /// A map a space: a key costs 16 bytes in it, and a scan meets no other space's.
+    spaces: FxHashMap<u8, FxHashMap<u128, Box<[u8]>>>,
+    /// Where values are changed, so that a changed value is stored at its exact size and only once `change` returned.
+    scratch: Vec<u8>,
+}
+
+impl Shard {
+    fn get(&self, key: OnlineKey) -> Option<&[u8]> {
+        self.spaces.get(&key.space)?.get(&key.id).map(AsRef::as_ref)
+    }
+
+    fn set(&mut self, key: OnlineKey, value: &[u8]) {
+        let space = self.spaces.entry(key.space).or_default();
+        match space.get_mut(&key.id) {
+            Some(stored) if stored.len() == value.len() => stored.copy_from_slice(value),
+            Some(stored) => *stored = value.into(),
+            None => {
+                space.insert(key.id, value.into());
+            }
+        }
+    }
+
+    fn remove(&mut self, key: OnlineKey) {
+        if let Some(space) = self.spaces.get_mut(&key.space) {
+            space.remove(&key.id);
+        }
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (OnlineKey, &[u8])> {
+        self.spaces.iter().flat_map(|(&space, values)| {
+            values.iter().map(move |(&id, value)| (OnlineKey { space, id }, value.as_ref()))
+        })
+    }
+}
 
 pub struct MemoryOnlineStore {
-    shards: Box<[Mutex<Shard>]>,
+    shards: Box<[RwLock<Shard>]>,
     snapshot: Option<PathBuf>,
+    /// One snapshot is written at a time.
+    saving: Mutex<()>,
     restored_at: Option<LogOffset>,
 }
 
@@ -36,7 +73,7 @@ impl MemoryOnlineStore {
             match load(path) {
                 Ok((at, entries)) => {
                     for (key, value) in entries {
-                        store.shards[shard_of(key)].get_mut().insert(key, value);
+                        store.shards[shard_of(key)].get_mut().set(key, &value);
                     }
                     store.restored_at = Some(at);
                 }
@@ -50,53 +87,63 @@ impl MemoryOnlineStore {
 
     /// Without a file: for tests and simulations.
     pub fn volatile() -> Self {
-        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, snapshot: None, restored_at: None }
+        let shards = (0..SHARDS).map(|_| RwLock::default()).collect();
+        Self { shards, snapshot: None, saving: Mutex::default(), restored_at: None }
     }
 }
 
 impl OnlineStore for MemoryOnlineStore {
     fn read(&self, key: OnlineKey, read: &mut dyn FnMut(Option<&[u8]>)) -> Result<()> {
-        read(self.shards[shard_of(key)].lock().get(&key).map(AsRef::as_ref));
+        // Recursive: a writer that waits for a snapshot must not keep readers out.
+        read(self.shards[shard_of(key)].read_recursive().get(key));
         Ok(())
     }
 
     fn update(&self, key: OnlineKey, change: &mut dyn FnMut(&mut Vec<u8>)) -> Result<()> {
-        let mut shard = self.shards[shard_of(key)].lock();
-        let mut value = shard.remove(&key).map(Vec::from).unwrap_or_default();
+        let mut shard = self.shards[shard_of(key)].write();
+        let mut value = std::mem::take(&mut shard.scratch);
+        value.clear();
+        value.extend_from_slice(shard.get(key).unwrap_or_default());
         change(&mut value);
-        if !value.is_empty() {
-            shard.insert(key, value.into_boxed_slice());
+        if value.is_empty() {
+            shard.remove(key);
+        } else {
+            shard.set(key, &value);
         }
+        shard.scratch = value;
         Ok(())
     }
 
     fn remove(&self, key: OnlineKey) -> Result<()> {
-        self.shards[shard_of(key)].lock().remove(&key);
+        self.shards[shard_of(key)].write().remove(key);
         Ok(())
     }
 
     fn size(&self) -> Result<(u64, u64)> {
         let mut size = (0, 0);
         for shard in &self.shards {
-            let shard = shard.lock();
-            size.0 += shard.len() as u64;
-            size.1 += shard.values().map(|value| value.len() as u64).sum::<u64>();
+            for (_, value) in shard.read_recursive().entries() {
+                size.0 += 1;
+                size.1 += value.len() as u64;
+            }
         }
         Ok(size)
     }
 
     fn scan(&self, space: u8, visit: &mut dyn FnMut(u128, &[u8])) -> Result<()> {
         for shard in &self.shards {
-            for (key, value) in shard.lock().iter().filter(|(key, _)| key.space == space) {
-                visit(key.id, value);
+            let shard = shard.read_recursive();
+            for (&id, value) in shard.spaces.get(&space).into_iter().flatten() {
+                visit(id, value);
             }
         }
         Ok(())
     }
 
+    /// Reads go on meanwhile; an update waits until its shard has been written.
     fn snapshot(&self, at: LogOffset) -> Result<()> {
         let Some(path) = &self.snapshot else { return Ok(()) };
+        let _one = self.saving.lock();
         let beside = path.with_extension("writing");
         let saved = self.save(path, &beside, at);
         if saved.is_err() {
@@ -116,20 +163,20 @@ impl MemoryOnlineStore {
         let fail = |error: std::io::Error| file_error(WHAT, &error);
         let mut out =
             Hashing { inner: BufWriter::new(File::create(beside).map_err(fail)?), hasher: blake3::Hasher::new() };
-        // Every shard is held, so that the state is of one moment.
-        let shards: Vec<_> = self.shards.iter().map(|shard| shard.lock()).collect();
-        let count: u64 = shards.iter().map(|shard| shard.len() as u64).sum();
+        // Every shard is held until it is written, so that the state is of one moment.
+        let shards: Vec<_> = self.shards.iter().map(|shard| shard.read_recursive()).collect();
+        let count: u64 = shards.iter().map(|shard| shard.entries().count() as u64).sum();
         out.put(MAGIC).map_err(fail)?;
         out.put(&FORMAT.to_le_bytes()).map_err(fail)?;
         out.put(&at.0.to_le_bytes()).map_err(fail)?;
         out.put(&count.to_le_bytes()).map_err(fail)?;
-        for (key, value) in shards.iter().flat_map(|shard| shard.iter()) {
-            out.put(&[key.space]).map_err(fail)?;
-            out.put(&key.id.to_be_bytes()).map_err(fail)?;
-            out.put(&(value.len() as u32).to_le_bytes()).map_err(fail)?;
-            out.put(value).map_err(fail)?;
+        let mut bytes = Vec::new();
+        for shard in shards {
+            bytes.clear();
+            shard.entries().for_each(|(key, value)| put_entry(&mut bytes, key, value));
+            drop(shard);
+            out.put(&bytes).map_err(fail)?;
         }
-        drop(shards);
         let hash = out.hasher.finalize();
         out.inner.write_all(hash.as_bytes()).map_err(fail)?;
         let file = out.inner.into_inner().map_err(|error| fail(error.into_error()))?;
@@ -137,6 +184,13 @@ impl MemoryOnlineStore {
         fs::rename(beside, path).map_err(fail)?;
         super::sync_folder_of(path, WHAT)
     }
+}
+
+fn put_entry(bytes: &mut Vec<u8>, key: OnlineKey, value: &[u8]) {
+    bytes.push(key.space);
+    bytes.extend_from_slice(&key.id.to_be_bytes());
+    bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+    bytes.extend_from_slice(value);
 }
 
 fn shard_of(key: OnlineKey) -> usize {

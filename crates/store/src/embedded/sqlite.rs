@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
 
 use super::wal::check_wal;
 use crate::{Result, StoreError};
@@ -62,6 +62,22 @@ fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
         .map_err(|error| explain(what, &error))?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)
+}
+
+/// Binds `$1`, `$2` .. by their number, as PostgreSQL does; SQLite on its own takes them for names and counts them by
+/// first appearance.
+pub(super) fn bind<P: ToSql>(statement: &mut Statement<'_>, parameters: &[P]) -> rusqlite::Result<()> {
+    let wrong = || rusqlite::Error::InvalidParameterCount(parameters.len(), 0);
+    for index in 1..=statement.parameter_count() {
+        let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+        let number = number.ok_or_else(|| rusqlite::Error::InvalidParameterName("write $1, $2 ..".into()))?;
+        let parameter = number.checked_sub(1).and_then(|position| parameters.get(position)).ok_or_else(wrong)?;
+        statement.raw_bind_parameter(index, parameter)?;
+    }
+    match statement.parameter_count().cmp(&parameters.len()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        _ => Err(rusqlite::Error::InvalidParameterCount(parameters.len(), statement.parameter_count())),
+    }
 }
 
 /// Sorts SQLite's errors by what the caller can do about them.
