@@ -120,7 +120,7 @@ fn run(arguments: Arguments) -> Result<()> {
             bench::run(command)
         }
         Command::Openapi => {
-            println!("{}", merx_serve::openapi_json());
+            print!("{}", merx_serve::openapi_json());
             Ok(())
         }
         Command::Serve { ready_file } => {
