@@ -28,7 +28,7 @@ const FAMILY: &str = "content";
 /// Format 1: `State` by postcard.
 const FORMAT: u16 = 1;
 /// Items scored exactly for each candidate asked for.
-const SCORED_PER_CANDIDATE: usize = 3;
+const SCORED_PER_CANDIDATE: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ContentSettings {
