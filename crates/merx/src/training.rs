@@ -45,15 +45,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
         then: &then,
     });
     say(&format!("fitting on {} interactions of {} shoppers", set.histories.len(), set.histories.rows()));
-    let fitted = fit(
-        &RecommendLearner,
-        &set,
-        settings.held_out,
-        settings.seed,
-        compared,
-        &for_you,
-        &|| started.elapsed(),
-    )?;
+    let fitted =
+        fit(&RecommendLearner, &set, settings.held_out, settings.seed, compared, &for_you, &|| started.elapsed())?;
     let gate =
         Gate { margin: settings.gate_margin, coverage: settings.gate_coverage, latency_ms: settings.gate_latency_ms };
     let verdict = gate.judge(&fitted.quality, fitted.live.as_ref());
