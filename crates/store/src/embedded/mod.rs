@@ -1,6 +1,7 @@
 //! The embedded implementations: a folder on one machine.
 
 mod artifacts;
+mod ids;
 mod lake;
 mod log;
 mod online;
