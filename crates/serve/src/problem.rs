@@ -182,7 +182,7 @@ impl From<StoreError> for Problem {
                 tracing::error!(%error, "stored bytes are damaged");
                 Self::new(Code::Internal)
             }
-            StoreError::Unavailable { .. } => {
+            StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
                 tracing::error!(%error, "the store is unavailable");
                 Self::new(Code::Unavailable).retry_after(1)
             }

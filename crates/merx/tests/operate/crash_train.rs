@@ -35,7 +35,7 @@ fn assert_registry_is_whole(shop: &Shop) -> usize {
 #[test]
 fn a_killed_training_leaves_no_half_version() {
     let mut chance = Chance::seeded("kills of trainings", 3);
-    let mut shop = Shop::demo();
+    let mut shop = Shop::small_demo();
     assert_eq!(assert_registry_is_whole(&shop), 1);
     let began = Instant::now();
     succeed(&mut training(&shop));

@@ -89,15 +89,19 @@ impl Shop {
         Self { folder: tempfile::tempdir().unwrap(), keys: None }
     }
 
-    /// A small simulated shop with a trained model; made once, copied for each test.
+    /// A simulated shop with a trained model of every family; made once, copied for each test.
     pub(crate) fn demo() -> Self {
         static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-        let template = TEMPLATE.get_or_init(|| {
-            let folder = tempfile::tempdir().unwrap();
-            let size = ["--products", "300", "--shoppers", "1000", "--days", "100", "--no-serve"];
-            succeed(merx(&folder.path().join("data")).arg("demo").args(size));
-            folder
-        });
+        Self::copied(TEMPLATE.get_or_init(|| made(["300", "1000", "100"])))
+    }
+
+    /// A smaller one, trained in a tenth of a second on too little data to learn much.
+    pub(crate) fn small_demo() -> Self {
+        static TEMPLATE: OnceLock<tempfile::TempDir> = OnceLock::new();
+        Self::copied(TEMPLATE.get_or_init(|| made(["150", "600", "60"])))
+    }
+
+    fn copied(template: &tempfile::TempDir) -> Self {
         let shop = Self::empty();
         copy_folder(&template.path().join("data"), &shop.data());
         shop
@@ -147,6 +151,13 @@ impl Shop {
         let keys = self.keys.clone().unwrap();
         Server { process, address, url, keys, ready_after: began.elapsed() }
     }
+}
+
+fn made([products, shoppers, days]: [&str; 3]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let size = ["--products", products, "--shoppers", shoppers, "--days", days, "--no-serve"];
+    succeed(merx(&folder.path().join("data")).arg("demo").args(size).args(["--set", "train.gate_latency_ms=10000"]));
+    folder
 }
 
 pub(crate) fn copy_folder(from: &Path, to: &Path) {
