@@ -99,7 +99,7 @@ impl Desk {
         }
         for model in models {
             let metrics = model["metrics"].as_object().into_iter().flatten();
-            let metrics = metrics.map(|(name, value)| format!("{name} {:.4}", value.as_f64().unwrap_or_default()));
+            let metrics = metrics.map(|(name, value)| format!("{name} {:.4}", number(value)));
             println!(
                 "{} v{:<3} {:9} {}  {}",
                 text(&model["name"]),
@@ -179,6 +179,11 @@ fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
+/// Without the minus of a sum over nothing.
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default() + 0.0
+}
+
 fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
@@ -189,12 +194,12 @@ fn texts(value: &Value) -> String {
 
 /// What came of a training, as its job says it.
 pub(crate) fn print_training(result: &Value) {
-    let metric = |name: &str| result["metrics"][name].as_f64().unwrap_or_default();
+    let metric = |name: &str| number(&result["metrics"][name]);
     println!(
         "trained v{} in {:.1} s on {} events of {} shoppers and {} products: NDCG@20 {:.4}, recall@20 {:.4}, coverage \
          {:.3} on {} held-out questions; {}",
         result["version"],
-        result["seconds"].as_f64().unwrap_or_default(),
+        number(&result["seconds"]),
         result["events"],
         result["shoppers"],
         result["products"],

@@ -107,6 +107,11 @@ impl Shop {
         shop
     }
 
+    /// Of the shop that this one is a copy of: keys are shown once.
+    pub(crate) fn adopt_keys(&mut self, other: &Self) {
+        self.keys = other.keys.clone();
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }

@@ -6,4 +6,6 @@
 mod crash_import;
 mod crash_ingest;
 mod crash_train;
+mod faults;
 mod harness;
+mod live;
