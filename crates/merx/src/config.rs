@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) recommend: Recommend,
     pub(crate) record: Record,
     pub(crate) train: Train,
+    pub(crate) lake: Lake,
     pub(crate) log: Log,
 }
 
@@ -136,6 +137,13 @@ pub(crate) struct Train {
     pub(crate) gate_coverage: f64,
     pub(crate) gate_latency_ms: f64,
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lake {
+    pub(crate) export: bool,
+    pub(crate) after_events: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]

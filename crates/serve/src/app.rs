@@ -12,7 +12,7 @@ use merx_ingest::Rules;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, ModelVersions, Recommendations, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, ShopRecords, Vitals};
 use crate::rejects::Rejects;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -63,6 +63,7 @@ pub struct Parts {
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
     pub models: Arc<dyn ModelVersions>,
+    pub jobs: Arc<dyn Jobs>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }
