@@ -63,7 +63,7 @@ impl Default for IalsSettings {
             regularization: 0.008,
             regularization_exponent: 1.0,
             sweeps: 15,
-            solver_steps: 3,
+            solver_steps: 2,
             strengths: Strengths::default(),
         }
     }

@@ -157,10 +157,10 @@ impl Trial {
             let filter = GraphFilterLearner { settings: *settings }.fit_matrix(&self.fitted)?;
             Ok(self.mean(|row| ndcg(&self.best_of_filter(&filter, row, CUTOFF), &row.hidden)))
         };
-        let steps: Vec<Box<dyn Fn(&GraphFilterSettings) -> GraphFilterSettings>> = [0.2f32, 0.1]
+        let steps: Vec<Step<GraphFilterSettings>> = [0.2f32, 0.1]
             .into_iter()
             .flat_map(|size| [size, -size])
-            .flat_map(|step| -> [Box<dyn Fn(&GraphFilterSettings) -> GraphFilterSettings>; 3] {
+            .flat_map(|step| -> [Step<GraphFilterSettings>; 3] {
                 [
                     Box::new(move |from| GraphFilterSettings { item_exponent: from.item_exponent + step, ..*from }),
                     Box::new(move |from| GraphFilterSettings {
@@ -195,7 +195,7 @@ impl Trial {
             }
             Ok(ndcg)
         };
-        let scaled = |regularization: f32, unobserved: f32| -> Box<dyn Fn(&IalsSettings) -> IalsSettings> {
+        let scaled = |regularization: f32, unobserved: f32| -> Step<IalsSettings> {
             Box::new(move |from| IalsSettings {
                 regularization: from.regularization * regularization,
                 unobserved_weight: from.unobserved_weight * unobserved,
@@ -263,10 +263,13 @@ impl Trial {
     }
 }
 
+/// Settings a step away from others.
+type Step<S> = Box<dyn Fn(&S) -> S>;
+
 /// Takes each step that `measure` finds better and repeats it while it helps, at most `trials` measurements in all.
 fn walk<S: Copy>(
     start: S,
-    steps: &[Box<dyn Fn(&S) -> S>],
+    steps: &[Step<S>],
     trials: usize,
     mut measure: impl FnMut(&S) -> Result<f64, ModelError>,
 ) -> Result<(S, f64), ModelError> {
@@ -342,7 +345,7 @@ mod tests {
 
     #[test]
     fn a_walk_stops_at_the_best_and_at_the_budget() {
-        let steps: [Box<dyn Fn(&f64) -> f64>; 2] = [Box::new(|x| x + 1.0), Box::new(|x| x - 0.5)];
+        let steps: [Step<f64>; 2] = [Box::new(|x| x + 1.0), Box::new(|x| x - 0.5)];
         let (best, figure) = walk(0.0, &steps, 100, |x| Ok(-(x - 2.6f64).abs())).unwrap();
         assert_eq!(best, 2.5);
         assert!((figure + 0.1).abs() < 1e-9);
