@@ -1,1 +1,15 @@
+//! One readable pipeline: consent, arm, features, proposal under a deadline, guardrails, fallback, record.
+//!
+//! Start with [`Pipeline::decide`]. Nothing here knows how an engine decides, how a record is stored on disk, or HTTP.
 
+mod catalogue;
+mod pipeline;
+mod record;
+mod shelf;
+mod why;
+
+pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
+pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
+pub use record::{Arm, DecisionRecord, MIGRATIONS, RecordError, Recorder, RecorderSettings};
+pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
+pub use why::{level_words, words};

@@ -98,6 +98,9 @@ pub trait Shelf {
     /// Every product sold in the request's market that passes the slot's filter, newest first, at most `limit`: where
     /// an engine looks when its own candidates are not enough.
     fn listing(&self, slot: usize, limit: usize) -> Vec<ProductNumber>;
+
+    /// The list that a merchant set for the case that nothing learnt can answer.
+    fn static_list(&self) -> Vec<ProductNumber>;
 }
 
 /// What an engine was asked to fill.
@@ -184,7 +187,7 @@ pub struct Ask {
 
 /// Why a product stands where it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "because")]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     Viewed { product: ProductNumber, weight: f32 },
     Carted { product: ProductNumber, weight: f32 },
@@ -242,11 +245,13 @@ pub trait Engine: Send + Sync {
     /// Stands in every record: `recommend`.
     fn name(&self) -> &'static str;
 
-    /// The answer of fallback level `level`. MUST be a function of its arguments and the model it names alone. SHOULD
-    /// return [`EngineError::Late`] rather than answer after `late()` turned true.
+    /// The answer of fallback level `level`, by the version `pinned` where one is given (a replay), else by whichever
+    /// serves that level now. MUST be a function of its arguments and the model it names alone. SHOULD return
+    /// [`EngineError::Late`] rather than answer after `late()` turned true.
     fn propose(
         &self,
         level: FallbackLevel,
+        pinned: Option<ModelVersion>,
         situation: &Situation,
         ask: &Self::Ask,
         features: &SubjectFeatures,

@@ -1,1 +1,46 @@
+//! Here is a shopper: what do we know now? And here is a product: how does it do?
+//!
+//! A feature is one file: what it keeps, what an event writes, what it returns. The same lines run live, on every event
+//! as it arrives, and in a replay of the log up to a moment; so what a model learnt from is what it is handed later.
+//! Personal features are handed out against a [`merx_domain::Grant`] alone.
+//!
+//! This crate knows nothing of where states are kept (an [`merx_store::OnlineStore`]) or how the catalogue is
+//! ([`Products`], kept by the caller).
 
+mod affinities;
+mod codec;
+mod context;
+mod counters;
+mod covisitation;
+mod decay;
+mod feature;
+mod feature_store;
+mod history;
+mod product;
+mod product_statistics;
+mod sessions;
+mod signal;
+mod subject;
+mod weights;
+
+pub use context::Context;
+pub use feature_store::{FeatureStore, PRODUCT_SPACE, SUBJECT_SPACE, replay};
+pub use history::HISTORY;
+pub use product_statistics::{PRODUCT_HALF_LIVES_MS, ProductStatisticsValue};
+pub use sessions::SESSION_GAP_MS;
+pub use signal::{ProductFacts, Products};
+
+use feature::Feature;
+
+/// The names of all features, for the lineage of what was learnt from them.
+pub fn feature_names() -> [&'static str; 7] {
+    [
+        sessions::Sessions::NAME,
+        counters::Counters::NAME,
+        affinities::Affinities::NAME,
+        history::History::NAME,
+        product_statistics::ProductStatistics::NAME,
+        covisitation::Covisitation::NAME,
+        Context::NAME,
+    ]
+}

@@ -1,1 +1,176 @@
-fn main() {}
+//! The binary: command line, configuration, wiring. The only crate that names a backend.
+
+mod bench;
+mod config;
+mod demo;
+mod directory;
+mod import;
+mod operate;
+mod projection;
+mod serving;
+mod shop;
+mod training;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The intelligence layer of an online shop: its data in, decisions out.
+#[derive(Parser)]
+#[command(name = "merx", version, about, propagate_version = true)]
+struct Arguments {
+    /// Configuration file (TOML); only what differs from the default.
+    #[arg(long, global = true, env = "MERX_CONFIG")]
+    config: Option<PathBuf>,
+    /// One setting: section.key=value. May be given several times.
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The folder that holds everything (the same as --set data.folder=DIR).
+    #[arg(long, global = true, value_name = "DIR")]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Print every setting in force and where its value came from.
+    Config {
+        /// Print one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Serve the HTTP API.
+    Serve {
+        /// Write address and new keys here (JSON) once requests are answered.
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Make a seeded shop, train, serve it, and print the first calls to try.
+    Demo(demo::DemoArguments),
+    /// Fit the models on the log; what passes the gate goes live.
+    Train {
+        /// Train at once; without it, only if the schedule says that it is due.
+        #[arg(long)]
+        now: bool,
+    },
+    /// Versions of models.
+    Models {
+        #[command(subcommand)]
+        action: Option<ModelsAction>,
+    },
+    /// Decide a recorded decision again and compare the answers bit for bit.
+    Replay {
+        /// The decision's id, or `latest:N` for the newest N.
+        decision: String,
+    },
+    /// Explain a recorded decision in words.
+    Why { decision: merx_domain::DecisionId },
+    /// Read files into the shop: catalogue, orders, stock, events.
+    Import(import::ImportArguments),
+    /// Measure, one JSON object a line.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
+    /// Print the OpenAPI description of the HTTP API.
+    Openapi,
+}
+
+#[derive(Subcommand)]
+enum ModelsAction {
+    /// All versions with their metrics (the default).
+    List,
+    /// Make a version live.
+    Promote { version: u32 },
+    /// Make the previous version live again.
+    Rollback,
+}
+
+fn main() {
+    let arguments = Arguments::parse();
+    if let Err(error) = run(arguments) {
+        eprintln!("error: {error:#}");
+        std::process::exit(1);
+    }
+}
+
+fn run(arguments: Arguments) -> Result<()> {
+    let mut flags = arguments.set;
+    if let Some(folder) = arguments.data {
+        flags.push(format!("data.folder={}", folder.display()));
+    }
+    let loaded = config::load(arguments.config.as_deref(), std::env::vars(), &flags)?;
+    let config = loaded.config.clone();
+    match arguments.command {
+        Command::Config { json } => {
+            config::print(&loaded, json);
+            Ok(())
+        }
+        Command::Import(arguments) => {
+            start_log(&config, "warn")?;
+            import::run(&shop::Shop::open(config)?, &arguments)
+        }
+        Command::Bench { command } => {
+            start_log(&config, "warn")?;
+            bench::run(command)
+        }
+        Command::Openapi => {
+            print!("{}", merx_serve::openapi_json());
+            Ok(())
+        }
+        Command::Serve { ready_file } => {
+            start_log(&config, "info")?;
+            serving::serve(shop::Shop::open(config)?, |ready| {
+                if let Some(path) = &ready_file {
+                    demo::write_ready(path, ready)?;
+                }
+                println!("Merx serves at {}", ready.url);
+                demo::print_keys(ready);
+                Ok(())
+            })
+        }
+        Command::Demo(demo) => {
+            start_log(&config, "warn")?;
+            demo::run(config, &demo)
+        }
+        Command::Train { now } => {
+            start_log(&config, "warn")?;
+            operate::train(&shop::Shop::open(config)?, now)
+        }
+        Command::Models { action } => {
+            start_log(&config, "warn")?;
+            let shop = shop::Shop::open(config)?;
+            match action.unwrap_or(ModelsAction::List) {
+                ModelsAction::List => operate::list_models(&shop),
+                ModelsAction::Promote { version } => operate::promote(&shop, version),
+                ModelsAction::Rollback => operate::roll_back(&shop),
+            }
+        }
+        Command::Replay { decision } => {
+            start_log(&config, "warn")?;
+            operate::replay(&shop::Shop::open(config)?, &decision)
+        }
+        Command::Why { decision } => {
+            start_log(&config, "warn")?;
+            operate::why(&shop::Shop::open(config)?, decision)
+        }
+    }
+}
+
+/// `quiet` is the level of commands that print for people, unless the configuration names another.
+fn start_log(config: &config::Config, quiet: &str) -> Result<()> {
+    let level = if config.log.level == "info" { quiet } else { &config.log.level };
+    let filter = tracing_subscriber::EnvFilter::try_new(level)?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if config.log.format == "json" {
+        subscriber.json().init()
+    } else {
+        subscriber.init()
+    }
+    Ok(())
+}

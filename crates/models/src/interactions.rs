@@ -72,9 +72,18 @@ pub struct TrainingSet {
     pub item_count: usize,
     /// A row a subject (or a session, where the source knows no subjects).
     pub histories: Interactions,
+    /// The market of each row of `histories`, a small number; empty where there is one.
+    pub markets: Vec<u16>,
     /// A row an order; empty where there are none.
     pub baskets: Interactions,
     pub content: ItemContent,
     /// Seconds since 1970 at which training "now" stands: ages and decays count from here.
     pub now_s: i64,
+}
+
+impl TrainingSet {
+    /// The market of a row of `histories`.
+    pub fn market_of(&self, row: usize) -> u16 {
+        self.markets.get(row).copied().unwrap_or(0)
+    }
 }

@@ -7,6 +7,10 @@
 
 mod artifact;
 mod batch;
+mod blend;
+mod buy_again;
+mod content;
+pub mod families;
 mod graph_filter;
 mod ials;
 mod interactions;
@@ -14,17 +18,31 @@ mod item_knn;
 mod neighbours;
 #[cfg(test)]
 mod planted;
+mod popularity;
+mod recency;
 mod recommender;
+pub mod registry;
 mod selection;
+mod session_knn;
+mod sparse_scores;
 mod strength;
 mod taste_mix;
+mod time_split;
+mod transitions;
 
 pub use batch::{BatchRequest, recommend_batch};
+pub use blend::{Blend, BlendLearner, BlendSet, BlendSettings, Example, NetworkSettings};
+pub use buy_again::{BuyAgain, BuyAgainLearner, BuyAgainSettings};
+pub use content::{Content, ContentLearner, ContentSettings};
 pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};
 pub use ials::{Ials, IalsLearner, IalsSettings};
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
 pub use item_knn::{ItemKnn, ItemKnnLearner, ItemKnnSettings, Likeness};
+pub use popularity::{Popularity, PopularityLearner, PopularitySettings};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};
 pub use selection::{Holdout, SelectionBudget, select, select_and_fit};
+pub use session_knn::{SessionKnn, SessionKnnLearner, SessionKnnSettings};
 pub use strength::Strengths;
 pub use taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings};
+pub use time_split::{TimeSplit, split_by_time};
+pub use transitions::{Transitions, TransitionsLearner, TransitionsSettings};

@@ -1,1 +1,44 @@
+//! HTTP: the API under `/v1`, its keys, its problem documents, its OpenAPI document, and the Segment tracking API.
+//!
+//! Start with `routes::table`: every route, who may call it, and its handler. Wire types live beside the handlers and
+//! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
+//! configuration file: `merx` fills [`Parts`].
 
+mod app;
+mod auth;
+mod body;
+mod decisions;
+mod entities;
+mod health;
+mod keys;
+mod keys_api;
+mod limits;
+mod metrics;
+mod models;
+mod observe;
+mod openapi;
+mod orders;
+mod ports;
+mod problem;
+mod products;
+mod recommend;
+mod reference;
+mod rejects;
+mod routes;
+mod server;
+mod stock;
+mod tracking;
+mod wire;
+
+pub use app::{App, Parts, Settings, SlotPreset};
+pub use auth::Access;
+pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
+pub use limits::RateLimit;
+pub use openapi::{openapi, openapi_json};
+pub use ports::{
+    Intake, ModelChangeError, ModelEntry, ModelVersions, Recommendations, ShopRecords, StockPlace, Vitals,
+};
+pub use problem::{Code, Mistake, Problem};
+pub use recommend::boost_field;
+pub use routes::router;
+pub use server::serve;

@@ -2,7 +2,15 @@
 //!
 //! Nothing above this crate knows a file, a page or a database. Ports are synchronous: callers on an async runtime
 //! hand writes to a blocking thread. One conformance suite a port runs on every implementation.
+//!
+//! SQL is written once, in the dialect that SQLite and PostgreSQL share: parameters are `$1`, `$2` .., bound by
+//! their number; columns are BIGINT, DOUBLE PRECISION, TEXT and BYTEA; upserts are `INSERT .. ON CONFLICT`.
 
+pub mod codec;
+pub mod conformance;
+pub mod embedded;
+pub mod lake_events;
 mod ports;
 
+pub use embedded::{LogSettings, Store};
 pub use ports::*;

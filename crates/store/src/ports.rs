@@ -93,6 +93,9 @@ pub trait EventLog: Send + Sync {
     /// The last offset, `None` in an empty log.
     fn end(&self) -> Result<Option<LogOffset>>;
 
+    /// Waits until there are events after `offset`, at most `timeout_ms`. Whether there are.
+    fn wait_beyond(&self, offset: Option<LogOffset>, timeout_ms: u64) -> Result<bool>;
+
     /// How far a named reader has come; saved with [`EventLog::commit`].
     fn checkpoint(&self, reader: &str) -> Result<Option<LogOffset>>;
     fn commit(&self, reader: &str, offset: LogOffset) -> Result<()>;
@@ -177,4 +180,25 @@ pub trait Artifacts: Send + Sync {
     fn contains(&self, hash: ArtifactHash) -> Result<bool>;
     fn remove(&self, hash: ArtifactHash) -> Result<()>;
     fn list(&self) -> Result<Vec<ArtifactHash>>;
+}
+
+impl std::fmt::Display for ArtifactHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl std::fmt::Debug for ArtifactHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ArtifactHash({self})")
+    }
+}
+
+impl std::str::FromStr for ArtifactHash {
+    type Err = StoreError;
+    fn from_str(text: &str) -> Result<Self> {
+        blake3::Hash::from_hex(text)
+            .map(|hash| Self(*hash.as_bytes()))
+            .map_err(|error| StoreError::Unavailable { what: "artifact hash", detail: error.to_string() })
+    }
 }

@@ -1,1 +1,12 @@
+//! Training: sets by replay of the log, evaluation on held-out time, and the gate that a candidate must pass.
+//!
+//! Learners are seen through their trait alone; nothing here knows how a model works inside, or HTTP. No clock is read:
+//! time is an argument.
 
+mod dataset;
+pub mod evaluate;
+mod fit;
+pub mod protocols;
+
+pub use dataset::{DatasetBuilder, DatasetSettings, content};
+pub use fit::{Fitted, Gate, Quality, Verdict, fit, next_due};

@@ -1,0 +1,35 @@
+# Two commands do all the set-up: `make demo` shows the main job, `make test` passes all tests.
+# What a fresh Debian machine lacks is installed by tools/setup (Debian packages, npm and pip by their ordinary clients).
+
+CARGO ?= cargo
+PORT ?= 8080
+
+.PHONY: demo build test lint unit clients fuzz openapi clean
+
+demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
+	$(CARGO) run --release --locked --quiet --bin merx -- demo --set server.listen=127.0.0.1:$(PORT)
+
+build: ## Build the one binary.
+	tools/setup rust
+	$(CARGO) build --release --locked --bin merx
+
+test: ## Everything the continuous integration runs.
+	tools/setup rust node python
+	tools/test
+
+lint: ## Formatting and clippy, warnings are errors.
+	tools/test lint
+
+unit: ## The Rust tests alone.
+	tools/test unit
+
+clients: ## The published client libraries against a running server.
+	tools/setup rust node
+	tools/test clients
+
+fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.
+	tools/setup rust python
+	tools/test fuzz
+
+openapi: build ## Write the description of the HTTP API.
+	$(CARGO) run --release --locked --quiet --bin merx -- openapi > openapi/merx.json

@@ -1,0 +1,330 @@
+//! What is kept of a decision: everything needed to explain it, to join its outcomes, and to decide it again.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use merx_domain::{
+    Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
+};
+use merx_store::{Migration, Records, StoreError, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::shelf::{ShelfTrace, SlotRules};
+
+pub const MIGRATIONS: &[Migration] = &[Migration {
+    name: "2026-11-21-decide-001-decisions",
+    sql: "CREATE TABLE decisions (
+            id BYTEA PRIMARY KEY,
+            at_ms BIGINT NOT NULL,
+            engine TEXT NOT NULL,
+            subject BYTEA,
+            body BYTEA NOT NULL
+          );
+          CREATE INDEX decisions_by_time ON decisions (at_ms)",
+}];
+
+/// Leads every stored record. Old formats stay readable.
+const FORMAT: u16 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    #[error("no decision {0} is recorded")]
+    Unknown(DecisionId),
+    #[error("decision record: {0}")]
+    Unreadable(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which side of the holdout a subject is on, and how likely that was.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Arm {
+    /// Models decide.
+    Treated { propensity: f64 },
+    /// No model is asked.
+    Holdout { propensity: f64 },
+}
+
+impl Arm {
+    /// The same subject and salt always give the same arm. Requests without a subject are not measured: treated.
+    pub fn assign(salt: &str, holdout: f64, subject: Option<SubjectId>) -> Self {
+        let Some(subject) = subject else { return Self::Treated { propensity: 1.0 } };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(salt.as_bytes()).update(&[0]).update(&subject.to_bytes());
+        let mut draw = [0; 8];
+        hasher.finalize_xof().fill(&mut draw);
+        // 53 bits: every value is a float in [0, 1).
+        let draw = (u64::from_be_bytes(draw) >> 11) as f64 / (1_u64 << 53) as f64;
+        if draw < holdout { Self::Holdout { propensity: holdout } } else { Self::Treated { propensity: 1.0 - holdout } }
+    }
+
+    pub fn levels(self) -> &'static [FallbackLevel] {
+        match self {
+            Self::Treated { .. } => &FallbackLevel::CHAIN,
+            Self::Holdout { .. } => &FallbackLevel::CHAIN[2..],
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DecisionRecord {
+    pub id: DecisionId,
+    pub engine: String,
+    pub situation: Situation,
+    /// The ask and the answer in the engine's own types.
+    ask: Vec<u8>,
+    answer: Vec<u8>,
+    pub rules: Vec<SlotRules>,
+    /// The feature values that the engine was handed.
+    pub features: SubjectFeatures,
+    pub granted: Purposes,
+    pub arm: Arm,
+    pub model: Option<ModelVersion>,
+    pub fallback: FallbackLevel,
+    /// What the shelf answered, in order.
+    pub trace: ShelfTrace,
+    pub trouble: Vec<String>,
+    pub latency_us: u32,
+}
+
+impl DecisionRecord {
+    pub fn of<Ask: Serialize, Answer: Serialize>(
+        decision: &Decision<Answer>,
+        situation: Situation,
+        ask: &Ask,
+        rules: &[SlotRules],
+        features: SubjectFeatures,
+        arm: Arm,
+        trace: ShelfTrace,
+    ) -> Self {
+        // Plain data types always have an encoding; an empty one would show at the first replay.
+        let encode = |bytes: postcard::Result<Vec<u8>>| bytes.unwrap_or_default();
+        Self {
+            id: decision.id,
+            engine: decision.engine.to_owned(),
+            situation,
+            ask: encode(postcard::to_stdvec(ask)),
+            answer: encode(postcard::to_stdvec(&decision.answer)),
+            rules: rules.to_vec(),
+            features,
+            granted: decision.granted,
+            arm,
+            model: decision.model,
+            fallback: decision.fallback,
+            trace,
+            trouble: decision.trouble.clone(),
+            latency_us: decision.latency_us,
+        }
+    }
+
+    pub fn ask<Ask: DeserializeOwned>(&self) -> Result<Ask, RecordError> {
+        postcard::from_bytes(&self.ask).map_err(|error| RecordError::Unreadable(error.to_string()))
+    }
+
+    pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
+        postcard::from_bytes(&self.answer).map_err(|error| RecordError::Unreadable(error.to_string()))
+    }
+
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = FORMAT.to_be_bytes().to_vec();
+        bytes.extend(postcard::to_stdvec(self).unwrap_or_default());
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        match bytes.split_first_chunk::<2>() {
+            Some((format, body)) if u16::from_be_bytes(*format) == FORMAT => {
+                postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()))
+            }
+            Some((format, _)) => {
+                Err(RecordError::Unreadable(format!("unknown format {}", u16::from_be_bytes(*format))))
+            }
+            None => Err(RecordError::Unreadable("empty".into())),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecorderSettings {
+    /// Records that wait for the disk; beyond them a decision waits, then goes unrecorded and is counted.
+    pub queue: usize,
+    /// How many go into one transaction.
+    pub batch: usize,
+}
+
+impl Default for RecorderSettings {
+    fn default() -> Self {
+        Self { queue: 20_000, batch: 1_000 }
+    }
+}
+
+enum Message {
+    Record(Box<DecisionRecord>),
+    /// Answers when everything sent before is on disk.
+    Flush(Sender<()>),
+}
+
+/// Writes records behind the decisions' back, in batches.
+pub struct Recorder {
+    records: Arc<dyn Records>,
+    queue: Option<Sender<Message>>,
+    writer: Option<JoinHandle<()>>,
+    unrecorded: std::sync::atomic::AtomicU64,
+    queued_peak: std::sync::atomic::AtomicUsize,
+}
+
+impl Recorder {
+    pub fn new(records: Arc<dyn Records>, settings: RecorderSettings) -> Self {
+        let (sender, receiver) = bounded(settings.queue.max(1));
+        let writing = Arc::clone(&records);
+        let batch = settings.batch.max(1);
+        let writer = std::thread::Builder::new()
+            .name("decision-recorder".into())
+            .spawn(move || write_batches(writing.as_ref(), &receiver, batch))
+            .ok();
+        Self { records, queue: Some(sender), writer, unrecorded: Default::default(), queued_peak: Default::default() }
+    }
+
+    /// Hands a record over. A low-stakes decision does not wait for the disk; a full queue is counted, not hidden.
+    pub fn record(&self, record: DecisionRecord) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let Some(queue) = &self.queue else { return };
+        self.queued_peak.fetch_max(queue.len(), Relaxed);
+        match queue.try_send(Message::Record(Box::new(record))) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                self.unrecorded.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Decisions that were served without a record since start.
+    pub fn unrecorded(&self) -> u64 {
+        self.unrecorded.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, Sender::len)
+    }
+
+    /// Returns when everything recorded before is on disk.
+    pub fn flush(&self) {
+        let (done, wait) = bounded(1);
+        if let Some(queue) = &self.queue
+            && queue.send(Message::Flush(done)).is_ok()
+        {
+            let _ = wait.recv();
+        }
+    }
+
+    pub fn get(&self, id: DecisionId) -> Result<DecisionRecord, RecordError> {
+        self.flush();
+        let rows =
+            self.records.query("SELECT body FROM decisions WHERE id = $1", &[Value::Bytes(id.to_bytes().to_vec())])?;
+        match rows.first().and_then(|row| row.0.first()) {
+            Some(Value::Bytes(body)) => DecisionRecord::from_bytes(body),
+            _ => Err(RecordError::Unknown(id)),
+        }
+    }
+
+    /// The newest decisions, newest first.
+    pub fn latest(&self, limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let sql = "SELECT body FROM decisions ORDER BY at_ms DESC, id DESC LIMIT $1";
+        let rows = self.records.query(sql, &[Value::Integer(limit as i64)])?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Drops records older than `before`, at most `limit` a call. Returns how many went.
+    pub fn forget_before(&self, before: TimestampMs, limit: usize) -> Result<u64, RecordError> {
+        let mut removed = 0;
+        self.records.transaction(&mut |transaction| {
+            removed = transaction.execute(
+                "DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)",
+                &[Value::Integer(before.0), Value::Integer(limit as i64)],
+            )?;
+            Ok(())
+        })?;
+        Ok(removed)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        // Closing the queue lets the writer finish what is in it.
+        self.queue.take();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn write_batches(records: &dyn Records, queue: &Receiver<Message>, batch: usize) {
+    while let Ok(first) = queue.recv() {
+        let mut waiting = Vec::new();
+        let mut rows = Vec::new();
+        for message in std::iter::once(first).chain(queue.try_iter()) {
+            match message {
+                Message::Record(record) => rows.push(row(&record)),
+                Message::Flush(done) => waiting.push(done),
+            }
+            if rows.len() >= batch {
+                break;
+            }
+        }
+        if !rows.is_empty()
+            && let Err(error) = write(records, &rows)
+        {
+            tracing::error!(%error, decisions = rows.len(), "decisions could not be recorded");
+        }
+        for done in waiting {
+            let _ = done.send(());
+        }
+    }
+}
+
+fn row(record: &DecisionRecord) -> [Value; 5] {
+    let subject = record.situation.subject.map_or(Value::Null, |subject| Value::Bytes(subject.to_bytes().to_vec()));
+    [
+        Value::Bytes(record.id.to_bytes().to_vec()),
+        Value::Integer(record.situation.now.0),
+        Value::Text(record.engine.clone()),
+        subject,
+        Value::Bytes(record.to_bytes()),
+    ]
+}
+
+fn write(records: &dyn Records, rows: &[[Value; 5]]) -> Result<(), StoreError> {
+    records.transaction(&mut |transaction| {
+        for row in rows {
+            transaction.execute(
+                "INSERT INTO decisions (id, at_ms, engine, subject, body) VALUES ($1, $2, $3, $4, $5)
+                 ON CONFLICT (id) DO NOTHING",
+                row,
+            )?;
+        }
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_holdout_is_as_large_as_it_says_and_sticky() {
+        let held = |subject| matches!(Arm::assign("salt", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
+        let count = (0..20_000).filter(|subject| held(*subject)).count();
+        assert!((1_800..2_200).contains(&count), "{count}");
+        assert!((0..100).all(|subject| held(subject) == held(subject)));
+        let other = |subject| matches!(Arm::assign("other", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
+        assert!((0..20_000).any(|subject| held(subject) != other(subject)));
+    }
+}

@@ -1,0 +1,174 @@
+//! Fits everything that recommendations need, a recommender a role.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use merx_models::{
+    BlendLearner, BlendSet, BuyAgainLearner, ContentLearner, Example, IalsLearner, ItemContent, Learner, Model,
+    ModelError, PopularityLearner, PopularitySettings, Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner,
+    TransitionsSettings, families, split_by_time,
+};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::recommend::model::{Labels, RecommendModel, Role};
+
+const FAMILY: &str = "recommend";
+/// Leads the bytes; old formats stay readable. Format 1: `Saved` by postcard.
+const FORMAT: u16 = 1;
+/// Share of the newest interactions that the blend's weights are learnt from.
+const LEARNING_SHARE: f64 = 0.08;
+const LEARNING_EXAMPLES: usize = 4_000;
+/// Fewer questions teach a blend nothing that its members don't know.
+const ENOUGH_EXAMPLES: usize = 50;
+/// A trend stands out against counts that halve in this time.
+const TREND_AGAINST_S: f32 = 60.0 * 86_400.0;
+const TREND_OVER_S: f32 = 5.0 * 86_400.0;
+
+/// Fits [`RecommendModel`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RecommendLearner;
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    /// Role, family, the family's own bytes.
+    members: Vec<(Role, String, Vec<u8>)>,
+    labels: Vec<Labels>,
+}
+
+impl Learner for RecommendLearner {
+    type Set = TrainingSet;
+    type Model = RecommendModel;
+
+    fn family(&self) -> &'static str {
+        FAMILY
+    }
+
+    fn fit(&self, set: &TrainingSet, seed: u64) -> Result<RecommendModel, ModelError> {
+        let mut members: BTreeMap<Role, Arc<dyn Recommender>> = BTreeMap::new();
+        // Without a single interaction there is nothing to serve; any other part may be missing in a small shop.
+        members.insert(Role::Popular, Arc::new(PopularityLearner::default().fit(set, seed)?));
+        let trending =
+            PopularitySettings { half_life_s: TREND_OVER_S, trend_half_life_s: TREND_AGAINST_S, ..Default::default() };
+        insert(&mut members, Role::Trending, PopularityLearner { settings: trending }.fit(set, seed));
+        insert(&mut members, Role::Similar, TransitionsLearner { settings: alternatives() }.fit(set, seed));
+        insert(&mut members, Role::Together, TransitionsLearner { settings: baskets() }.fit(&of_baskets(set), seed));
+        insert(&mut members, Role::Alike, ContentLearner::default().fit(set, seed));
+        insert(&mut members, Role::BuyAgain, BuyAgainLearner::default().fit(set, seed));
+        insert(&mut members, Role::Session, SessionKnnLearner::default().fit(set, seed));
+        if let Some(blend) = blend(set, seed)? {
+            members.insert(Role::ForYou, blend);
+        }
+        Ok(RecommendModel { members, labels: labels(&set.content) })
+    }
+
+    fn load(&self, bytes: &[u8]) -> Result<RecommendModel, ModelError> {
+        let refused = |format: u16, problem: &str| ModelError::Artifact {
+            family: FAMILY.to_owned(),
+            format,
+            problem: problem.to_owned(),
+        };
+        let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(|| refused(0, "too short"))?;
+        let format = u16::from_le_bytes(*format);
+        if format != FORMAT {
+            return Err(refused(format, "unknown format"));
+        }
+        let saved: Saved = postcard::from_bytes(body).map_err(|error| refused(format, &error.to_string()))?;
+        let members = saved
+            .members
+            .iter()
+            .map(|(role, family, bytes)| Ok((*role, families::load(family, bytes)?)))
+            .collect::<Result<_, ModelError>>()?;
+        Ok(RecommendModel { members, labels: saved.labels })
+    }
+}
+
+impl Model for RecommendModel {
+    fn family(&self) -> &'static str {
+        FAMILY
+    }
+
+    fn save(&self) -> Vec<u8> {
+        let members = self.members.iter();
+        let members = members.map(|(role, member)| (*role, member.family().to_owned(), member.save())).collect();
+        let saved = Saved { members, labels: self.labels.clone() };
+        // Vectors of plain numbers always have an encoding.
+        postcard::to_extend(&saved, FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
+    }
+}
+
+fn insert<M: Recommender + 'static>(
+    members: &mut BTreeMap<Role, Arc<dyn Recommender>>,
+    role: Role,
+    fitted: Result<M, ModelError>,
+) {
+    if let Ok(model) = fitted {
+        members.insert(role, Arc::new(model));
+    }
+}
+
+/// Looked at in the same visit, in either order; what everybody looks at is alike to nothing.
+fn alternatives() -> TransitionsSettings {
+    TransitionsSettings { backward_weight: 1.0, popularity_penalty: 0.5, position_decay: 0.0, ..Default::default() }
+}
+
+/// In the same order: one moment, no direction.
+fn baskets() -> TransitionsSettings {
+    TransitionsSettings {
+        reach: 50,
+        backward_weight: 1.0,
+        popularity_penalty: 0.4,
+        position_decay: 0.0,
+        earlier_weight: 1.0,
+        ..Default::default()
+    }
+}
+
+fn of_baskets(set: &TrainingSet) -> TrainingSet {
+    TrainingSet { histories: set.baskets.clone(), ..set.clone() }
+}
+
+/// The members of a blend, in their order. A shop without product texts has no content model, and none is missed.
+fn blend_members(set: &TrainingSet, seed: u64) -> Result<Vec<Arc<dyn Recommender>>, ModelError> {
+    let mut members: Vec<Arc<dyn Recommender>> = vec![
+        Arc::new(SessionKnnLearner::default().fit(set, seed)?),
+        Arc::new(TransitionsLearner::default().fit(set, seed)?),
+        Arc::new(IalsLearner::default().fit(set, seed)?),
+        Arc::new(PopularityLearner::default().fit(set, seed)?),
+    ];
+    if let Ok(content) = ContentLearner::default().fit(set, seed) {
+        members.push(Arc::new(content));
+    }
+    Ok(members)
+}
+
+/// Weights from members that did not see the newest time, then the same weights over members that did.
+fn blend(set: &TrainingSet, seed: u64) -> Result<Option<Arc<dyn Recommender>>, ModelError> {
+    let split = split_by_time(set, LEARNING_SHARE, LEARNING_EXAMPLES);
+    if split.questions.len() < ENOUGH_EXAMPLES {
+        return Ok(None);
+    }
+    let (learning, kept_back): (Vec<_>, Vec<_>) =
+        split.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
+    let examples = |part: Vec<(usize, Example)>| part.into_iter().map(|(_, example)| example).collect();
+    let members = blend_members(&split.before, seed)?;
+    let learnt = BlendLearner::default()
+        .fit(&BlendSet { members, examples: examples(learning), kept_back: examples(kept_back) }, seed)?;
+    let anew = learnt.with_members(blend_members(set, seed)?);
+    Ok(anew.map(|blend| Arc::new(blend) as Arc<dyn Recommender>))
+}
+
+/// The most particular category of a product and its brand, as numbers from 1.
+fn labels(content: &ItemContent) -> Vec<Labels> {
+    let mut carriers: FxHashMap<u32, u32> = FxHashMap::default();
+    content.tokens.iter().flatten().for_each(|token| *carriers.entry(*token).or_default() += 1);
+    let named = |token: &u32, prefix: &str| {
+        content.token_names.get(*token as usize).is_some_and(|name| name.starts_with(prefix))
+    };
+    let label = |tokens: &[u32], prefix: &str| {
+        let of_kind = tokens.iter().filter(|token| named(token, prefix));
+        of_kind.min_by_key(|token| (carriers.get(token).copied().unwrap_or(0), **token)).map_or(0, |token| token + 1)
+    };
+    let of = |tokens: &Vec<u32>| Labels { category: label(tokens, "category="), brand: label(tokens, "brand=") };
+    content.tokens.iter().map(of).collect()
+}

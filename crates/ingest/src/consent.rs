@@ -1,0 +1,171 @@
+//! What each person said last about the use of their data. Events that say nothing carry it too.
+
+use std::sync::Arc;
+
+use merx_domain::{ConsentStamp, Purposes, SubjectId, TimestampMs};
+use merx_store::{Migration, Records, Row, Value};
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use crate::cache::BoundedMap;
+use crate::rows::{Columns, Result, execute_in, insert, query_in, wide};
+
+pub(crate) const MIGRATION: Migration = Migration {
+    name: "2026-11-21-014-consents",
+    sql: "CREATE TABLE consents (
+    subject BYTEA PRIMARY KEY,
+    granted BIGINT NOT NULL,
+    denied BIGINT NOT NULL,
+    global_privacy_control BIGINT NOT NULL,
+    said_at_ms BIGINT NOT NULL
+);",
+};
+
+/// Stamps held in memory.
+const CACHED_STAMPS: usize = 1_000_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    stamp: ConsentStamp,
+    at: TimestampMs,
+}
+
+const NOTHING: Said = Said { stamp: EMPTY, at: TimestampMs(i64::MIN) };
+const EMPTY: ConsentStamp =
+    ConsentStamp { granted: Purposes::empty(), denied: Purposes::empty(), global_privacy_control: false };
+
+/// One thing somebody said (or didn't), to be completed with what they said before.
+#[derive(Debug)]
+pub(crate) struct Saying<'e> {
+    pub(crate) subject: SubjectId,
+    pub(crate) merged_from: Option<SubjectId>,
+    pub(crate) at: TimestampMs,
+    pub(crate) stamp: &'e mut ConsentStamp,
+}
+
+pub struct Consents {
+    records: Arc<dyn Records>,
+    cache: Mutex<BoundedMap<SubjectId, Said>>,
+}
+
+impl Consents {
+    pub fn new(records: Arc<dyn Records>) -> Self {
+        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)) }
+    }
+
+    /// What is known of a person's consent; nothing where they said nothing.
+    pub fn of(&self, subject: SubjectId) -> Result<ConsentStamp> {
+        Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
+    }
+
+    pub fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
+        let list: Vec<Value> = subjects.iter().map(|subject| wide(subject.0)).collect();
+        self.records.transaction(&mut |transaction| {
+            execute_in(transaction, "DELETE FROM consents WHERE subject IN ({list})", &list)?;
+            Ok(())
+        })?;
+        let mut cache = self.cache.lock();
+        for subject in subjects {
+            cache.remove(subject);
+        }
+        Ok(())
+    }
+
+    /// Completes each stamp with what the person said before, in order, and stores what is new before returning.
+    pub(crate) fn complete(&self, sayings: Vec<Saying<'_>>) -> Result<()> {
+        let subjects = sayings.iter().flat_map(|saying| [Some(saying.subject), saying.merged_from]).flatten();
+        let mut said = self.said(subjects)?;
+        let mut changed: FxHashMap<SubjectId, Said> = FxHashMap::default();
+        for saying in sayings {
+            let absorbed = saying.merged_from.and_then(|absorbed| said.get(&absorbed).copied());
+            let own = said.entry(saying.subject).or_insert(NOTHING);
+            let before = *own;
+            if let Some(absorbed) = absorbed {
+                *own = together(absorbed, *own);
+            }
+            let spoken = Said { stamp: *saying.stamp, at: saying.at };
+            let complete = together(*own, spoken);
+            *saying.stamp = complete.stamp;
+            if spoken.stamp != EMPTY {
+                *own = complete;
+            }
+            if own.stamp != before.stamp {
+                changed.insert(saying.subject, *own);
+            }
+        }
+        self.store(&changed)
+    }
+
+    fn said(&self, subjects: impl Iterator<Item = SubjectId>) -> Result<FxHashMap<SubjectId, Said>> {
+        let mut said = FxHashMap::default();
+        let mut unknown = Vec::new();
+        {
+            let mut cache = self.cache.lock();
+            for subject in subjects {
+                match cache.get(&subject) {
+                    Some(known) => said.insert(subject, known),
+                    None => said.insert(subject, NOTHING).map_or_else(
+                        || {
+                            unknown.push(wide(subject.0));
+                            None
+                        },
+                        Some,
+                    ),
+                };
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(said);
+        }
+        let sql = "SELECT subject, granted, denied, global_privacy_control, said_at_ms FROM consents \
+                   WHERE subject IN ({list})";
+        for row in query_in(|sql, values| self.records.query(sql, values), sql, &unknown)? {
+            said.insert(SubjectId(row.wide(0)?), read(&row)?);
+        }
+        let mut cache = self.cache.lock();
+        for (&subject, &known) in &said {
+            cache.insert(subject, known);
+        }
+        Ok(said)
+    }
+
+    fn store(&self, changed: &FxHashMap<SubjectId, Said>) -> Result<()> {
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(changed.len() * 5);
+        for (subject, said) in changed {
+            let bits = [said.stamp.granted.bits(), said.stamp.denied.bits(), said.stamp.global_privacy_control.into()];
+            values.push(wide(subject.0));
+            values.extend(bits.map(|bits| Value::Integer(bits.into())));
+            values.push(Value::Integer(said.at.0));
+        }
+        self.records.transaction(&mut |transaction| {
+            let head = "INSERT INTO consents (subject, granted, denied, global_privacy_control, said_at_ms)";
+            let tail = "ON CONFLICT (subject) DO UPDATE SET granted = excluded.granted, denied = excluded.denied, \
+                        global_privacy_control = excluded.global_privacy_control, said_at_ms = excluded.said_at_ms";
+            insert(transaction, head, 5, tail, &values)
+        })?;
+        let mut cache = self.cache.lock();
+        for (&subject, &said) in changed {
+            cache.insert(subject, said);
+        }
+        Ok(())
+    }
+}
+
+/// Both words in the order they were said, whatever the order they came in.
+fn together(one: Said, other: Said) -> Said {
+    if one.at <= other.at {
+        Said { stamp: one.stamp.then(other.stamp), at: other.at }
+    } else {
+        Said { stamp: other.stamp.then(one.stamp), at: one.at }
+    }
+}
+
+fn read(row: &Row) -> Result<Said> {
+    let purposes = |column| row.integer(column).map(|bits| Purposes::from_bits_truncate(bits as u8));
+    let stamp =
+        ConsentStamp { granted: purposes(1)?, denied: purposes(2)?, global_privacy_control: row.integer(3)? != 0 };
+    Ok(Said { stamp, at: TimestampMs(row.integer(4)?) })
+}

@@ -1,0 +1,260 @@
+//! The way in: raw events and orders go through the vault, get their consent stamp and reach the log.
+//!
+//! What returns `Ok` is durable. `Busy` comes back to the caller, who tells the sender to try again; nothing is dropped.
+
+use std::sync::Arc;
+
+use compact_str::CompactString;
+use merx_domain::{Event, IdentityKind, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
+use merx_store::{Appended, EventLog, Migration, Records, StoreError, Transaction};
+use rustc_hash::FxHashMap;
+
+use crate::catalogue::{Catalogue, Stock};
+use crate::changes::Written;
+use crate::consent::{Consents, Saying};
+use crate::orders::{Orders, events_of};
+use crate::raw::{Identities, ProductMention, RawEvent};
+use crate::vault::{Resolved, Vault, VaultError};
+use crate::{catalogue, changes, consent, orders, vault};
+
+/// Every table of this crate.
+pub const MIGRATIONS: &[Migration] = &[
+    vault::MIGRATION,
+    changes::MIGRATION,
+    catalogue::MIGRATION,
+    orders::MIGRATION,
+    consent::MIGRATION,
+    crate::import::MIGRATION,
+];
+
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl IngestError {
+    /// How long a sender should wait, where waiting helps.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Store(StoreError::Busy { retry_after_ms, .. })
+            | Self::Vault(VaultError::Store(StoreError::Busy { retry_after_ms, .. })) => Some(*retry_after_ms),
+            _ => None,
+        }
+    }
+}
+
+type Result<T, E = IngestError> = std::result::Result<T, E>;
+
+/// More statements for the transaction that writes the rows, told what becomes of each: an import's checkpoint. MAY run
+/// again after a conflict.
+pub type Alongside<'a> = &'a mut dyn FnMut(&mut dyn Transaction, &[Written]) -> Result<(), StoreError>;
+
+/// An order and, in clear, the shop's id of its customer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CustomerOrder {
+    pub customer: Option<CompactString>,
+    /// The subject is found from `customer`; without one it stays as it is.
+    pub order: Order,
+}
+
+pub struct Ingest {
+    pub vault: Vault,
+    pub catalogue: Catalogue,
+    pub stock: Stock,
+    pub orders: Orders,
+    pub consents: Consents,
+    records: Arc<dyn Records>,
+    log: Arc<dyn EventLog>,
+}
+
+impl Ingest {
+    /// The migrations must have run on `records`.
+    pub fn new(records: Arc<dyn Records>, log: Arc<dyn EventLog>, vault: Vault) -> Self {
+        Self {
+            vault,
+            catalogue: Catalogue::new(Arc::clone(&records)),
+            stock: Stock::new(Arc::clone(&records)),
+            orders: Orders::new(Arc::clone(&records)),
+            consents: Consents::new(Arc::clone(&records)),
+            records,
+            log,
+        }
+    }
+
+    /// Stores events; answers by position. A repeated event is a duplicate, and no second one is stored.
+    pub fn accept(&self, events: Vec<RawEvent>, at: TimestampMs) -> Result<Vec<Appended>> {
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::with_capacity(events.len());
+        let mut mentions = Vec::new();
+        let mut drafts = Vec::with_capacity(events.len());
+        for raw in events {
+            let (identities, mentioned, draft) = raw.into_parts();
+            names.push(identities);
+            mentions.extend(mentioned);
+            drafts.push(draft);
+        }
+        self.number_products(drafts.iter().flat_map(|event| &event.lines).map(|line| &line.product), &mentions, at)?;
+        let names: Vec<&Identities> = names.iter().collect();
+        self.vault.with_subjects(&names, at, |resolved| {
+            let events = drafts.into_iter().zip(resolved);
+            let events = events.map(|(draft, resolved)| Event {
+                subject: resolved.subject,
+                merged_from: resolved.merged_from,
+                ..draft
+            });
+            let appended = self.append(events.collect())?;
+            let stored = appended.iter().map(|appended| *appended == Appended::Stored).collect();
+            Ok((appended, stored))
+        })
+    }
+
+    /// Puts orders; each replaces the one of its id. The log is told first: events have ids made from the order's, so a
+    /// crash in between is mended by putting the order again.
+    pub fn put_orders(
+        &self,
+        orders: Vec<CustomerOrder>,
+        at: TimestampMs,
+        alongside: Alongside<'_>,
+    ) -> Result<Vec<Written>> {
+        let customers = orders.iter().filter_map(|order| order.customer.clone());
+        let names: Vec<Identities> =
+            customers.map(|id| Identities { user_id: Some(id), ..Identities::default() }).collect();
+        let names: Vec<&Identities> = names.iter().collect();
+        self.vault.with_subjects(&names, at, |resolved| {
+            let mut merges: FxHashMap<SubjectId, SubjectId> = FxHashMap::default();
+            let mut resolved_of_customers = resolved.iter();
+            let mut of_subjects = Vec::with_capacity(orders.len());
+            for CustomerOrder { customer, mut order } in orders {
+                if let Some(Resolved { subject, merged_from }) = customer.and_then(|_| resolved_of_customers.next()) {
+                    order.subject = Some(*subject);
+                    merges.extend(merged_from.map(|absorbed| (*subject, absorbed)));
+                }
+                of_subjects.push(order);
+            }
+            let (written, told) = self.write_orders(&of_subjects, at, &mut merges, alongside)?;
+            let told = resolved.iter().map(|resolved| told.contains(&resolved.subject)).collect();
+            Ok((written, told))
+        })
+    }
+
+    pub fn put_products(
+        &self,
+        products: &[Product],
+        at: TimestampMs,
+        alongside: Alongside<'_>,
+    ) -> Result<Vec<Written>> {
+        let mut written = Vec::new();
+        self.records.transaction(&mut |transaction| {
+            written = catalogue::put_in(transaction, products, at)?;
+            alongside(transaction, &written)
+        })?;
+        Ok(written)
+    }
+
+    pub fn put_stock(&self, levels: &[StockLevel], alongside: Alongside<'_>) -> Result<Vec<Written>> {
+        let mut written = Vec::new();
+        self.records.transaction(&mut |transaction| {
+            written = catalogue::put_stock_in(transaction, levels)?;
+            alongside(transaction, &written)
+        })?;
+        Ok(written)
+    }
+
+    pub(crate) fn records(&self) -> &dyn Records {
+        &*self.records
+    }
+
+    /// Forgets a person: names and keys first, then events, consent, and the link to their orders. Returns the
+    /// pseudonyms they had; features and files under those are for the caller to drop. May be repeated.
+    pub fn forget(&self, subject: SubjectId) -> Result<Vec<SubjectId>> {
+        let pseudonyms = self.vault.erase(subject)?;
+        for &pseudonym in &pseudonyms {
+            self.log.erase(pseudonym)?;
+        }
+        self.consents.forget(&pseudonyms)?;
+        self.orders.forget(&pseudonyms)?;
+        Ok(pseudonyms)
+    }
+
+    /// The subject of a customer, without making one.
+    pub fn customer(&self, user_id: &str) -> Result<Option<SubjectId>> {
+        Ok(self.vault.find(IdentityKind::UserId, user_id)?)
+    }
+
+    /// Returns what became of each order, and the subjects of which an event was stored.
+    fn write_orders(
+        &self,
+        orders: &[Order],
+        at: TimestampMs,
+        merges: &mut FxHashMap<SubjectId, SubjectId>,
+        alongside: Alongside<'_>,
+    ) -> Result<(Vec<Written>, Vec<SubjectId>)> {
+        let ids: Vec<OrderId> = orders.iter().map(|order| order.id.clone()).collect();
+        let standing = self.orders.get(&ids)?;
+        let standing = standing.into_iter().flatten().map(|stored| (stored.order.id.clone(), stored.order));
+        let mut standing: FxHashMap<OrderId, Order> = standing.collect();
+        let mut written = Vec::with_capacity(orders.len());
+        let mut changed: FxHashMap<&OrderId, &Order> = FxHashMap::default();
+        let mut events = Vec::new();
+        for order in orders {
+            let before = standing.get(&order.id);
+            if before == Some(order) {
+                written.push(Written::Unchanged);
+                continue;
+            }
+            written.push(if before.is_some() { Written::Updated } else { Written::Created });
+            let mut told = events_of(order, before, at);
+            if let Some(first) = told.first_mut() {
+                first.merged_from = merges.remove(&first.subject);
+            }
+            events.extend(told);
+            changed.insert(&order.id, order);
+            standing.insert(order.id.clone(), order.clone());
+        }
+        let products = events.iter().flat_map(|event| &event.lines).map(|line| &line.product);
+        self.number_products(products, &[], at)?;
+        let subjects: Vec<SubjectId> = events.iter().map(|event| event.subject).collect();
+        let appended = self.append(events)?;
+        let stored = subjects.into_iter().zip(appended).filter(|(_, appended)| *appended == Appended::Stored);
+        let mut changed: Vec<&Order> = changed.into_values().collect();
+        changed.sort_by(|a, b| a.id.cmp(&b.id));
+        self.records.transaction(&mut |transaction| {
+            orders::put_in(transaction, &changed, at)?;
+            alongside(transaction, &written)
+        })?;
+        Ok((written, stored.map(|(subject, _)| subject).collect()))
+    }
+
+    fn append(&self, mut events: Vec<Event>) -> Result<Vec<Appended>> {
+        let sayings = events.iter_mut().map(|event| Saying {
+            subject: event.subject,
+            merged_from: event.merged_from,
+            at: event.occurred_at,
+            stamp: &mut event.consent,
+        });
+        self.consents.complete(sayings.collect())?;
+        let merges = events.iter().filter_map(|event| Some((event.merged_from?, event.subject)));
+        self.orders.move_subjects(&merges.collect::<Vec<_>>())?;
+        Ok(self.log.append(events)?)
+    }
+
+    /// Sees to it that every product an event names has its number before the event can be read.
+    fn number_products<'e>(
+        &self,
+        products: impl Iterator<Item = &'e ProductId>,
+        mentions: &[ProductMention],
+        at: TimestampMs,
+    ) -> Result<()> {
+        let mut products: Vec<ProductId> = products.cloned().collect();
+        products.sort_unstable();
+        products.dedup();
+        let mention = |position: usize| mentions.iter().find(|mention| mention.product == products[position]).cloned();
+        self.catalogue.numbers(&products, mention, at)?;
+        Ok(())
+    }
+}

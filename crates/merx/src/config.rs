@@ -1,0 +1,339 @@
+//! Configuration: the compiled-in default, then a file, then the environment, then flags. Every value knows where it
+//! came from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+const DEFAULT: &str = include_str!("../../../config/default.toml");
+const ENVIRONMENT_PREFIX: &str = "MERX_";
+/// Read elsewhere, or of the same prefix for another reason.
+const ENVIRONMENT_SECRETS: [&str; 1] = ["MERX_VAULT_KEY"];
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    pub(crate) data: Data,
+    pub(crate) server: Server,
+    pub(crate) limits: Limits,
+    pub(crate) market: Market,
+    pub(crate) consent: Consent,
+    pub(crate) vault: Vault,
+    pub(crate) recommend: Recommend,
+    pub(crate) record: Record,
+    pub(crate) train: Train,
+    pub(crate) log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    pub(crate) folder: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) listen: std::net::SocketAddr,
+    pub(crate) max_body_bytes: usize,
+    pub(crate) request_timeout_ms: u64,
+    pub(crate) cors_origins: Vec<String>,
+    pub(crate) shutdown_grace_ms: u64,
+    pub(crate) public_keys_name_customers: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    pub(crate) requests_per_second: f64,
+    pub(crate) burst: u32,
+    pub(crate) queued_events: usize,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Market {
+    pub(crate) default: merx_domain::MarketId,
+    pub(crate) currency: merx_domain::Currency,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Consent {
+    pub(crate) allowed_unless_denied: Vec<Purpose>,
+    pub(crate) categories: BTreeMap<String, Vec<Purpose>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Purpose {
+    Necessary,
+    Analytics,
+    Personalisation,
+    Marketing,
+    AutomatedDecisions,
+    SaleSharing,
+}
+
+/// The set of several purposes.
+pub(crate) fn purposes(list: &[Purpose]) -> merx_domain::Purposes {
+    use merx_domain::Purposes;
+    let one = |purpose: &Purpose| match purpose {
+        Purpose::Necessary => Purposes::NECESSARY,
+        Purpose::Analytics => Purposes::ANALYTICS,
+        Purpose::Personalisation => Purposes::PERSONALISATION,
+        Purpose::Marketing => Purposes::MARKETING,
+        Purpose::AutomatedDecisions => Purposes::AUTOMATED_DECISIONS,
+        Purpose::SaleSharing => Purposes::SALE_SHARING,
+    };
+    list.iter().map(one).fold(Purposes::empty(), |all, one| all | one)
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vault {
+    pub(crate) key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Recommend {
+    pub(crate) deadline_ms: u32,
+    pub(crate) holdout: f64,
+    pub(crate) holdout_salt: String,
+    pub(crate) static_list: Vec<merx_domain::ProductId>,
+    pub(crate) slots: BTreeMap<String, SlotConfig>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SlotConfig {
+    pub(crate) scenario: merx_domain::Scenario,
+    pub(crate) count: usize,
+    #[serde(default)]
+    pub(crate) diversity: f32,
+    #[serde(default)]
+    pub(crate) filter: Option<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) queue: usize,
+    pub(crate) keep_days: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Train {
+    pub(crate) every_hours: u32,
+    pub(crate) window_days: u32,
+    pub(crate) held_out: f64,
+    pub(crate) gate_margin: f64,
+    pub(crate) gate_coverage: f64,
+    pub(crate) gate_latency_ms: f64,
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: String,
+    pub(crate) format: String,
+}
+
+/// A configuration and, by dotted key, the value in force and its origin.
+pub(crate) struct Loaded {
+    pub(crate) config: Config,
+    pub(crate) values: BTreeMap<String, (Value, String)>,
+}
+
+/// Lays the sources over each other. `environment` is all variables; `flags` are `section.key=value`.
+pub(crate) fn load(
+    file: Option<&Path>,
+    environment: impl IntoIterator<Item = (String, String)>,
+    flags: &[String],
+) -> Result<Loaded> {
+    let mut values = BTreeMap::new();
+    let default: Table = DEFAULT.parse().context("config/default.toml")?;
+    lay(&mut values, "", &default, "default");
+    let known: Vec<String> = values.keys().cloned().collect();
+    if let Some(path) = file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let table: Table = text.parse().with_context(|| format!("{} is not valid TOML", path.display()))?;
+        lay(&mut values, "", &table, &format!("file {}", path.display()));
+    }
+    let mut variables: Vec<(String, String)> = environment
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX) && !ENVIRONMENT_SECRETS.contains(&name.as_str()))
+        .collect();
+    variables.sort();
+    for (name, text) in variables {
+        let key = name[ENVIRONMENT_PREFIX.len()..].to_lowercase().replace("__", ".");
+        // A variable of another tool may share the prefix: one without a section can't be meant for us.
+        if key.contains('.') {
+            set(&mut values, &known, &key, &text, &format!("environment {name}"))?;
+        }
+    }
+    for flag in flags {
+        let Some((key, text)) = flag.split_once('=') else { bail!("--set {flag}: expected section.key=value") };
+        set(&mut values, &known, key.trim(), text.trim(), "flag --set")?;
+    }
+    let table = nest(&values)?;
+    let config: Config = table.try_into().context("configuration")?;
+    check(&config)?;
+    Ok(Loaded { config, values })
+}
+
+fn lay(values: &mut BTreeMap<String, (Value, String)>, prefix: &str, table: &Table, origin: &str) {
+    for (key, value) in table {
+        let path = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+        match value {
+            Value::Table(inner) => lay(values, &path, inner, origin),
+            _ => {
+                values.insert(path, (value.clone(), origin.to_owned()));
+            }
+        }
+    }
+}
+
+fn set(
+    values: &mut BTreeMap<String, (Value, String)>,
+    known: &[String],
+    key: &str,
+    text: &str,
+    origin: &str,
+) -> Result<()> {
+    let open_section = key.starts_with("recommend.slots.") || key.starts_with("consent.categories.");
+    if !known.iter().any(|name| name == key) && !open_section {
+        let near = known.iter().min_by_key(|name| distance(name, key)).cloned().unwrap_or_default();
+        bail!("{origin}: there is no setting {key}; did you mean {near}?");
+    }
+    // What is not a TOML value is a text: `--set server.listen=0.0.0.0:80` needs no quotes.
+    let value = format!("value = {text}")
+        .parse::<Table>()
+        .ok()
+        .and_then(|mut table| table.remove("value"))
+        .filter(|value| !matches!(values.get(key), Some((Value::String(_), _))) || value.is_str())
+        .unwrap_or_else(|| Value::String(text.to_owned()));
+    values.insert(key.to_owned(), (value, origin.to_owned()));
+    Ok(())
+}
+
+/// Edit distance, for "did you mean".
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, ca) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, cb) in b.iter().enumerate() {
+            let substituted = diagonal + usize::from(ca != *cb);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+fn nest(values: &BTreeMap<String, (Value, String)>) -> Result<Table> {
+    let mut root = Table::new();
+    for (path, (value, origin)) in values {
+        let mut table = &mut root;
+        let mut parts: Vec<&str> = path.split('.').collect();
+        let last = parts.pop().unwrap_or_default();
+        for part in parts {
+            let inner = table.entry(part).or_insert_with(|| Value::Table(Table::new()));
+            let Value::Table(next) = inner else { bail!("{origin}: {path}: {part} is a value, not a section") };
+            table = next;
+        }
+        table.insert(last.to_owned(), value.clone());
+    }
+    Ok(root)
+}
+
+/// What types can't say.
+fn check(config: &Config) -> Result<()> {
+    let share = |name: &str, value: f64| {
+        if (0.0..=1.0).contains(&value) { Ok(()) } else { bail!("{name} = {value}: expected a share from 0 to 1") }
+    };
+    share("recommend.holdout", config.recommend.holdout)?;
+    share("train.held_out", config.train.held_out)?;
+    share("train.gate_margin", config.train.gate_margin)?;
+    share("train.gate_coverage", config.train.gate_coverage)?;
+    if !["text", "json"].contains(&config.log.format.as_str()) {
+        bail!("log.format = {:?}: expected text or json", config.log.format);
+    }
+    for (name, slot) in &config.recommend.slots {
+        if slot.count == 0 || slot.count > 100 {
+            bail!("recommend.slots.{name}.count = {}: expected 1 to 100", slot.count);
+        }
+        if let Some(filter) = &slot.filter {
+            merx_domain::Filter::parse(filter).with_context(|| format!("recommend.slots.{name}.filter"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Prints the values in force, a line each.
+pub(crate) fn print(loaded: &Loaded, json: bool) {
+    let width = loaded.values.keys().map(String::len).max().unwrap_or(0);
+    for (key, (value, origin)) in &loaded.values {
+        if json {
+            println!("{}", serde_json::json!({ "key": key, "value": value, "origin": origin }));
+        } else {
+            println!("{key:width$} = {value}  # {origin}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn none() -> Vec<(String, String)> {
+        Vec::new()
+    }
+
+    #[test]
+    fn the_default_is_complete() {
+        let loaded = load(None, none(), &[]).unwrap();
+        assert_eq!(loaded.config.server.listen.port(), 8080);
+        assert!(loaded.values.values().all(|(_, origin)| origin == "default"));
+    }
+
+    #[test]
+    fn later_sources_win_and_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.toml");
+        std::fs::write(&file, "[server]\nlisten = \"127.0.0.1:1\"\n[record]\nkeep_days = 5\n").unwrap();
+        let environment = vec![
+            ("MERX_SERVER__LISTEN".to_owned(), "127.0.0.1:2".to_owned()),
+            ("MERX_VAULT_KEY".to_owned(), "secret".to_owned()),
+            ("MERX_HOME".to_owned(), "elsewhere".to_owned()),
+        ];
+        let loaded = load(Some(&file), environment.clone(), &["server.listen=127.0.0.1:3".to_owned()]).unwrap();
+        assert_eq!(loaded.config.server.listen.port(), 3);
+        assert_eq!(loaded.values["server.listen"].1, "flag --set");
+        assert_eq!(loaded.config.record.keep_days, 5);
+        let loaded = load(Some(&file), environment, &[]).unwrap();
+        assert_eq!(loaded.values["server.listen"].1, "environment MERX_SERVER__LISTEN");
+        assert!(!loaded.values.values().any(|(value, _)| value.as_str() == Some("secret")));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let fails = |flag: &str| format!("{:#}", load(None, none(), &[flag.to_owned()]).err().unwrap());
+        assert!(fails("server.lsten=1").contains("did you mean server.listen"));
+        assert!(fails("recommend.holdout=2").contains("0 to 1"));
+        assert!(fails("server.listen=nowhere").contains("listen"));
+        assert!(fails("train").contains("section.key=value"));
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("shop.toml");
+        std::fs::write(&file, "[server]\nlistn = \"x\"\n").unwrap();
+        assert!(format!("{:#}", load(Some(&file), none(), &[]).err().unwrap()).contains("listn"));
+    }
+}

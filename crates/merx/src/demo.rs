@@ -1,0 +1,253 @@
+//! `merx demo`: a seeded shop with planted tastes, trained and served.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use merx_domain::{Clock, DAY_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
+use merx_simulate::{Shop as Simulated, ShopConfig};
+use merx_store::StoreError;
+
+use crate::config::Config;
+use crate::serving::{self, Ready};
+use crate::shop::Shop;
+use crate::training;
+
+const APPEND: usize = 5_000;
+const PUT: usize = 1_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    #[arg(long, default_value_t = 5_000)]
+    products: u32,
+    #[arg(long, default_value_t = 20_000)]
+    shoppers: u32,
+    #[arg(long, default_value_t = 365)]
+    days: u32,
+    /// The same seed gives the same shop.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// Stop when everything is trained, without serving.
+    #[arg(long)]
+    no_serve: bool,
+    /// Write address and keys here (JSON) once requests are answered.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
+    let folder = config.data.folder.clone();
+    let simulated = simulated(&SystemClock, arguments);
+    // Requests that name no market are answered for the simulated shop's first one, in its currency.
+    if let (true, Some(first)) = (config.market.default == MarketId::default(), simulated.config().markets.first()) {
+        config.market.default = first.id.clone();
+        config.market.currency = first.currency;
+    }
+    let shop = Shop::open(config)?;
+    if shop.store.log.end()?.is_some() {
+        println!("{} has data already: serving it as it is (remove the folder to begin anew)", folder.display());
+    } else {
+        fill(&shop, &simulated)?;
+    }
+    if shop.engine.live_version().is_none() {
+        train(&shop)?;
+    }
+    if arguments.no_serve {
+        shop.projection.snapshot()?;
+        return Ok(());
+    }
+    let example = example(&shop, &simulated)?;
+    let ready_file = arguments.ready_file.clone();
+    serving::serve(shop, |ready| {
+        if let Some(path) = &ready_file {
+            write_ready(path, ready)?;
+        }
+        print_calls(ready, &example);
+        Ok(())
+    })
+}
+
+/// A shop whose last day is today, so that "now" is inside its story.
+fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
+    let today = i64::from(clock.now().day());
+    Simulated::new(ShopConfig {
+        products: arguments.products,
+        shoppers: arguments.shoppers,
+        days: arguments.days,
+        seed: arguments.seed,
+        start: TimestampMs((today - i64::from(arguments.days)) * DAY_MS),
+        ..ShopConfig::default()
+    })
+}
+
+fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
+    let now = shop.clock.now();
+    let products: Vec<Product> = simulated.products().collect();
+    let bar = progress(products.len() as u64, "products");
+    for chunk in products.chunks(PUT) {
+        shop.ingest.put_products(chunk, now, &mut |_, _| Ok(()))?;
+        bar.inc(chunk.len() as u64);
+    }
+    let stock: Vec<_> = simulated.stock().collect();
+    for chunk in stock.chunks(PUT) {
+        shop.ingest.put_stock(chunk, &mut |_, _| Ok(()))?;
+    }
+    bar.finish();
+    let bar = progress(0, "events");
+    let mut batch = Vec::with_capacity(APPEND);
+    let append = |batch: &mut Vec<_>| -> Result<()> {
+        bar.inc(batch.len() as u64);
+        match shop.store.log.append(std::mem::take(batch)) {
+            Ok(_) => Ok(()),
+            Err(StoreError::Busy { .. }) => bail!("the log is busy although nobody else writes"),
+            Err(error) => Err(error.into()),
+        }
+    };
+    for event in simulated.events() {
+        batch.push(event);
+        if batch.len() == APPEND {
+            append(&mut batch)?;
+        }
+    }
+    append(&mut batch)?;
+    bar.finish();
+    let bar = progress(0, "features");
+    let applied = shop.projection.catch_up()?;
+    bar.inc(applied);
+    bar.finish();
+    Ok(())
+}
+
+fn train(shop: &Shop) -> Result<()> {
+    let bar = ProgressBar::new_spinner();
+    bar.enable_steady_tick(std::time::Duration::from_millis(120));
+    let report = training::train(shop, shop.clock.now(), &|step| bar.set_message(format!("training: {step}")))?;
+    bar.finish_and_clear();
+    print_report(&report);
+    Ok(())
+}
+
+pub(crate) fn print_report(report: &training::Report) {
+    println!(
+        "trained {} in {:.1} s on {} events of {} shoppers and {} products: NDCG@20 {:.4}, recall@20 {:.4}, coverage \
+         {:.3} on {} held-out questions; {}",
+        report.version,
+        report.elapsed.as_secs_f64(),
+        report.events,
+        report.subjects,
+        report.items,
+        report.quality.ndcg,
+        report.quality.recall,
+        report.quality.coverage,
+        report.quality.questions,
+        if report.promoted { "live" } else { "not promoted" }
+    );
+    for words in &report.verdict.words {
+        println!("  gate {words}");
+    }
+}
+
+/// Of a bar whose length is known: rate and time left.
+pub(crate) fn bar_style() -> ProgressStyle {
+    let template = "{msg:12} {wide_bar} {human_pos}/{human_len}  {per_sec}  {eta}";
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+pub(crate) fn progress(length: u64, what: &str) -> ProgressBar {
+    let bar = if length > 0 {
+        ProgressBar::new(length).with_style(bar_style())
+    } else {
+        let style = ProgressStyle::with_template("{msg:12} {spinner} {human_pos}  {per_sec}  {elapsed}");
+        ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+    };
+    bar.with_message(what.to_owned())
+}
+
+/// A shopper and a product to try with.
+struct Example {
+    subject: String,
+    product: String,
+    product_name: String,
+}
+
+fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
+    let now = shop.clock.now();
+    let policy = merx_domain::ConsentPolicy { allowed_unless_denied: merx_domain::Purposes::all() };
+    for shopper in 0..simulated.config().shoppers {
+        let subject = simulated.subject_id(shopper);
+        let stamp = merx_decide::FeatureSource::consent(shop.projection.as_ref(), subject);
+        let grant = policy.check(subject, stamp);
+        let features = merx_decide::FeatureSource::subject_features(shop.projection.as_ref(), &grant, now);
+        let reader = shop.catalogue().read();
+        let last = features.history.iter().rev().find_map(|entry| reader.entry(entry.product));
+        if let (true, Some(entry)) = (features.history.len() >= 10, last) {
+            return Ok(Example {
+                subject: subject.to_string(),
+                product: entry.id.to_string(),
+                product_name: entry.name.to_string(),
+            });
+        }
+    }
+    bail!("no shopper of the simulated shop has a history")
+}
+
+pub(crate) fn write_ready(path: &std::path::Path, ready: &Ready) -> Result<()> {
+    let mut document = serde_json::Map::new();
+    document.insert("url".into(), ready.url.clone().into());
+    for (scope, key) in &ready.new_keys {
+        document.insert(format!("{}_key", scope.name()), key.clone().into());
+    }
+    let beside = path.with_extension("writing");
+    std::fs::write(&beside, serde_json::to_string(&document)?).with_context(|| beside.display().to_string())?;
+    std::fs::rename(&beside, path).with_context(|| path.display().to_string())
+}
+
+pub(crate) fn print_keys(ready: &Ready) {
+    for (scope, key) in &ready.new_keys {
+        println!("{:>8} key  {key}", scope.name());
+    }
+    if !ready.new_keys.is_empty() {
+        println!("  Keys are shown this once; make others with POST /v1/keys.");
+    }
+}
+
+fn print_calls(ready: &Ready, example: &Example) {
+    let url = &ready.url;
+    let key = |scope: &str| {
+        let found = ready.new_keys.iter().find(|(known, _)| known.name() == scope).map(|(_, key)| key.as_str());
+        found.map_or_else(|| format!("${}_KEY", scope.to_uppercase()), str::to_owned)
+    };
+    let (public, secret) = (key("public"), key("secret"));
+    let event_at = TimestampMs(SystemClock.now().0 / SECOND_MS * SECOND_MS);
+    println!("\nMerx serves at {url}   (reference: {url}/docs, stop with Ctrl-C)\n");
+    print_keys(ready);
+    println!("\n1. What a known shopper should see, and why:");
+    println!(
+        "   curl -s {url}/v1/recommend -H 'Authorization: Bearer {secret}' -H 'Content-Type: application/json' \\\n     \
+         -d '{{\"subject_id\":\"{}\",\"slots\":[{{\"scenario\":\"for_you\",\"count\":5}}]}}'",
+        example.subject
+    );
+    println!("\n2. What goes with \"{}\":", example.product_name);
+    println!(
+        "   curl -s {url}/v1/recommend -H 'Authorization: Bearer {public}' -H 'Content-Type: application/json' \\\n     \
+         -d '{{\"slots\":[{{\"scenario\":\"similar\",\"count\":4,\"products\":[\"{0}\"]}},\
+         {{\"scenario\":\"bought_together\",\"count\":3,\"products\":[\"{0}\"]}}]}}'",
+        example.product
+    );
+    println!("\n3. A new visitor looks at it ..");
+    println!(
+        "   curl -s {url}/v1/track -u '{public}:' -H 'Content-Type: application/json' \\\n     \
+         -d '{{\"anonymousId\":\"visitor-1\",\"event\":\"Product Viewed\",\"timestamp\":\"{event_at}\",\
+         \"properties\":{{\"product_id\":\"{}\"}}}}'",
+        example.product
+    );
+    println!("\n   .. and the next answer knows:");
+    println!(
+        "   curl -s {url}/v1/recommend -H 'Authorization: Bearer {public}' -H 'Content-Type: application/json' \\\n     \
+         -d '{{\"anonymous_id\":\"visitor-1\",\"slots\":[{{\"scenario\":\"continue_session\",\"count\":5}}]}}'"
+    );
+    println!("\n4. Any decision again, with the decision_id of an answer:");
+    println!("   curl -s {url}/v1/decisions/ID/why -H 'Authorization: Bearer {secret}'");
+    println!("   curl -s -X POST {url}/v1/decisions/ID/replay -H 'Authorization: Bearer {secret}'\n");
+}

@@ -1,0 +1,207 @@
+//! What follows the log and the records: features in the online store, the catalogue in memory.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+use anyhow::{Context, Result};
+use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
+use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
+use merx_features::FeatureStore;
+use merx_ingest::{ChangeNumber, Ingest};
+use merx_store::{LogOffset, Store};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use crate::directory::Directory;
+
+/// How long a change of the catalogue may go unseen.
+const POLL_MS: u64 = 200;
+const BATCH: usize = 5_000;
+/// Events between snapshots of the online store: what a restart replays at most, but for the last stop.
+const SNAPSHOT_EVENTS: u64 = 500_000;
+
+/// The state that decisions read, and how far it has come.
+pub(crate) struct Projection {
+    store: Store,
+    ingest: Arc<Ingest>,
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) directory: RwLock<Directory>,
+    pub(crate) features: FeatureStore,
+    seen: Mutex<Seen>,
+    /// Offset of the last event whose features are written; 0 before the first.
+    applied: AtomicU64,
+}
+
+#[derive(Default)]
+struct Seen {
+    products: ChangeNumber,
+    stock: ChangeNumber,
+    /// Units per product, variant by location summed; what a stock change replaces.
+    levels: FxHashMap<ProductId, FxHashMap<(VariantId, merx_domain::LocationId), i64>>,
+}
+
+impl Projection {
+    pub(crate) fn new(store: Store, ingest: Arc<Ingest>) -> Self {
+        let features = FeatureStore::new(Arc::clone(&store.online));
+        let restored = store.online.restored_at().map_or(0, |offset| offset.0);
+        Self {
+            store,
+            ingest,
+            catalogue: Arc::default(),
+            directory: RwLock::default(),
+            features,
+            seen: Mutex::default(),
+            applied: AtomicU64::new(restored),
+        }
+    }
+
+    /// Brings catalogue and features up to everything that is durable now.
+    pub(crate) fn catch_up(&self) -> Result<u64> {
+        let mut applied = 0;
+        loop {
+            self.follow_catalogue()?;
+            match self.apply_batch()? {
+                0 => return Ok(applied),
+                count => applied += count,
+            }
+        }
+    }
+
+    /// Events in the log that are not applied yet, at most.
+    pub(crate) fn lag(&self) -> u64 {
+        let end = self.store.log.end().ok().flatten().map_or(0, |offset| offset.0);
+        end.saturating_sub(self.applied.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn applied(&self) -> Option<LogOffset> {
+        match self.applied.load(Ordering::Relaxed) {
+            0 => None,
+            offset => Some(LogOffset(offset)),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Result<()> {
+        // Nothing may be applied between reading the offset and writing the state.
+        let _held = self.seen.lock();
+        if let Some(at) = self.applied() {
+            self.store.online.snapshot(at).context("online snapshot")?;
+        }
+        Ok(())
+    }
+
+    /// A product's events come after its number is on record, so following the catalogue first loses none.
+    fn follow_catalogue(&self) -> Result<()> {
+        let mut seen = self.seen.lock();
+        loop {
+            let changed = self.ingest.catalogue.changed_since(seen.products, BATCH)?;
+            let Some(last) = changed.last() else { break };
+            seen.products = last.change;
+            let mut directory = self.directory.write();
+            let entries = changed.iter().map(|stored| {
+                directory.put(stored.number, &stored.product);
+                let stock = seen.levels.get(&stored.product.id).map(total);
+                (stored.number, CatalogueEntry::new(&stored.product, stock))
+            });
+            self.catalogue.put_all(entries);
+        }
+        loop {
+            let changed = self.ingest.stock.changed_since(seen.stock, BATCH)?;
+            let Some(last) = changed.last() else { return Ok(()) };
+            seen.stock = last.change;
+            let directory = self.directory.read();
+            for change in changed {
+                let place = (change.level.variant, change.level.location);
+                let levels = seen.levels.entry(change.level.product.clone()).or_default();
+                if change.removed {
+                    levels.remove(&place);
+                } else {
+                    levels.insert(place, change.level.quantity);
+                }
+                if let Some(number) = directory.number(&change.level.product) {
+                    let stock = if levels.is_empty() { None } else { Some(total(levels)) };
+                    self.catalogue.set_stock(number, stock);
+                }
+            }
+        }
+    }
+
+    fn apply_batch(&self) -> Result<u64> {
+        let _held = self.seen.lock();
+        let events = self.store.log.read(self.applied(), BATCH)?;
+        let directory = self.directory.read();
+        for (offset, event) in &events {
+            self.features.apply(event, &*directory)?;
+            self.applied.store(offset.0, Ordering::Relaxed);
+        }
+        Ok(events.len() as u64)
+    }
+
+    pub(crate) fn number(&self, id: &ProductId) -> Option<ProductNumber> {
+        self.directory.read().number(id)
+    }
+}
+
+fn total(levels: &FxHashMap<(VariantId, merx_domain::LocationId), i64>) -> i64 {
+    levels.values().sum()
+}
+
+impl FeatureSource for Projection {
+    fn consent(&self, subject: SubjectId) -> ConsentStamp {
+        // What can't be read is not known; the request's own word still counts.
+        self.ingest.consents.of(subject).unwrap_or_default()
+    }
+
+    fn subject_features(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures {
+        let directory = self.directory.read();
+        self.features.subject(grant, now, &*directory).unwrap_or_else(|error| {
+            tracing::warn!(%error, "features could not be read; the answer is not personal");
+            SubjectFeatures::default()
+        })
+    }
+}
+
+/// The thread that keeps a projection current.
+pub(crate) struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    pub(crate) fn start(projection: Arc<Projection>) -> Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = Arc::clone(&stop);
+        let thread = std::thread::Builder::new().name("projection".into()).spawn(move || {
+            let mut since_snapshot = 0;
+            while !stopping.load(Ordering::Relaxed) {
+                match projection.catch_up() {
+                    Ok(applied) => since_snapshot += applied,
+                    Err(error) => {
+                        tracing::error!(error = format!("{error:#}"), "projection: trying again");
+                        std::thread::sleep(std::time::Duration::from_secs(1));
+                    }
+                }
+                if since_snapshot >= SNAPSHOT_EVENTS {
+                    since_snapshot = 0;
+                    if let Err(error) = projection.snapshot() {
+                        tracing::error!(error = format!("{error:#}"), "online snapshot");
+                    }
+                }
+                let waited = projection.store.log.wait_beyond(projection.applied(), POLL_MS);
+                if let Err(error) = waited {
+                    tracing::error!(%error, "event log");
+                }
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

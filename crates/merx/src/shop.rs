@@ -1,0 +1,123 @@
+//! Everything of one shop, opened and wired.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use merx_decide::{Catalogue, Pipeline, PipelineSettings, Recorder, RecorderSettings};
+use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
+use merx_domain::{Clock, ConsentPolicy, ModelVersion, ProductNumber, SystemClock};
+use merx_ingest::Ingest;
+use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, MasterKey, Vault};
+use merx_models::Learner;
+use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
+use merx_store::{LogSettings, Migration, Store};
+
+use crate::config::{Config, purposes};
+use crate::projection::Projection;
+
+/// The recommendation model's name in the registry.
+pub(crate) const RECOMMEND: &str = "recommend";
+
+pub(crate) struct Shop {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Store,
+    pub(crate) ingest: Arc<Ingest>,
+    pub(crate) projection: Arc<Projection>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) engine: Arc<RecommendEngine>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
+}
+
+impl Shop {
+    /// Opens the data folder and brings everything in memory up to what is on disk.
+    pub(crate) fn open(config: Config) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let folder = &config.data.folder;
+        let settings = LogSettings { queued_events: config.limits.queued_events };
+        let store = Store::open_embedded(folder, &migrations(), settings)?;
+        let key = master_key(&config, folder)?;
+        let vault = Vault::open(Arc::clone(&store.records), vec![key], DEFAULT_CACHED_IDENTITIES)?;
+        let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), Arc::clone(&store.log), vault));
+        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest)));
+        projection.catch_up().context("bringing features up to the log")?;
+        let registry = Arc::new(Registry::new(Arc::clone(&store.records), Arc::clone(&store.artifacts)));
+        let engine = Arc::new(engine(&registry));
+        let recorder_settings = RecorderSettings { queue: config.record.queue, ..Default::default() };
+        let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), recorder_settings));
+        let pipeline = Arc::new(Pipeline::new(
+            Arc::clone(&engine),
+            Arc::clone(&projection) as _,
+            Arc::clone(&recorder),
+            Arc::clone(&clock),
+            pipeline_settings(&config),
+        ));
+        let shop = Self { config, clock, store, ingest, projection, registry, engine, recorder, pipeline };
+        shop.load_models()?;
+        Ok(shop)
+    }
+
+    pub(crate) fn catalogue(&self) -> &Arc<Catalogue> {
+        &self.projection.catalogue
+    }
+
+    /// Hands the engine what the registry says is live, and the version before.
+    pub(crate) fn load_models(&self) -> Result<()> {
+        let version = |status| -> Result<_> {
+            let Some(model) = self.registry.with_status(RECOMMEND, status)? else { return Ok(None) };
+            let loaded = load(&self.registry, &model).with_context(|| format!("model {RECOMMEND} {}", model.version));
+            match loaded {
+                Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
+                // A damaged artifact must not keep the shop from serving: the chain goes on without it.
+                Err(error) => {
+                    tracing::error!(error = format!("{error:#}"), "a model can't be served");
+                    Ok(None)
+                }
+            }
+        };
+        self.engine.serve(version(VersionStatus::Live)?, version(VersionStatus::Previous)?);
+        Ok(())
+    }
+
+    pub(crate) fn static_list(&self) -> Vec<ProductNumber> {
+        let list = &self.config.recommend.static_list;
+        list.iter().filter_map(|id| self.projection.number(id)).collect()
+    }
+}
+
+fn migrations() -> Vec<Migration> {
+    [merx_ingest::MIGRATIONS, merx_models::registry::MIGRATIONS, merx_decide::MIGRATIONS, merx_serve::MIGRATIONS]
+        .concat()
+}
+
+fn master_key(config: &Config, folder: &Path) -> Result<MasterKey> {
+    if let Ok(text) = std::env::var("MERX_VAULT_KEY") {
+        return MasterKey::from_hex(&text).context("environment MERX_VAULT_KEY");
+    }
+    let configured = &config.vault.key_file;
+    let path = if configured.as_os_str().is_empty() { folder.join("vault.key") } else { configured.clone() };
+    Ok(MasterKey::load_or_create(&path)?)
+}
+
+fn engine(registry: &Arc<Registry>) -> RecommendEngine {
+    let registry = Arc::clone(registry);
+    RecommendEngine::new(Box::new(move |version: ModelVersion| {
+        let model = registry.get(RECOMMEND, version).ok()?;
+        load(&registry, &model).ok()
+    }))
+}
+
+fn load(registry: &Registry, model: &RegisteredModel) -> Result<merx_discovery::recommend::RecommendModel> {
+    Ok(RecommendLearner.load(&registry.load(model)?)?)
+}
+
+fn pipeline_settings(config: &Config) -> PipelineSettings {
+    PipelineSettings {
+        consent: ConsentPolicy { allowed_unless_denied: purposes(&config.consent.allowed_unless_denied) },
+        holdout: config.recommend.holdout,
+        holdout_salt: config.recommend.holdout_salt.clone(),
+        deadline_ms: config.recommend.deadline_ms,
+    }
+}

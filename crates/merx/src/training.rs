@@ -1,0 +1,126 @@
+//! The training job: set by replay, fit, gate, registry.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use merx_discovery::recommend::{RecommendLearner, RecommendModel, Role};
+use merx_domain::{ModelVersion, ProductNumber, TimestampMs};
+use merx_models::registry::{Lineage, VersionStatus};
+use merx_models::{Model, Recommender, TrainingSet};
+use merx_store::LogOffset;
+use merx_train::{DatasetBuilder, DatasetSettings, Gate, Quality, Verdict, content, fit};
+
+use crate::shop::{RECOMMEND, Shop};
+
+const PAGE: usize = 10_000;
+
+type Window = (TimestampMs, TimestampMs);
+
+/// What a training did.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) version: ModelVersion,
+    pub(crate) promoted: bool,
+    pub(crate) quality: Quality,
+    pub(crate) verdict: Verdict,
+    pub(crate) events: u64,
+    pub(crate) subjects: usize,
+    pub(crate) items: usize,
+    pub(crate) elapsed: Duration,
+}
+
+/// Trains on the log as it is now, up to `now`; a candidate that passes the gate goes live at once.
+pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result<Report> {
+    let started = stopwatch();
+    say("reading the log");
+    let (set, window, events, offset) = training_set(shop, now)?;
+    let settings = &shop.config.train;
+    let live = shop.registry.with_status(RECOMMEND, VersionStatus::Live)?;
+    let live_model = shop.engine.live_model();
+    say(&format!("fitting on {} interactions of {} shoppers", set.histories.len(), set.histories.rows()));
+    let fitted = fit(
+        &RecommendLearner,
+        &set,
+        settings.held_out,
+        settings.seed,
+        live_model.as_deref().and_then(for_you),
+        &for_you,
+        &|| started.elapsed(),
+    )?;
+    let gate =
+        Gate { margin: settings.gate_margin, coverage: settings.gate_coverage, latency_ms: settings.gate_latency_ms };
+    let verdict = gate.judge(&fitted.quality, fitted.live.as_ref());
+    let lineage = Lineage {
+        log_offset: offset.map(|offset| offset.0),
+        window_from: window.0,
+        window_until: window.1,
+        events,
+        subjects: set.histories.rows() as u64,
+        items: set.item_count as u64,
+        code: env!("CARGO_PKG_VERSION").to_owned(),
+        seed: settings.seed,
+        parameters: fitted.model.parameters(),
+        metrics: fitted.quality.metrics(),
+        fit_s: started.elapsed().as_secs_f64(),
+        gate: verdict.words.clone(),
+        parent: live.map(|model| model.version),
+    };
+    say("registering");
+    let version = shop.registry.register(RECOMMEND, &fitted.model.save(), &lineage, shop.clock.now())?;
+    if verdict.passed {
+        shop.registry.promote(RECOMMEND, version)?;
+        shop.load_models()?;
+    }
+    Ok(Report {
+        version,
+        promoted: verdict.passed,
+        quality: fitted.quality,
+        verdict,
+        events,
+        subjects: set.histories.rows(),
+        items: set.item_count,
+        elapsed: started.elapsed(),
+    })
+}
+
+/// The part of the model that is measured.
+fn for_you(model: &RecommendModel) -> Option<&dyn Recommender> {
+    model.member(Role::ForYou).or_else(|| model.member(Role::Popular))
+}
+
+/// The set, from when until when, the events it is made of, and how far the log was read.
+fn training_set(shop: &Shop, now: TimestampMs) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
+    shop.projection.catch_up()?;
+    let number = |id: &merx_domain::ProductId| shop.projection.number(id);
+    let settings = DatasetSettings { now, window_days: shop.config.train.window_days };
+    let mut builder = DatasetBuilder::new(settings, &number);
+    let mut after = None;
+    loop {
+        let page = shop.store.log.read(after, PAGE).context("reading the log")?;
+        let Some((last, _)) = page.last() else { break };
+        after = Some(*last);
+        page.iter().for_each(|(_, event)| builder.add(event));
+    }
+    let item_count = shop.projection.directory.read().number_end();
+    let products = products(shop)?;
+    let content = content(products.iter().map(|(number, product)| (*number, product)), item_count);
+    let events = builder.events();
+    let window = (builder.window_from(), builder.window_until());
+    Ok((builder.build(item_count, content), window, events, after))
+}
+
+fn products(shop: &Shop) -> Result<Vec<(ProductNumber, merx_domain::Product)>> {
+    let mut products = Vec::new();
+    let mut after = None;
+    loop {
+        let page = shop.ingest.catalogue.list(after.as_ref(), PAGE)?;
+        let Some(last) = page.last() else { return Ok(products) };
+        after = Some(last.product.id.clone());
+        products.extend(page.into_iter().map(|stored| (stored.number, stored.product)));
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "how long a job takes is reported, nothing depends on it but the gate")]
+fn stopwatch() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,153 @@
+//! What the server is made of: the parts that `merx` wires in, and what is counted while it runs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use merx_decide::{Boost, Catalogue, Recorder};
+use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductNumber, Scenario};
+use merx_ingest::Rules;
+
+use crate::keys::Keys;
+use crate::limits::RateLimit;
+use crate::metrics::Metrics;
+use crate::ports::{Intake, ModelVersions, Recommendations, ShopRecords, Vitals};
+use crate::rejects::Rejects;
+
+/// A named slot of the configuration: what a request gets that names nothing but the slot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SlotPreset {
+    pub scenario: Scenario,
+    pub count: usize,
+    pub diversity: f32,
+    pub filter: Option<Filter>,
+    pub boosts: Vec<Boost>,
+}
+
+impl SlotPreset {
+    pub fn new(scenario: Scenario, count: usize) -> Self {
+        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new() }
+    }
+}
+
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// How tracking calls are read.
+    pub rules: Rules,
+    pub slots: BTreeMap<String, SlotPreset>,
+    pub default_market: MarketId,
+    /// Whether a public key, which stands in a web page for all to read, may ask by customer id or pseudonym. Whoever
+    /// guesses a customer's id then sees what is recommended to them, reasons included.
+    pub public_keys_name_customers: bool,
+    pub rate_limit: RateLimit,
+    /// Bound of a body outside the tracking API, before and after it is inflated.
+    pub max_body_bytes: usize,
+    pub request_timeout_ms: u64,
+    /// `*` is every origin.
+    pub cors_origins: Vec<String>,
+    pub shutdown_grace_ms: u64,
+    /// 32 random bytes: decision ids and seeds are drawn from them.
+    pub id_key: [u8; 32],
+}
+
+/// What `merx` wires in.
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    pub keys: Arc<Keys>,
+    pub intake: Arc<dyn Intake>,
+    pub shop: Arc<dyn ShopRecords>,
+    pub recommendations: Arc<dyn Recommendations>,
+    pub catalogue: Arc<Catalogue>,
+    /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
+    pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
+    pub recorder: Arc<Recorder>,
+    pub models: Arc<dyn ModelVersions>,
+    pub vitals: Arc<dyn Vitals>,
+    pub settings: Settings,
+}
+
+/// One running server.
+pub struct App {
+    pub(crate) parts: Parts,
+    pub(crate) metrics: Metrics,
+    pub(crate) rejects: Rejects,
+    pub(crate) ids: IdSource,
+    /// Held from the reading of an entity to the writing of what a patch made of it.
+    pub(crate) patching: parking_lot::Mutex<()>,
+    stopping: AtomicBool,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let ids = IdSource::new(parts.settings.id_key);
+        Arc::new(Self {
+            parts,
+            metrics: Metrics::new(crate::routes::names()),
+            rejects: Rejects::default(),
+            ids,
+            patching: Default::default(),
+            stopping: AtomicBool::new(false),
+        })
+    }
+
+    /// From now on the server says that it is not ready, so that balancers turn away.
+    pub(crate) fn begin_stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Draws ids that nobody can guess and seeds that nobody can steer: a keyed hash of a counter.
+pub(crate) struct IdSource {
+    key: [u8; 32],
+    drawn: AtomicU64,
+}
+
+impl IdSource {
+    fn new(key: [u8; 32]) -> Self {
+        Self { key, drawn: AtomicU64::new(0) }
+    }
+
+    fn draw(&self) -> [u8; 32] {
+        let count = self.drawn.fetch_add(1, Ordering::Relaxed);
+        *blake3::keyed_hash(&self.key, &count.to_le_bytes()).as_bytes()
+    }
+
+    /// A decision's id and seed. The id begins with the time, so that records of one time lie together on disk.
+    pub(crate) fn decision(&self, now_ms: i64) -> (DecisionId, u64) {
+        let drawn = self.draw();
+        let (id, rest) = drawn.split_at(16);
+        let mut bytes = [0; 16];
+        bytes[..6].copy_from_slice(&now_ms.to_be_bytes()[2..]);
+        bytes[6..].copy_from_slice(&id[6..]);
+        let mut seed = [0; 8];
+        seed.copy_from_slice(&rest[..8]);
+        (DecisionId::from_bytes(bytes), u64::from_le_bytes(seed))
+    }
+
+    /// 16 hexadecimal digits.
+    pub(crate) fn request(&self) -> String {
+        let drawn = self.draw();
+        blake3::Hash::from_bytes(drawn).to_hex()[..16].to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_ordered_by_time_and_never_repeat() {
+        let ids = IdSource::new([7; 32]);
+        let (early, seed) = ids.decision(1_000);
+        let (late, other_seed) = ids.decision(1_001);
+        assert!(early < late);
+        assert_ne!(seed, other_seed);
+        assert_ne!(ids.decision(1_000).0, early);
+        assert_ne!(ids.request(), ids.request());
+    }
+}

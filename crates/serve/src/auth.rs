@@ -1,0 +1,99 @@
+//! Who calls, and how far they reach.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, header};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::app::App;
+use crate::keys::{ApiKey, Scope};
+use crate::problem::{Code, Problem};
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anybody.
+    Open,
+    /// Holders of a key of this scope or a wider one.
+    Key(Scope),
+    /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
+    WriteKey,
+}
+
+/// The key of a call; `None` where a write key is still to be found in the body.
+#[derive(Clone)]
+pub(crate) struct Caller(pub(crate) Option<Arc<ApiKey>>);
+
+/// Lets a call through or says why not.
+pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Problem> {
+    let scope = match access {
+        Access::Open => return Ok(Caller(None)),
+        Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
+            Some(key) => return spend(app, key).map(|key| Caller(Some(key))),
+            None => return Ok(Caller(None)),
+        },
+        Access::Key(scope) => scope,
+    };
+    let text = sent_key(headers).ok_or_else(|| Problem::new(Code::MissingKey))?;
+    let key = app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+    if key.scope < scope {
+        let detail = format!("this needs a {} key, the one sent is {}", scope.name(), key.scope.name());
+        return Err(Problem::because(Code::Forbidden, detail));
+    }
+    spend(app, key).map(|key| Caller(Some(key)))
+}
+
+/// The key that a tracking call named in its body.
+pub(crate) fn check_write_key(app: &App, text: Option<&str>) -> Result<Arc<ApiKey>, Problem> {
+    let text = text.ok_or_else(|| Problem::new(Code::MissingKey))?;
+    let key = app.parts.keys.find(text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+    spend(app, key)
+}
+
+fn spend(app: &App, key: Arc<ApiKey>) -> Result<Arc<ApiKey>, Problem> {
+    match key.take(&app.parts.settings.rate_limit, app.parts.clock.now()) {
+        Ok(()) => Ok(key),
+        Err(seconds) => Err(Problem::new(Code::RateLimited).retry_after(seconds)),
+    }
+}
+
+/// `Authorization: Bearer KEY`, `Authorization: Basic base64(KEY:)` or `X-API-Key: KEY`.
+fn sent_key(headers: &HeaderMap) -> Option<String> {
+    if let Some(key) = headers.get("x-api-key") {
+        return key.to_str().ok().map(|key| key.trim().to_owned());
+    }
+    let (scheme, credentials) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once(' ')?;
+    let credentials = credentials.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(credentials.to_owned());
+    }
+    if scheme.eq_ignore_ascii_case("basic") {
+        let decoded = String::from_utf8(STANDARD.decode(credentials).ok()?).ok()?;
+        return decoded.split(':').next().map(str::to_owned);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key_of(name: &'static str, value: &str) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        sent_key(&headers)
+    }
+
+    #[test]
+    fn keys_are_found_where_clients_put_them() {
+        assert_eq!(key_of("authorization", "Bearer mx_sec_1").as_deref(), Some("mx_sec_1"));
+        assert_eq!(key_of("authorization", "bearer  mx_sec_1 ").as_deref(), Some("mx_sec_1"));
+        assert_eq!(key_of("authorization", "Basic bXhfcHViXzE6").as_deref(), Some("mx_pub_1"));
+        assert_eq!(key_of("authorization", "Basic bXhfcHViXzE=").as_deref(), Some("mx_pub_1"));
+        assert_eq!(key_of("x-api-key", "mx_adm_1").as_deref(), Some("mx_adm_1"));
+        assert_eq!(key_of("authorization", "Basic %%%"), None);
+        assert_eq!(key_of("authorization", "Digest x"), None);
+        assert_eq!(key_of("authorization", "Bearer"), None);
+    }
+}

@@ -1,0 +1,272 @@
+//! Decisions after the fact: the record, the reasons in words, and the same decision made again.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use merx_decide::{Arm, CatalogueReader, DecisionRecord, level_words};
+use merx_domain::{Answer, Ask, DecisionId, Purposes};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::App;
+use crate::body::{Answered, PathId, Query, blocking};
+use crate::problem::{Code, Problem};
+use crate::recommend::{ReasonAnswer, arm_name, fallback_name};
+use crate::routes::Shared;
+
+/// A decision as it was recorded.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecisionAnswer {
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    decision_id: String,
+    #[schema(example = "recommend")]
+    engine: String,
+    #[schema(format = DateTime)]
+    at: String,
+    /// The pseudonym it was made for.
+    subject_id: Option<String>,
+    market: String,
+    #[schema(example = "live_model")]
+    fallback: &'static str,
+    /// Version of the model that answered.
+    model_version: Option<u32>,
+    #[schema(example = "treated")]
+    arm: &'static str,
+    /// How likely this arm was: what off-policy estimates divide by.
+    propensity: f64,
+    /// What the person's data could be used for.
+    #[schema(example = json!(["necessary", "personalisation"]))]
+    granted: Vec<&'static str>,
+    /// Products that the person had dealt with, oldest first, as the engine saw them.
+    history: Vec<String>,
+    slots: Vec<DecidedSlot>,
+    /// What went wrong on the way, in words.
+    trouble: Vec<String>,
+    latency_us: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedSlot {
+    name: String,
+    scenario: &'static str,
+    count: usize,
+    /// What the slot was about.
+    products: Vec<String>,
+    items: Vec<DecidedItem>,
+}
+
+#[derive(Serialize, ToSchema, PartialEq)]
+pub(crate) struct DecidedItem {
+    product_id: String,
+    score: f32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Explanation {
+    #[schema(pattern = "^[0-9a-f]{32}$")]
+    decision_id: String,
+    /// The decision in sentences.
+    words: Vec<String>,
+    items: Vec<ExplainedItem>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ExplainedItem {
+    slot: String,
+    /// From 1.
+    position: usize,
+    product_id: String,
+    name: String,
+    score: f32,
+    #[schema(example = json!(["because you viewed Canvas Bag"]))]
+    reasons: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Replay {
+    /// Whether the decision came out the same, bit for bit.
+    identical: bool,
+    recorded: Vec<Vec<DecidedItem>>,
+    replayed: Vec<Vec<DecidedItem>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecisionList {
+    items: Vec<DecisionAnswer>,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct LatestQuery {
+    #[param(minimum = 1, maximum = 100, default = 20)]
+    limit: Option<usize>,
+}
+
+/// The latest decisions
+#[utoipa::path(get, path = "/v1/decisions", tag = "decisions", params(LatestQuery),
+    responses((status = 200, description = "Newest first", body = DecisionList)))]
+pub(crate) async fn list_decisions(
+    State(app): State<Shared>,
+    Query(query): Query<LatestQuery>,
+) -> Result<Response, Problem> {
+    let limit = query.limit.unwrap_or(20);
+    if !(1..=100).contains(&limit) {
+        return Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to 100")));
+    }
+    blocking(move || {
+        let records = app.parts.recorder.latest(limit)?;
+        let catalogue = app.parts.catalogue.read();
+        let items = records.iter().map(|record| describe(record, &catalogue)).collect::<Result<_, _>>()?;
+        Ok(Answered(DecisionList { items }).into_response())
+    })
+    .await
+}
+
+/// The record of a decision
+///
+/// Everything that the decision was made from and of: request, features, model, arm, answer.
+#[utoipa::path(get, path = "/v1/decisions/{id}", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", pattern = "^[0-9a-fA-F]{32}$")),
+    responses((status = 200, description = "The record", body = DecisionAnswer)))]
+pub(crate) async fn get_decision(
+    State(app): State<Shared>,
+    PathId(id): PathId<DecisionId>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let record = app.parts.recorder.get(id)?;
+        Ok(Answered(describe(&record, &app.parts.catalogue.read())?).into_response())
+    })
+    .await
+}
+
+/// Why a decision came out as it did
+///
+/// In words: who answered, by what right, and why each product stands where it stands.
+#[utoipa::path(get, path = "/v1/decisions/{id}/why", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", pattern = "^[0-9a-fA-F]{32}$")),
+    responses((status = 200, description = "The explanation", body = Explanation)))]
+pub(crate) async fn explain_decision(
+    State(app): State<Shared>,
+    PathId(id): PathId<DecisionId>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let record = app.parts.recorder.get(id)?;
+        Ok(Answered(explain(&app, &record)?).into_response())
+    })
+    .await
+}
+
+/// Decide again
+///
+/// Hands the engine the recorded features, facts and model version, and compares the answers bit for bit. Nothing is
+/// recorded or shown.
+#[utoipa::path(post, path = "/v1/decisions/{id}/replay", tag = "decisions",
+    params(("id" = String, Path, description = "The decision's id", pattern = "^[0-9a-fA-F]{32}$")),
+    responses((status = 200, description = "Both answers", body = Replay),
+        (status = 409, description = "The model of that time is gone", body = crate::problem::ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn replay_decision(
+    State(app): State<Shared>,
+    PathId(id): PathId<DecisionId>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let record = app.parts.recorder.get(id)?;
+        let recorded: Answer = record.answer()?;
+        let replayed = app.parts.recommendations.replay(&record);
+        let replayed = replayed.map_err(|error| Problem::because(Code::Conflict, error.to_string()))?;
+        let catalogue = app.parts.catalogue.read();
+        let items = |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
+        let answer = Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) };
+        Ok(Answered(answer).into_response())
+    })
+    .await
+}
+
+fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {
+    let (ask, answer): (Ask, Answer) = (record.ask()?, record.answer()?);
+    // A decision that nothing could answer has no slots in its answer.
+    let filled = |number: usize| answer.slots.get(number).map_or(&[][..], |slot| &slot.items);
+    let slots = ask.slots.iter().enumerate().map(|(number, slot)| DecidedSlot {
+        name: slot.name.clone(),
+        scenario: slot.scenario.name(),
+        count: slot.count,
+        products: slot.products.iter().map(|product| product_id(*product, catalogue)).collect(),
+        items: decided_items(filled(number), catalogue),
+    });
+    let (Arm::Treated { propensity } | Arm::Holdout { propensity }) = record.arm;
+    Ok(DecisionAnswer {
+        decision_id: record.id.to_string(),
+        engine: record.engine.clone(),
+        at: record.situation.now.to_string(),
+        subject_id: record.situation.subject.map(|subject| subject.to_string()),
+        market: record.situation.market.to_string(),
+        fallback: fallback_name(record.fallback),
+        model_version: record.model.map(|version| version.0),
+        arm: arm_name(record.arm),
+        propensity,
+        granted: purpose_names(record.granted),
+        history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
+        slots: slots.collect(),
+        trouble: record.trouble.clone(),
+        latency_us: record.latency_us,
+    })
+}
+
+fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
+    let answer: Answer = record.answer()?;
+    let catalogue = app.parts.catalogue.read();
+    let mut words = vec![level_words(record.fallback).to_owned()];
+    if matches!(record.arm, Arm::Holdout { .. }) {
+        words.push("the shopper belongs to the holdout that no model touches".to_owned());
+    }
+    words.push(if record.situation.subject.is_none() {
+        "nothing was known of the visitor".to_owned()
+    } else if record.granted.contains(Purposes::PERSONALISATION) {
+        format!("the shopper's last {} doings counted", record.features.history.len())
+    } else {
+        "the shopper's history was left out: there is no consent to personalise".to_owned()
+    });
+    words.extend(record.trouble.iter().map(|trouble| format!("on the way: {trouble}")));
+    let items = answer.slots.iter().flat_map(|slot| {
+        slot.items.iter().enumerate().map(|(place, item)| ExplainedItem {
+            slot: slot.name.clone(),
+            position: place + 1,
+            product_id: product_id(item.product, &catalogue),
+            name: catalogue.entry(item.product).map_or_else(String::new, |entry| entry.name.to_string()),
+            score: finite(item.score),
+            reasons: item.reasons.iter().map(|reason| ReasonAnswer::of(reason, &catalogue).words).collect(),
+        })
+    });
+    Ok(Explanation { decision_id: record.id.to_string(), words, items: items.collect() })
+}
+
+fn decided_items(items: &[merx_domain::Candidate], catalogue: &CatalogueReader<'_>) -> Vec<DecidedItem> {
+    let item = |item: &merx_domain::Candidate| DecidedItem {
+        product_id: product_id(item.product, catalogue),
+        score: finite(item.score),
+    };
+    items.iter().map(item).collect()
+}
+
+/// A product that has left the catalogue is known by its number only.
+fn product_id(product: merx_domain::ProductNumber, catalogue: &CatalogueReader<'_>) -> String {
+    catalogue.entry(product).map_or_else(|| format!("(removed product {})", product.0), |entry| entry.id.to_string())
+}
+
+fn finite(score: f32) -> f32 {
+    if score.is_finite() { score } else { 0.0 }
+}
+
+fn purpose_names(purposes: Purposes) -> Vec<&'static str> {
+    [
+        (Purposes::NECESSARY, "necessary"),
+        (Purposes::ANALYTICS, "analytics"),
+        (Purposes::PERSONALISATION, "personalisation"),
+        (Purposes::MARKETING, "marketing"),
+        (Purposes::AUTOMATED_DECISIONS, "automated_decisions"),
+        (Purposes::SALE_SHARING, "sale_sharing"),
+    ]
+    .into_iter()
+    .filter(|(purpose, _)| purposes.contains(*purpose))
+    .map(|(_, name)| name)
+    .collect()
+}

@@ -1,0 +1,150 @@
+//! What products, orders and stock have in common over HTTP: cursors, merge patches, batches with mistakes by position.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::mistake;
+use crate::problem::{Code, Mistake, Problem};
+
+/// How many changes one batch may carry.
+pub(crate) const MAX_BATCH: usize = 5_000;
+const DEFAULT_PAGE: usize = 100;
+const MAX_PAGE: usize = 1_000;
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<usize>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
+        let limit = self.limit.unwrap_or(DEFAULT_PAGE);
+        if (1..=MAX_PAGE).contains(&limit) {
+            return Ok(limit);
+        }
+        Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to {MAX_PAGE}")))
+    }
+
+    /// The id that the page before ended with.
+    pub(crate) fn after<T: std::str::FromStr>(&self) -> Result<Option<T>, Problem> {
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let id = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        id.map(Some).ok_or_else(|| Problem::mistake("cursor", "invalid_cursor", "this cursor was not given out here"))
+    }
+}
+
+/// The cursor that continues after a full page.
+pub(crate) fn next_cursor(count: usize, limit: usize, last: Option<&str>) -> Option<String> {
+    last.filter(|_| count == limit).map(|id| URL_SAFE_NO_PAD.encode(id))
+}
+
+/// What a batch changed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BatchAnswer {
+    pub(crate) upserted: usize,
+    pub(crate) patched: usize,
+    /// Of the deletes, how many were there.
+    pub(crate) deleted: u64,
+}
+
+/// RFC 7396: objects are merged, null removes, everything else replaces.
+pub(crate) fn merge_patch(target: &mut Value, patch: Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch;
+        return;
+    };
+    if !target.is_object() {
+        *target = Value::Object(serde_json::Map::new());
+    }
+    let Value::Object(target) = target else { return };
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(&name);
+        } else {
+            merge_patch(target.entry(name).or_insert(Value::Null), value);
+        }
+    }
+}
+
+/// A wire form after a patch.
+pub(crate) fn patched<T: Serialize + DeserializeOwned>(wire: &T, patch: Value, at: &str) -> Result<T, Vec<Mistake>> {
+    if !patch.is_object() {
+        return Err(vec![Mistake::new(at, "wrong_form", "a merge patch is an object")]);
+    }
+    let mut value = serde_json::to_value(wire).map_err(|error| vec![mistake(at, &error)])?;
+    merge_patch(&mut value, patch);
+    serde_json::from_value(value).map_err(|error| vec![mistake(at, &error)])
+}
+
+/// Reads each part of a batch by itself, so that every mistake has its position.
+pub(crate) fn read_each<T: DeserializeOwned>(
+    values: Vec<Value>,
+    list: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Option<T>> {
+    let read = |(place, value)| match serde_json::from_value(value) {
+        Ok(read) => Some(read),
+        Err(error) => {
+            mistakes.push(mistake(&format!("{list}[{place}]"), &error));
+            None
+        }
+    };
+    values.into_iter().enumerate().map(read).collect()
+}
+
+pub(crate) fn check_batch_size(changes: usize) -> Result<(), Problem> {
+    if changes <= MAX_BATCH {
+        return Ok(());
+    }
+    let detail = format!("the batch has {changes} changes, the limit is {MAX_BATCH}");
+    Err(Problem::because(Code::InvalidRequest, detail))
+}
+
+pub(crate) fn refuse_if_any(mistakes: Vec<Mistake>) -> Result<(), Problem> {
+    if mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(mistakes)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn patches_as_the_rfc_says() {
+        // The table of RFC 7396, appendix A.
+        for (target, patch, result) in [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+        ] {
+            let mut patched = target.clone();
+            merge_patch(&mut patched, patch);
+            assert_eq!(patched, result, "{target}");
+        }
+    }
+
+    #[test]
+    fn cursors_come_back() {
+        let cursor = next_cursor(1, 1, Some("p/1 ü"));
+        let query = PageQuery { limit: None, cursor };
+        assert_eq!(query.after::<String>().unwrap().as_deref(), Some("p/1 ü"));
+        assert_eq!(next_cursor(1, 2, Some("p")), None);
+        assert!(PageQuery { limit: None, cursor: Some("!".into()) }.after::<String>().is_err());
+    }
+}

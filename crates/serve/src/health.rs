@@ -1,0 +1,75 @@
+//! Whether the server lives, whether it can take requests, and its numbers.
+
+use axum::extract::State;
+use axum::http::{HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::body::{Answered, blocking};
+use crate::metrics::Gauges;
+use crate::problem::{Code, Problem};
+use crate::routes::Shared;
+
+/// More events than this behind the log, and answers would miss what shoppers did minutes ago.
+const MAX_LAG_EVENTS: u64 = 100_000;
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Health {
+    #[schema(example = "ok")]
+    status: &'static str,
+    /// Events in the log that answers don't know of yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    log_lag_events: Option<u64>,
+}
+
+/// Liveness
+///
+/// The process runs and answers; nothing else is looked at.
+#[utoipa::path(get, path = "/health/live", tag = "operating",
+    responses((status = 200, description = "It lives", body = Health)))]
+pub(crate) async fn live() -> Response {
+    Answered(Health { status: "ok", log_lag_events: None }).into_response()
+}
+
+/// Readiness
+///
+/// The store takes writes, the projections are caught up, and no stop was asked for.
+#[utoipa::path(get, path = "/health/ready", tag = "operating",
+    responses((status = 200, description = "Send requests", body = Health)))]
+pub(crate) async fn ready(State(app): State<Shared>) -> Result<Response, Problem> {
+    if app.is_stopping() {
+        return Err(Problem::because(Code::Unavailable, "the server is stopping").retry_after(1));
+    }
+    let lag = blocking(move || {
+        app.parts.vitals.store_writable()?;
+        Ok(app.parts.vitals.log_lag_events())
+    })
+    .await?;
+    if lag > MAX_LAG_EVENTS {
+        return Err(Problem::because(Code::Unavailable, format!("{lag} events wait to be looked at")).retry_after(1));
+    }
+    Ok(Answered(Health { status: "ok", log_lag_events: Some(lag) }).into_response())
+}
+
+/// Metrics
+///
+/// Requests, latencies, events and decisions in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", tag = "operating",
+    responses((status = 200, description = "Prometheus text format", body = String, content_type = "text/plain")))]
+pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
+    let text = blocking(move || {
+        let parts = &app.parts;
+        Ok(app.metrics.render(&Gauges {
+            recorder_queue: parts.recorder.queued() as u64,
+            unrecorded: parts.recorder.unrecorded(),
+            log_lag: parts.vitals.log_lag_events(),
+            products: parts.catalogue.read().len() as u64,
+            rejected: app.rejects.counts(),
+        }))
+    })
+    .await?;
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

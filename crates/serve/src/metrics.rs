@@ -1,0 +1,159 @@
+//! What `/metrics` shows, in the Prometheus text format. Everything is an atomic in a table made at start, so that a
+//! request costs two additions and memory never grows.
+
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use merx_domain::FallbackLevel;
+
+/// Upper bounds of the latency buckets, in microseconds.
+const BUCKETS_US: [u64; 12] = [100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000];
+
+/// Statuses that the server gives; others are counted as 0.
+const STATUSES: [u16; 20] =
+    [200, 201, 202, 204, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 503, 507, 0];
+
+#[derive(Debug, Default)]
+struct Route {
+    method: String,
+    path: String,
+    statuses: [AtomicU64; STATUSES.len()],
+    /// The last one is for everything slower than the last bound.
+    latency: [AtomicU64; BUCKETS_US.len() + 1],
+    latency_sum_us: AtomicU64,
+}
+
+impl Route {
+    fn new(method: String, path: String) -> Self {
+        Self { method, path, ..Self::default() }
+    }
+
+    fn count(&self, status: u16, latency_us: u64) {
+        let status = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len() - 1);
+        self.statuses[status].fetch_add(1, Relaxed);
+        let bucket = BUCKETS_US.iter().position(|bound| latency_us <= *bound).unwrap_or(BUCKETS_US.len());
+        self.latency[bucket].fetch_add(1, Relaxed);
+        self.latency_sum_us.fetch_add(latency_us, Relaxed);
+    }
+}
+
+/// Read at the moment of the scrape.
+pub(crate) struct Gauges {
+    pub(crate) recorder_queue: u64,
+    pub(crate) unrecorded: u64,
+    pub(crate) log_lag: u64,
+    pub(crate) products: u64,
+    pub(crate) rejected: std::collections::BTreeMap<&'static str, u64>,
+}
+
+pub(crate) struct Metrics {
+    /// In the order of the route table.
+    routes: Vec<Route>,
+    /// Requests to addresses that don't exist.
+    elsewhere: Route,
+    accepted: AtomicU64,
+    duplicate: AtomicU64,
+    decisions: [AtomicU64; FallbackLevel::CHAIN.len() + 1],
+}
+
+impl Metrics {
+    /// Of routes by method and path.
+    pub(crate) fn new(routes: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self {
+            routes: routes.into_iter().map(|(method, path)| Route::new(method, path)).collect(),
+            elsewhere: Route::new("any".to_owned(), "unknown".to_owned()),
+            accepted: AtomicU64::new(0),
+            duplicate: AtomicU64::new(0),
+            decisions: Default::default(),
+        }
+    }
+
+    /// `route` is its place in the table; `None` for an address that doesn't exist.
+    pub(crate) fn count_request(&self, route: Option<usize>, status: u16, latency_us: u64) {
+        route.and_then(|route| self.routes.get(route)).unwrap_or(&self.elsewhere).count(status, latency_us);
+    }
+
+    pub(crate) fn count_events(&self, accepted: u64, duplicate: u64) {
+        self.accepted.fetch_add(accepted, Relaxed);
+        self.duplicate.fetch_add(duplicate, Relaxed);
+    }
+
+    pub(crate) fn count_decision(&self, fallback: FallbackLevel) {
+        self.decisions[place(fallback)].fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn render(&self, gauges: &Gauges) -> String {
+        let mut out = String::with_capacity(32 * 1024);
+        self.render_requests(&mut out);
+        family(&mut out, "merx_events_total", "counter", "Events by what became of them.");
+        sample(&mut out, "merx_events_total", "outcome=\"accepted\"", self.accepted.load(Relaxed));
+        sample(&mut out, "merx_events_total", "outcome=\"duplicate\"", self.duplicate.load(Relaxed));
+        family(&mut out, "merx_events_rejected_total", "counter", "Refused events by reason.");
+        for (reason, count) in &gauges.rejected {
+            sample(&mut out, "merx_events_rejected_total", &format!("reason=\"{reason}\""), *count);
+        }
+        family(
+            &mut out,
+            "merx_decisions_total",
+            "counter",
+            "Decisions by engine and how far down the chain they went.",
+        );
+        for level in FallbackLevel::CHAIN.into_iter().chain([FallbackLevel::Nothing]) {
+            let labels = format!("engine=\"recommend\",fallback=\"{}\"", crate::recommend::fallback_name(level));
+            sample(&mut out, "merx_decisions_total", &labels, self.decisions[place(level)].load(Relaxed));
+        }
+        for (name, kind, help, value) in [
+            ("merx_decisions_unrecorded_total", "counter", "Decisions served without a record.", gauges.unrecorded),
+            ("merx_recorder_queue", "gauge", "Decision records that wait for the disk.", gauges.recorder_queue),
+            ("merx_log_lag_events", "gauge", "Events that projections have not seen yet.", gauges.log_lag),
+            ("merx_catalogue_products", "gauge", "Products in the catalogue that decisions look at.", gauges.products),
+        ] {
+            family(&mut out, name, kind, help);
+            sample(&mut out, name, "", value);
+        }
+        out
+    }
+
+    fn render_requests(&self, out: &mut String) {
+        let mut routes: Vec<&Route> = self.routes.iter().chain([&self.elsewhere]).collect();
+        routes.sort_by(|a, b| (&a.path, &a.method).cmp(&(&b.path, &b.method)));
+        let used = |route: &&&Route| route.latency.iter().any(|count| count.load(Relaxed) > 0);
+        family(out, "merx_http_requests_total", "counter", "Requests by route and status.");
+        for route in routes.iter().filter(used) {
+            for (status, count) in STATUSES.iter().zip(&route.statuses) {
+                let count = count.load(Relaxed);
+                if count > 0 {
+                    let labels = format!("method=\"{}\",route=\"{}\",status=\"{status}\"", route.method, route.path);
+                    sample(out, "merx_http_requests_total", &labels, count);
+                }
+            }
+        }
+        family(out, "merx_http_request_seconds", "histogram", "Time from the request's head to its answer.");
+        for route in routes.iter().filter(used) {
+            let labels = format!("method=\"{}\",route=\"{}\"", route.method, route.path);
+            let mut below = 0;
+            for (bound, count) in BUCKETS_US.iter().map(|us| (*us as f64 / 1e6).to_string()).zip(&route.latency) {
+                below += count.load(Relaxed);
+                sample(out, "merx_http_request_seconds_bucket", &format!("{labels},le=\"{bound}\""), below);
+            }
+            below += route.latency[BUCKETS_US.len()].load(Relaxed);
+            sample(out, "merx_http_request_seconds_bucket", &format!("{labels},le=\"+Inf\""), below);
+            let sum = route.latency_sum_us.load(Relaxed) as f64 / 1e6;
+            let _ = writeln!(out, "merx_http_request_seconds_sum{{{labels}}} {sum}");
+            sample(out, "merx_http_request_seconds_count", &labels, below);
+        }
+    }
+}
+
+fn place(fallback: FallbackLevel) -> usize {
+    FallbackLevel::CHAIN.iter().position(|level| *level == fallback).unwrap_or(FallbackLevel::CHAIN.len())
+}
+
+fn family(out: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn sample(out: &mut String, name: &str, labels: &str, value: u64) {
+    let _ =
+        if labels.is_empty() { writeln!(out, "{name} {value}") } else { writeln!(out, "{name}{{{labels}}} {value}") };
+}

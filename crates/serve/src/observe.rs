@@ -1,0 +1,127 @@
+//! The outermost layer: every request gets an id, a span and a count, and every refusal becomes a problem document.
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::Instrument as _;
+
+use crate::problem::{Code, Problem};
+use crate::routes::{RouteNumber, Shared};
+
+const MAX_REQUEST_ID: usize = 128;
+
+pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
+    let sent_id = request.headers().get("x-request-id").filter(|id| is_usable(id)).cloned();
+    let id = sent_id.unwrap_or_else(|| header_value(&app.ids.request()));
+    let shown_id = id.to_str().unwrap_or_default();
+    let method = request.method().clone();
+    // Neither the path's ids nor the query string reach the log: both may name persons or keys.
+    let span = tracing::info_span!(
+        "request",
+        id = shown_id,
+        %method,
+        route = tracing::field::Empty,
+        trace_id = trace_id(request.headers()),
+    );
+    if let Some(route) = request.extensions().get::<axum::extract::MatchedPath>() {
+        span.record("route", route.as_str());
+    }
+
+    let response = next.run(request).instrument(span.clone()).await;
+    let mut response = write_problem(response, shown_id);
+    let latency_us = watch.elapsed_us();
+    let route = response.extensions().get::<RouteNumber>().map(|route| route.0);
+    app.metrics.count_request(route, response.status().as_u16(), latency_us);
+    log(&span, response.status(), latency_us);
+    response.headers_mut().insert("x-request-id", id);
+    response
+}
+
+fn log(span: &tracing::Span, status: StatusCode, latency_us: u64) {
+    span.in_scope(|| {
+        if status.is_server_error() {
+            tracing::error!(status = status.as_u16(), latency_us, "answered");
+        } else {
+            tracing::debug!(status = status.as_u16(), latency_us, "answered");
+        }
+    });
+}
+
+/// Gives a refusal its document, also the ones that a library made without.
+fn write_problem(mut response: Response, request_id: &str) -> Response {
+    if response.status().as_u16() < 400 {
+        return response;
+    }
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None => Problem::new(code_of(response.status())),
+    };
+    let document = problem.document(request_id);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(document.len()));
+    *response.body_mut() = Body::from(document);
+    response
+}
+
+fn code_of(status: StatusCode) -> Code {
+    let known = Code::ALL.iter().copied().find(|code| code.status() == status);
+    known.unwrap_or(if status.is_client_error() { Code::InvalidRequest } else { Code::Internal })
+}
+
+fn is_usable(id: &HeaderValue) -> bool {
+    let id = id.as_bytes();
+    (1..=MAX_REQUEST_ID).contains(&id.len())
+        && id.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':'))
+}
+
+fn header_value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// The trace that the caller's request belongs to: `00-TRACE-SPAN-FLAGS` (W3C Trace Context).
+fn trace_id(headers: &HeaderMap) -> Option<&str> {
+    let mut parts = headers.get("traceparent")?.to_str().ok()?.split('-');
+    let (version, trace) = (parts.next()?, parts.next()?);
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (version.len() == 2 && is_hex(version) && trace.len() == 32 && is_hex(trace)).then_some(trace)
+}
+
+/// How long a request took: for the log and the metrics only.
+struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_methods, reason = "only a log line and a metric depend on it")]
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed_us(&self) -> u64 {
+        self.0.elapsed().as_micros() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_request_ids_are_taken_over() {
+        assert!(is_usable(&HeaderValue::from_static("a-B_1.2:3")));
+        assert!(!is_usable(&HeaderValue::from_static("a b")));
+        assert!(!is_usable(&HeaderValue::from_static("")));
+        assert!(!is_usable(&header_value(&"x".repeat(129))));
+    }
+
+    #[test]
+    fn reads_the_trace_of_a_traceparent() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(trace_id(&headers), None);
+        headers.insert("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap());
+        assert_eq!(trace_id(&headers), Some("4bf92f3577b34da6a3ce929d0e0e4736"));
+        headers.insert("traceparent", "00-zz-00f067aa0ba902b7-01".parse().unwrap());
+        assert_eq!(trace_id(&headers), None);
+    }
+}

@@ -1,0 +1,120 @@
+//! The OpenAPI document, made from the same table as the router.
+
+use std::sync::OnceLock;
+
+use axum::response::Response;
+use bytes::Bytes;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Paths, Ref, RefOr,
+    ResponseBuilder,
+};
+use utoipa::{PartialSchema, ToSchema};
+
+use crate::auth::Access;
+use crate::body::json_bytes;
+use crate::problem::{Code, ProblemDocument};
+use crate::routes::{Endpoint, table};
+
+const TAGS: [(&str, &str); 9] = [
+    ("recommendations", "What to show a shopper now."),
+    ("decisions", "Why it was shown, and whether it would be shown again."),
+    ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
+    ("catalogue", "Products, their variants and prices."),
+    ("stock", "Units of a variant at a location."),
+    ("orders", "Orders and what came back of them."),
+    ("models", "What serves, what could, and the way back."),
+    ("keys", "API keys."),
+    ("operating", "Health, metrics and this reference."),
+];
+
+/// The OpenAPI 3.1 document of the server.
+pub fn openapi() -> OpenApi {
+    let mut paths = Paths::new();
+    let mut schemas = Vec::new();
+    ProblemDocument::schemas(&mut schemas);
+    schemas.push((ProblemDocument::name().into_owned(), ProblemDocument::schema()));
+    for endpoint in table() {
+        schemas.extend(endpoint.schemas.iter().cloned());
+        let operation = with_refusals(&endpoint);
+        paths.add_path_operation(endpoint.path, vec![endpoint.method], operation);
+    }
+    let components = ComponentsBuilder::new()
+        .schemas_from_iter(schemas)
+        .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
+        .security_scheme("basic", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()))
+        .security_scheme("header", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .build();
+    let info = InfoBuilder::new()
+        .title("Merx")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some("The intelligence layer of an online shop: what to show, and why. Errors are problem documents (RFC 9457) with a stable `code`."))
+        .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
+        .build();
+    let tags = TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
+    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).tags(Some(tags)).build()
+}
+
+/// The same as text, as `openapi/merx.json` has it.
+pub fn openapi_json() -> String {
+    openapi().to_pretty_json().unwrap_or_default() + "\n"
+}
+
+/// Adds the key that an operation needs and the refusals that all operations of its kind share.
+fn with_refusals(endpoint: &Endpoint) -> Operation {
+    let mut operation = endpoint.operation.clone();
+    let has_body = operation.request_body.is_some();
+    let has_parameters = operation.parameters.as_ref().is_some_and(|parameters| !parameters.is_empty());
+    let mut codes = Vec::new();
+    match endpoint.access {
+        Access::Open => {}
+        Access::WriteKey => codes.extend([Code::InvalidJson, Code::UnknownKey, Code::RateLimited]),
+        Access::Key(_) => {
+            codes.extend([Code::UnknownKey, Code::Forbidden, Code::RateLimited]);
+            if has_body {
+                codes.extend([Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidRequest]);
+            }
+            if has_parameters {
+                codes.extend([Code::InvalidParameter, Code::InvalidRequest]);
+            }
+        }
+    }
+    if endpoint.path.contains('{') {
+        codes.extend([Code::NotFound, Code::InvalidParameter]);
+    }
+    for code in codes {
+        let status = code.status().as_u16().to_string();
+        operation.responses.responses.entry(status).or_insert_with(|| refusal(code.title()));
+    }
+    let rest = operation.responses.responses.entry("default".to_owned());
+    rest.or_insert_with(|| refusal("Any other problem"));
+    operation.security = security(endpoint.access);
+    operation
+}
+
+fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
+    let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
+    match access {
+        Access::Open => None,
+        Access::Key(_) => Some(vec![by("bearer"), by("header")]),
+        // An empty requirement: the key may be in the body.
+        Access::WriteKey => Some(vec![by("basic"), by("bearer"), by("header"), SecurityRequirement::default()]),
+    }
+}
+
+fn refusal(description: &str) -> RefOr<utoipa::openapi::Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+}
+
+/// This document
+#[utoipa::path(get, path = "/openapi.json", tag = "operating",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
+pub(crate) async fn document() -> Response {
+    static TEXT: OnceLock<Bytes> = OnceLock::new();
+    json_bytes(TEXT.get_or_init(|| Bytes::from(openapi_json())).clone())
+}

@@ -1,0 +1,101 @@
+//! What the server asks of the rooms behind it. `merx` fills these in; tests fill in smaller ones.
+
+use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
+use merx_domain::{Answer, Ask, Decision, Engine, EngineError, ModelVersion, SubjectId, TimestampMs};
+use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
+use merx_ingest::{CustomerOrder, RawEvent};
+use merx_store::{Appended, StoreError};
+
+/// Events on their way to the log, and the vault that they pass.
+pub trait Intake: Send + Sync {
+    /// Returns after the events are durable: one answer an event, in order. `Busy` takes none of them.
+    fn take(&self, events: Vec<RawEvent>) -> Result<Vec<Appended>, StoreError>;
+
+    /// The subject behind an id, if the vault knows it. Never writes: asking for recommendations leaves no trace of a
+    /// visitor that no event has named.
+    fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
+}
+
+/// Where a stock level is: product, variant, location.
+pub type StockPlace = (ProductId, VariantId, LocationId);
+
+/// The shop's entities. Each `put` is one transaction; what decisions look at follows it within a second. A removal of
+/// what isn't there is no error: the answers of the writes count how many of `remove` were there, and nothing else.
+pub trait ShopRecords: Send + Sync {
+    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError>;
+    /// By id, after `after`.
+    fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError>;
+    fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError>;
+
+    fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError>;
+    fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>, StoreError>;
+    /// Orders may name their customer; the vault turns the name into a subject.
+    fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError>;
+
+    /// All levels of a product.
+    fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError>;
+    fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError>;
+}
+
+/// The recommendation pipeline, whatever engine it has.
+pub trait Recommendations: Send + Sync {
+    fn decide(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer>;
+    fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError>;
+    fn arm(&self, subject: Option<SubjectId>) -> Arm;
+}
+
+impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
+    fn decide(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer> {
+        self.decide(request, shelf)
+    }
+
+    fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError> {
+        self.replay(record)
+    }
+
+    fn arm(&self, subject: Option<SubjectId>) -> Arm {
+        self.arm(subject)
+    }
+}
+
+/// A version of a model, as the registry knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelEntry {
+    pub name: String,
+    pub version: ModelVersion,
+    /// `candidate`, `live`, `previous`, `retired`.
+    pub stage: String,
+    pub trained_at: TimestampMs,
+    /// What it was trained on, with which code and parameters; metrics on held-out time.
+    pub lineage: serde_json::Value,
+    pub metrics: serde_json::Value,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ModelChangeError {
+    #[error("there is no model {0}")]
+    UnknownModel(String),
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The registry's versions and what serves.
+pub trait ModelVersions: Send + Sync {
+    fn list(&self) -> Result<Vec<ModelEntry>, StoreError>;
+    /// Makes a version the live one, in the registry and in the running engine. `None`: the newest candidate.
+    fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError>;
+    /// Makes the previous version live again.
+    fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
+}
+
+/// How the rest of the process is.
+pub trait Vitals: Send + Sync {
+    /// Whether a write of one row comes through.
+    fn store_writable(&self) -> Result<(), StoreError>;
+    /// Events in the log that projections have not seen yet.
+    fn log_lag_events(&self) -> u64;
+    /// After the last request: writes out what is only in memory (decision records, the online store's snapshot).
+    fn finish(&self);
+}

@@ -1,0 +1,699 @@
+//! Recommendations: from a request to the pipeline's question, and from its decision to the answer.
+
+use std::borrow::Cow;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::Response;
+use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf, SlotRules, words};
+use merx_domain::{
+    Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, IdentityKind, MarketId,
+    Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::app::{App, SlotPreset};
+use crate::auth::Caller;
+use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
+use crate::keys::Scope;
+use crate::problem::{Code, Mistake, Problem};
+use crate::routes::Shared;
+use crate::tracking::has_privacy_signal;
+use crate::wire::{Id, MoneyWire};
+
+const MAX_SLOTS: usize = 20;
+const MAX_COUNT: usize = 100;
+const DEFAULT_COUNT: usize = 10;
+const MAX_PRODUCTS: usize = 200;
+const MAX_EXCLUDED: usize = 1_000;
+const MAX_BOOSTS: usize = 10;
+const MAX_NAME_CHARS: usize = 100;
+const MAX_DEADLINE_MS: u32 = 10_000;
+
+/// Who asks for what. Slots are filled in order and share no product.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({
+    "anonymous_id": "visitor-1", "market": "default", "device": "phone",
+    "slots": [
+        {"scenario": "for_you", "count": 4},
+        {"scenario": "similar", "count": 4, "products": ["p1"], "filter": "price < 50 AND in_stock = true",
+         "boosts": [{"field": "margin", "strength": 0.5}], "diversity": 0.3},
+    ],
+}))]
+pub(crate) struct RecommendRequest {
+    /// The shop's id of a signed-in customer. One of the three ids; none is a visitor that nothing is known of.
+    #[serde(default)]
+    user_id: Option<String>,
+    /// What the browser or app calls its visitor.
+    #[serde(default)]
+    anonymous_id: Option<String>,
+    /// The pseudonym that events and decisions carry: 32 hexadecimal digits.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    subject_id: Option<String>,
+    /// Country or sales channel; prices and availability are the market's.
+    #[serde(default)]
+    #[schema(value_type = Option<Id>)]
+    market: Option<String>,
+    #[serde(default)]
+    device: Option<DeviceName>,
+    /// What the shopper said now; it counts over what events brought before.
+    #[serde(default)]
+    consent: Option<ConsentWire>,
+    /// A model that takes longer is not waited for: popularity answers.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 10000)]
+    deadline_ms: Option<u32>,
+    #[schema(min_items = 1, max_items = 20)]
+    slots: Vec<SlotRequest>,
+}
+
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SlotRequest {
+    /// Comes back in the answer; by default the scenario's name.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100)]
+    name: Option<String>,
+    /// for_you, similar, bought_together, complete_basket, continue_session, upsell, trending, popular, new, buy_again,
+    /// recently_viewed, or the name of a configured slot.
+    #[schema(example = "for_you")]
+    scenario: String,
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 100)]
+    count: Option<usize>,
+    /// The products of the page or the basket that the slot is about.
+    #[serde(default)]
+    #[schema(max_items = 200, value_type = Vec<Id>)]
+    products: Vec<String>,
+    /// In the filter language: `category = "Shoes" AND price < 50`.
+    #[serde(default)]
+    #[schema(example = "category = \"Shoes\" AND price < 50")]
+    filter: Option<String>,
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    boosts: Vec<BoostRequest>,
+    /// 0: by score alone; 1: as varied as can be.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    diversity: Option<f32>,
+    /// Products that must not be shown.
+    #[serde(default)]
+    #[schema(max_items = 1000, value_type = Vec<Id>)]
+    exclude: Vec<String>,
+    /// The decision of the page before: nothing of it, or of the pages before it, comes back.
+    #[serde(default)]
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    after: Option<String>,
+}
+
+/// Multiplies scores by `1 + strength x value`, where the value lies between 0 and 1.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BoostRequest {
+    /// `margin`, `stock`, `newness`, or a filter: 1 for what passes it.
+    #[schema(example = "margin")]
+    field: String,
+    /// A negative strength buries.
+    #[schema(minimum = -1, maximum = 10)]
+    strength: f32,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum DeviceName {
+    Unknown,
+    Desktop,
+    Phone,
+    Tablet,
+    Server,
+}
+
+/// True grants, false refuses, absent says nothing.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ConsentWire {
+    analytics: Option<bool>,
+    personalisation: Option<bool>,
+    marketing: Option<bool>,
+    automated_decisions: Option<bool>,
+    sale_sharing: Option<bool>,
+}
+
+impl ConsentWire {
+    fn stamp(&self, global_privacy_control: bool) -> ConsentStamp {
+        let mut stamp = ConsentStamp { global_privacy_control, ..ConsentStamp::default() };
+        for (said, purpose) in [
+            (self.analytics, Purposes::ANALYTICS),
+            (self.personalisation, Purposes::PERSONALISATION),
+            (self.marketing, Purposes::MARKETING),
+            (self.automated_decisions, Purposes::AUTOMATED_DECISIONS),
+            (self.sale_sharing, Purposes::SALE_SHARING),
+        ] {
+            match said {
+                Some(true) => stamp.granted |= purpose,
+                Some(false) => stamp.denied |= purpose,
+                None => {}
+            }
+        }
+        stamp
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecommendAnswer<'a> {
+    /// Outcomes carry it back: `context.decision_id` or `properties.decision_id` of events.
+    #[schema(value_type = String, example = "0193a1f2c0de5a3b7c4d9e8f01234567")]
+    decision_id: DecisionId,
+    slots: Vec<SlotAnswer<'a>>,
+    /// The model that answered; null where none was needed or at hand.
+    model: Option<ModelAnswer>,
+    /// How far down the chain the decision had to go.
+    #[schema(example = "live_model")]
+    fallback: &'static str,
+    /// `treated`, or `holdout`: a shopper whom no model touches, so that what models earn can be measured.
+    #[schema(example = "treated")]
+    arm: &'static str,
+    /// What of the request was left aside: products that the catalogue doesn't know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<Mistake>,
+    latency_us: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelAnswer {
+    #[schema(example = "recommend")]
+    name: &'static str,
+    version: u32,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SlotAnswer<'a> {
+    name: &'a str,
+    items: Vec<ItemAnswer<'a>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ItemAnswer<'a> {
+    product_id: &'a str,
+    name: &'a str,
+    #[schema(value_type = Option<MoneyWire>)]
+    price: Option<Money>,
+    url: Option<&'a str>,
+    image: Option<&'a str>,
+    /// Compares within its slot only.
+    score: f32,
+    reasons: Vec<ReasonAnswer<'a>>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReasonAnswer<'a> {
+    /// viewed, carted, bought, similar_to, bought_with, popular, trending, new, due_again, listed.
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The reason as a shopper reads it.
+    #[schema(example = "because you viewed Canvas Bag")]
+    pub(crate) words: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    product_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    weight: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    age_days: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    interval_days: Option<f32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    elapsed_days: Option<f32>,
+}
+
+impl<'a> ReasonAnswer<'a> {
+    pub(crate) fn of(reason: &Reason, catalogue: &'a CatalogueReader<'_>) -> Self {
+        let name =
+            |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
+        let mut answer = Self {
+            kind: "listed",
+            words: words(reason, &name),
+            product_id: None,
+            weight: None,
+            age_days: None,
+            interval_days: None,
+            elapsed_days: None,
+        };
+        let (kind, product, weight) = match *reason {
+            Reason::Viewed { product, weight } => ("viewed", Some(product), Some(weight)),
+            Reason::Carted { product, weight } => ("carted", Some(product), Some(weight)),
+            Reason::Bought { product, weight } => ("bought", Some(product), Some(weight)),
+            Reason::SimilarTo { product, weight } => ("similar_to", Some(product), Some(weight)),
+            Reason::BoughtWith { product, weight } => ("bought_with", Some(product), Some(weight)),
+            Reason::Popular { weight } => ("popular", None, Some(weight)),
+            Reason::Trending { weight } => ("trending", None, Some(weight)),
+            Reason::New { age_days } => {
+                answer.age_days = Some(age_days);
+                ("new", None, None)
+            }
+            Reason::DueAgain { interval_days, elapsed_days } => {
+                (answer.interval_days, answer.elapsed_days) = (Some(interval_days), Some(elapsed_days));
+                ("due_again", None, None)
+            }
+            Reason::Listed => ("listed", None, None),
+        };
+        answer.kind = kind;
+        answer.weight = weight.filter(|weight| weight.is_finite());
+        answer.product_id = product.and_then(|product| catalogue.entry(product)).map(|entry| entry.id.as_str());
+        answer
+    }
+}
+
+pub(crate) fn fallback_name(level: FallbackLevel) -> &'static str {
+    match level {
+        FallbackLevel::LiveModel => "live_model",
+        FallbackLevel::PreviousModel => "previous_model",
+        FallbackLevel::Popularity => "popularity",
+        FallbackLevel::StaticList => "static_list",
+        FallbackLevel::Nothing => "nothing",
+    }
+}
+
+pub(crate) fn arm_name(arm: Arm) -> &'static str {
+    match arm {
+        Arm::Treated { .. } => "treated",
+        Arm::Holdout { .. } => "holdout",
+    }
+}
+
+/// Recommend products
+///
+/// Fills up to 20 slots with up to 100 products each; no product comes twice. There is an answer in every case: what is
+/// late or missing shows in `fallback`. The decision is recorded and can be explained and replayed.
+#[utoipa::path(post, path = "/v1/recommend", tag = "recommendations", request_body = RecommendRequest,
+    responses((status = 200, description = "The decision", body = RecommendAnswer<'static>)))]
+pub(crate) async fn recommend(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    Document(body): Document,
+) -> Result<Response, Problem> {
+    let request = parse(&body, "").map_err(|problem| locate(&body, problem))?;
+    answer(app, &caller, request, has_privacy_signal(&headers)).await
+}
+
+/// A mistake of form inside a slot, found with the slot's place.
+fn locate(body: &[u8], problem: Problem) -> Problem {
+    #[derive(Deserialize)]
+    struct Slots {
+        slots: Vec<serde_json::Value>,
+    }
+    let Ok(Slots { slots }) = serde_json::from_slice(body) else { return problem };
+    let read = |(at, slot)| {
+        let read = serde_json::from_value::<SlotRequest>(slot);
+        read.err().map(|error| mistake(&format!("slots[{at}]"), &error))
+    };
+    let mistakes: Vec<Mistake> = slots.into_iter().enumerate().filter_map(read).collect();
+    if mistakes.is_empty() { problem } else { Problem::mistakes(mistakes) }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SlotQuery {
+    /// The shop's id of a signed-in customer.
+    user_id: Option<String>,
+    anonymous_id: Option<String>,
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
+    subject_id: Option<String>,
+    #[param(value_type = Option<Id>)]
+    market: Option<String>,
+    device: Option<DeviceName>,
+    #[param(minimum = 1, maximum = 100)]
+    count: Option<usize>,
+    /// Product ids, separated by commas.
+    #[param(example = "p1,p2")]
+    products: Option<String>,
+    /// Product ids, separated by commas.
+    exclude: Option<String>,
+    filter: Option<String>,
+    /// The decision of the page before.
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
+    after: Option<String>,
+    #[param(minimum = 1, maximum = 10000)]
+    deadline_ms: Option<u32>,
+}
+
+/// Recommend products for one slot
+///
+/// The same as `POST /v1/recommend` with one slot, for simple use: the slot is a scenario or a configured name.
+#[utoipa::path(get, path = "/v1/recommend/{slot}", tag = "recommendations",
+    params(("slot" = String, Path, description = "A scenario or the name of a configured slot", example = "for_you"), SlotQuery),
+    responses((status = 200, description = "The decision", body = RecommendAnswer<'static>)))]
+pub(crate) async fn recommend_slot(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathId(scenario): PathId<String>,
+    Query(query): Query<SlotQuery>,
+) -> Result<Response, Problem> {
+    let ids = |text: Option<String>| -> Vec<String> {
+        let text = text.unwrap_or_default();
+        text.split(',').map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned).collect()
+    };
+    let slot = SlotRequest {
+        scenario,
+        count: query.count,
+        products: ids(query.products),
+        exclude: ids(query.exclude),
+        filter: query.filter,
+        after: query.after,
+        ..SlotRequest::default()
+    };
+    let request = RecommendRequest {
+        user_id: query.user_id,
+        anonymous_id: query.anonymous_id,
+        subject_id: query.subject_id,
+        market: query.market,
+        device: query.device,
+        consent: None,
+        deadline_ms: query.deadline_ms,
+        slots: vec![slot],
+    };
+    answer(app, &caller, request, has_privacy_signal(&headers)).await
+}
+
+async fn answer(
+    app: Shared,
+    caller: &Caller,
+    request: RecommendRequest,
+    privacy_signal: bool,
+) -> Result<Response, Problem> {
+    let may_name_users =
+        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let question = Question::read(&app, request, privacy_signal)?;
+    if !may_name_users && matches!(question.who, Who::Customer(_) | Who::Subject(_)) {
+        let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
+        return Err(Problem::because(Code::Forbidden, detail));
+    }
+    // Earlier pages are read from disk; everything else is in memory and short.
+    let bytes = if question.slots.iter().any(|slot| slot.after.is_some()) {
+        blocking(move || decide(&app, question)).await?
+    } else {
+        decide(&app, question)?
+    };
+    let mut response = json_bytes(bytes);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+enum Who {
+    Nobody,
+    Customer(String),
+    Visitor(String),
+    Subject(SubjectId),
+}
+
+/// A request that has been read and found sound.
+struct Question {
+    who: Who,
+    market: MarketId,
+    device: Device,
+    consent: ConsentStamp,
+    deadline_ms: Option<u32>,
+    slots: Vec<SoundSlot>,
+}
+
+struct SoundSlot {
+    name: String,
+    scenario: Scenario,
+    count: usize,
+    diversity: f32,
+    products: Vec<ProductId>,
+    exclude: Vec<ProductId>,
+    after: Option<DecisionId>,
+    rules: SlotRules,
+}
+
+/// Collects what is wrong with a request, so that the caller learns all of it at once.
+#[derive(Default)]
+struct Mistakes(Vec<Mistake>);
+
+impl Mistakes {
+    fn add(&mut self, at: String, code: &'static str, detail: impl Into<String>) {
+        self.0.push(Mistake::new(at, code, detail));
+    }
+
+    fn within<T: PartialOrd + std::fmt::Display>(&mut self, at: String, value: T, low: T, high: T) -> T {
+        if !(low <= value && value <= high) {
+            self.add(at, "out_of_range", format!("{value} is not from {low} to {high}"));
+        }
+        value
+    }
+
+    fn taken<T, E: std::fmt::Display>(&mut self, at: String, code: &'static str, value: Result<T, E>) -> Option<T> {
+        value.map_err(|error| self.add(at, code, error.to_string())).ok()
+    }
+}
+
+impl Question {
+    fn read(app: &App, request: RecommendRequest, privacy_signal: bool) -> Result<Self, Problem> {
+        let mut mistakes = Mistakes::default();
+        let settings = &app.parts.settings;
+        let market = match request.market {
+            Some(market) => mistakes.taken("market".into(), "invalid_id", MarketId::new(market)).unwrap_or_default(),
+            None => settings.default_market.clone(),
+        };
+        if let Some(deadline_ms) = request.deadline_ms {
+            mistakes.within("deadline_ms".into(), deadline_ms, 1, MAX_DEADLINE_MS);
+        }
+        let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
+        mistakes.within("slots".into(), request.slots.len(), 1, MAX_SLOTS);
+        let slots = request.slots.into_iter().take(MAX_SLOTS).enumerate();
+        let slots = slots.filter_map(|(number, slot)| read_slot(app, number, slot, &mut mistakes)).collect();
+        if !mistakes.0.is_empty() {
+            return Err(Problem::mistakes(mistakes.0));
+        }
+        let device = match request.device {
+            Some(DeviceName::Desktop) => Device::Desktop,
+            Some(DeviceName::Phone) => Device::Phone,
+            Some(DeviceName::Tablet) => Device::Tablet,
+            Some(DeviceName::Server) => Device::Server,
+            Some(DeviceName::Unknown) | None => Device::Unknown,
+        };
+        let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
+        Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, slots })
+    }
+}
+
+fn who(user: &Option<String>, visitor: &Option<String>, subject: &Option<String>, mistakes: &mut Mistakes) -> Who {
+    let given = |id: &Option<String>| id.as_deref().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
+    if let Some(subject) = given(subject) {
+        let subject = mistakes.taken("subject_id".into(), "invalid_id", subject.parse());
+        return subject.map_or(Who::Nobody, Who::Subject);
+    }
+    match (given(user), given(visitor)) {
+        (Some(user), _) => Who::Customer(user),
+        (None, Some(visitor)) => Who::Visitor(visitor),
+        (None, None) => Who::Nobody,
+    }
+}
+
+fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistakes) -> Option<SoundSlot> {
+    let at = |field: &str| format!("slots[{number}].{field}");
+    let Some(preset) = preset(app, &slot.scenario) else {
+        let known: Vec<&str> = Scenario::ALL.iter().map(|scenario| scenario.name()).collect();
+        let configured: Vec<&str> = app.parts.settings.slots.keys().map(String::as_str).collect();
+        let detail = format!("known scenarios: {}; configured slots: {}", known.join(", "), configured.join(", "));
+        mistakes.add(at("scenario"), "unknown_scenario", detail);
+        return None;
+    };
+    let count = mistakes.within(at("count"), slot.count.unwrap_or(preset.count), 1, MAX_COUNT);
+    let diversity = mistakes.within(at("diversity"), slot.diversity.unwrap_or(preset.diversity), 0.0, 1.0);
+    let own_filter = slot.filter.as_deref().filter(|filter| !filter.trim().is_empty()).map(Filter::parse);
+    let own_filter = own_filter.and_then(|filter| mistakes.taken(at("filter"), "invalid_filter", filter));
+    let filter = match (preset.filter.clone(), own_filter) {
+        (Some(preset), Some(own)) => Some(Filter::All(vec![preset, own])),
+        (preset, own) => preset.or(own),
+    };
+    let mut boosts = preset.boosts.clone();
+    mistakes.within(at("boosts"), slot.boosts.len(), 0, MAX_BOOSTS);
+    for (place, boost) in slot.boosts.into_iter().take(MAX_BOOSTS).enumerate() {
+        let strength = mistakes.within(at(&format!("boosts[{place}].strength")), boost.strength, -1.0, 10.0);
+        let field = mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", boost_field(&boost.field));
+        boosts.extend(field.map(|field| Boost { field, strength }));
+    }
+    let name = slot.name.unwrap_or(slot.scenario);
+    mistakes.within(at("name"), name.chars().count(), 1, MAX_NAME_CHARS);
+    let after = slot.after.map(|after| after.parse::<DecisionId>());
+    Some(SoundSlot {
+        name,
+        scenario: preset.scenario,
+        count,
+        diversity,
+        products: read_ids(slot.products, at("products"), MAX_PRODUCTS, mistakes),
+        exclude: read_ids(slot.exclude, at("exclude"), MAX_EXCLUDED, mistakes),
+        after: after.and_then(|after| mistakes.taken(at("after"), "invalid_id", after)),
+        rules: SlotRules { filter, boosts },
+    })
+}
+
+/// A configured slot, or a plain scenario.
+fn preset<'a>(app: &'a App, name: &str) -> Option<Cow<'a, SlotPreset>> {
+    if let Some(preset) = app.parts.settings.slots.get(name) {
+        return Some(Cow::Borrowed(preset));
+    }
+    Scenario::from_name(name).map(|scenario| Cow::Owned(SlotPreset::new(scenario, DEFAULT_COUNT)))
+}
+
+/// What a boost looks at, as requests and configuration write it: `margin`, `stock`, `newness` or a filter.
+pub fn boost_field(text: &str) -> Result<BoostField, merx_domain::FilterError> {
+    match text {
+        "margin" => Ok(BoostField::Margin),
+        "stock" => Ok(BoostField::Stock),
+        "newness" => Ok(BoostField::Newness),
+        filter => Filter::parse(filter).map(BoostField::Matches),
+    }
+}
+
+fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistakes) -> Vec<ProductId> {
+    mistakes.within(at.clone(), texts.len(), 0, limit);
+    let read =
+        |(place, text): (usize, String)| mistakes.taken(format!("{at}[{place}]"), "invalid_id", ProductId::new(text));
+    texts.into_iter().take(limit).enumerate().filter_map(read).collect()
+}
+
+/// Asks the pipeline and writes its decision down as JSON.
+fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
+    let parts = &app.parts;
+    let subject = find_subject(app, &question.who)?;
+    let earlier = question.slots.iter().map(|slot| earlier_pages(app, slot.after)).collect::<Result<Vec<_>, _>>()?;
+    let now = parts.clock.now();
+    let (decision, seed) = app.ids.decision(now.0);
+    let static_list = parts.static_list.load();
+    let mut rules = Vec::with_capacity(question.slots.len());
+    let mut slots = Vec::with_capacity(question.slots.len());
+    let mut notes = Vec::new();
+    let catalogue = parts.catalogue.read();
+    for (number, (slot, earlier)) in question.slots.into_iter().zip(earlier).enumerate() {
+        let products = known_products(&catalogue, &slot.products, number, &mut notes);
+        let mut exclude = earlier;
+        exclude.extend(slot.exclude.iter().filter_map(|id| catalogue.number(id)));
+        rules.push(slot.rules);
+        slots.push(Slot {
+            name: slot.name,
+            scenario: slot.scenario,
+            count: slot.count,
+            products,
+            exclude,
+            diversity: slot.diversity,
+        });
+    }
+    let shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list);
+    let situation = Situation {
+        decision,
+        subject,
+        market: question.market.clone(),
+        device: question.device,
+        now,
+        seed,
+        consent: question.consent,
+    };
+    let request = Request { situation, ask: Ask { slots }, deadline_ms: question.deadline_ms };
+    let decision = parts.recommendations.decide(request, &shelf);
+    app.metrics.count_decision(decision.fallback);
+    let arm = parts.recommendations.arm(subject);
+    write(&decision, arm, &question.market, shelf.catalogue(), notes)
+}
+
+/// An id that the vault doesn't know is a visitor of whom nothing is known.
+fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Problem> {
+    let intake = &app.parts.intake;
+    Ok(match who {
+        Who::Nobody => None,
+        Who::Subject(subject) => Some(*subject),
+        Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id)?,
+        Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id)?,
+    })
+}
+
+/// Everything that the pages up to this decision showed.
+fn earlier_pages(app: &App, after: Option<DecisionId>) -> Result<Vec<ProductNumber>, Problem> {
+    let Some(after) = after else { return Ok(Vec::new()) };
+    let record = app.parts.recorder.get(after).map_err(|error| match error {
+        merx_decide::RecordError::Unknown(id) => {
+            Problem::mistake("after", "unknown_decision", format!("no decision {id} is recorded"))
+        }
+        error => error.into(),
+    })?;
+    let ask: Ask = record.ask()?;
+    let answer: Answer = record.answer()?;
+    let mut shown: Vec<ProductNumber> = ask.slots.into_iter().flat_map(|slot| slot.exclude).collect();
+    shown.extend(answer.slots.iter().flat_map(|slot| &slot.items).map(|item| item.product));
+    shown.sort_unstable();
+    shown.dedup();
+    Ok(shown)
+}
+
+fn known_products(
+    catalogue: &CatalogueReader<'_>,
+    ids: &[ProductId],
+    slot: usize,
+    notes: &mut Vec<Mistake>,
+) -> Vec<ProductNumber> {
+    let known = |(place, id): (usize, &ProductId)| {
+        let number = catalogue.number(id);
+        if number.is_none() {
+            let at = format!("slots[{slot}].products[{place}]");
+            notes.push(Mistake::new(at, "unknown_product", format!("the catalogue has no {id}")));
+        }
+        number
+    };
+    ids.iter().enumerate().filter_map(known).collect()
+}
+
+fn write(
+    decision: &Decision<Answer>,
+    arm: Arm,
+    market: &MarketId,
+    catalogue: &CatalogueReader<'_>,
+    notes: Vec<Mistake>,
+) -> Result<Vec<u8>, Problem> {
+    let slots = decision.answer.slots.iter().map(|slot| SlotAnswer {
+        name: &slot.name,
+        items: slot.items.iter().filter_map(|item| item_answer(item, market, catalogue)).collect(),
+    });
+    let answer = RecommendAnswer {
+        decision_id: decision.id,
+        slots: slots.collect(),
+        model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
+        fallback: fallback_name(decision.fallback),
+        arm: arm_name(arm),
+        notes,
+        latency_us: decision.latency_us,
+    };
+    serde_json::to_vec(&answer).map_err(|error| {
+        tracing::error!(%error, "a decision has no JSON form");
+        Problem::new(Code::Internal)
+    })
+}
+
+pub(crate) fn item_answer<'a>(
+    item: &Candidate,
+    market: &MarketId,
+    catalogue: &'a CatalogueReader<'_>,
+) -> Option<ItemAnswer<'a>> {
+    let entry = catalogue.entry(item.product)?;
+    Some(ItemAnswer {
+        product_id: entry.id.as_str(),
+        name: &entry.name,
+        price: entry.price(market),
+        url: entry.url.as_deref(),
+        image: entry.image.as_deref(),
+        score: if item.score.is_finite() { item.score } else { 0.0 },
+        reasons: item.reasons.iter().map(|reason| ReasonAnswer::of(reason, catalogue)).collect(),
+    })
+}

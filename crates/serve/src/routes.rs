@@ -1,0 +1,209 @@
+//! The table of routes: address, who may call, handler. The router and the OpenAPI document are both made from it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use merx_ingest::segment::Call;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
+use utoipa::__dev::{SchemaReferences, Tags};
+use utoipa::Path;
+use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::{RefOr, Schema};
+
+use crate::app::App;
+use crate::auth::{self, Access};
+use crate::keys::Scope;
+use crate::observe::observe;
+use crate::problem::{Code, Problem};
+use crate::{decisions, health, keys_api, models, openapi, orders, products, recommend, reference, stock, tracking};
+
+pub(crate) type Shared = Arc<App>;
+
+/// A route's place in the table; answers carry it to the metrics.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RouteNumber(pub(crate) usize);
+
+pub(crate) struct Endpoint {
+    pub(crate) method: HttpMethod,
+    pub(crate) path: String,
+    pub(crate) access: Access,
+    pub(crate) operation: Operation,
+    pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    handler: MethodRouter<Shared>,
+}
+
+/// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
+fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handler: MethodRouter<Shared>) -> Endpoint {
+    let mut schemas = Vec::new();
+    D::schemas(&mut schemas);
+    let method = D::methods().into_iter().next().unwrap_or(HttpMethod::Get);
+    let tags = D::tags().into_iter().map(str::to_owned).collect();
+    let mut operation = D::operation();
+    operation.tags = Some(tags);
+    Endpoint { method, path: D::path(), access, operation, schemas, handler }
+}
+
+#[rustfmt::skip]
+pub(crate) fn table() -> Vec<Endpoint> {
+    const OPEN: Access = Access::Open;
+    const PUBLIC: Access = Access::Key(Scope::Public);
+    const SECRET: Access = Access::Key(Scope::Secret);
+    const ADMIN: Access = Access::Key(Scope::Admin);
+    let mut table = vec![
+        endpoint::<recommend::__path_recommend>(PUBLIC, post(recommend::recommend)),
+        endpoint::<recommend::__path_recommend_slot>(PUBLIC, get(recommend::recommend_slot)),
+
+        endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
+        endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
+        endpoint::<decisions::__path_explain_decision>(SECRET, get(decisions::explain_decision)),
+        endpoint::<decisions::__path_replay_decision>(SECRET, post(decisions::replay_decision)),
+
+        endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
+        endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
+
+        endpoint::<products::__path_list_products>(SECRET, get(products::list_products)),
+        endpoint::<products::__path_put_products>(SECRET, post(products::put_products)),
+        endpoint::<products::__path_get_product>(SECRET, get(products::get_product)),
+        endpoint::<products::__path_put_product>(SECRET, put(products::put_product)),
+        endpoint::<products::__path_patch_product>(SECRET, patch(products::patch_product)),
+        endpoint::<products::__path_delete_product>(SECRET, delete(products::delete_product)),
+
+        endpoint::<orders::__path_list_orders>(SECRET, get(orders::list_orders)),
+        endpoint::<orders::__path_put_orders>(SECRET, post(orders::put_orders)),
+        endpoint::<orders::__path_get_order>(SECRET, get(orders::get_order)),
+        endpoint::<orders::__path_put_order>(SECRET, put(orders::put_order)),
+        endpoint::<orders::__path_patch_order>(SECRET, patch(orders::patch_order)),
+        endpoint::<orders::__path_delete_order>(SECRET, delete(orders::delete_order)),
+
+        endpoint::<stock::__path_get_stock>(SECRET, get(stock::get_stock)),
+        endpoint::<stock::__path_put_stock_levels>(SECRET, post(stock::put_stock_levels)),
+        endpoint::<stock::__path_put_stock>(SECRET, put(stock::put_stock)),
+        endpoint::<stock::__path_patch_stock>(SECRET, patch(stock::patch_stock)),
+        endpoint::<stock::__path_delete_stock>(SECRET, delete(stock::delete_stock)),
+
+        endpoint::<models::__path_list_models>(ADMIN, get(models::list_models)),
+        endpoint::<models::__path_promote_model>(ADMIN, post(models::promote_model)),
+        endpoint::<models::__path_roll_back_model>(ADMIN, post(models::roll_back_model)),
+
+        endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
+        endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
+        endpoint::<keys_api::__path_revoke_key>(ADMIN, delete(keys_api::revoke_key)),
+
+        endpoint::<health::__path_live>(OPEN, get(health::live)),
+        endpoint::<health::__path_ready>(OPEN, get(health::ready)),
+        endpoint::<health::__path_metrics>(OPEN, get(health::metrics)),
+        endpoint::<openapi::__path_document>(OPEN, get(openapi::document)),
+        endpoint::<reference::__path_page>(OPEN, get(reference::page)),
+        endpoint::<reference::__path_asset>(OPEN, get(reference::asset)),
+    ];
+    table.extend(tracking_endpoints());
+    table
+}
+
+/// The tracking calls under their long and their one-letter names.
+fn tracking_endpoints() -> impl Iterator<Item = Endpoint> {
+    const NAMES: [&str; 15] =
+        ["track", "t", "page", "p", "screen", "s", "identify", "i", "group", "g", "alias", "a", "batch", "b", "import"];
+    NAMES.into_iter().filter_map(|name| {
+        let call = Call::from_path(name)?;
+        let handler = post(move |state, caller, request| tracking::take(call, state, caller, request));
+        let mut endpoint = match call {
+            Call::Batch => endpoint::<tracking::__path_batch>(Access::WriteKey, handler),
+            _ => endpoint::<tracking::__path_track>(Access::WriteKey, handler),
+        };
+        endpoint.path = format!("/v1/{name}");
+        endpoint.operation.operation_id = Some(format!("segment_{name}"));
+        Some(endpoint)
+    })
+}
+
+/// Method and path of every route, in the table's order.
+pub(crate) fn names() -> Vec<(String, String)> {
+    table().into_iter().map(|endpoint| (method_name(&endpoint.method).to_owned(), endpoint.path)).collect()
+}
+
+pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
+    match method {
+        HttpMethod::Get => "GET",
+        HttpMethod::Post => "POST",
+        HttpMethod::Put => "PUT",
+        HttpMethod::Delete => "DELETE",
+        HttpMethod::Patch => "PATCH",
+        HttpMethod::Options => "OPTIONS",
+        HttpMethod::Head => "HEAD",
+        HttpMethod::Trace => "TRACE",
+    }
+}
+
+/// The whole server as a service.
+pub fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for (number, endpoint) in table().into_iter().enumerate() {
+        let gate = Gate { app: Arc::clone(app), access: endpoint.access, number: RouteNumber(number) };
+        let handler = endpoint
+            .handler
+            .route_layer(CatchPanicLayer::custom(panicked))
+            .route_layer(from_fn_with_state(Arc::new(gate), pass_gate));
+        router = router.route(&endpoint.path, handler);
+    }
+    router
+        .fallback(|| async { Problem::new(Code::UnknownRoute) })
+        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
+        .layer(cors(&app.parts.settings.cors_origins))
+        .layer(from_fn_with_state(Arc::clone(app), observe))
+        .with_state(Arc::clone(app))
+}
+
+struct Gate {
+    app: Shared,
+    access: Access,
+    number: RouteNumber,
+}
+
+/// Checks the key, bounds the time, and leaves the route's number on the answer.
+async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let mut response = match auth::check(&gate.app, gate.access, request.headers()) {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
+            let timely = tokio::time::timeout(limit, next.run(request)).await;
+            timely.unwrap_or_else(|_| Problem::new(Code::TimedOut).retry_after(1).into_response())
+        }
+        Err(problem) => problem.into_response(),
+    };
+    response.extensions_mut().insert(gate.number);
+    response
+}
+
+fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    let words = panic.downcast_ref::<String>().map(String::as_str);
+    let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
+    tracing::error!(panic = words, "a handler panicked");
+    Problem::new(Code::Internal).into_response()
+}
+
+/// Keys travel in headers that a page has to set itself, never in cookies: any origin may ask.
+fn cors(origins: &[String]) -> CorsLayer {
+    let origin = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers(AllowHeaders::mirror_request())
+        .expose_headers([
+            header::RETRY_AFTER,
+            HeaderName::from_static("x-request-id"),
+            HeaderName::from_static("x-ratelimit-reset"),
+        ])
+        .max_age(Duration::from_secs(24 * 3_600))
+}

@@ -1,0 +1,346 @@
+//! A server for tests: real keys, records, pipeline and recorder; a small engine and shop beside them.
+#![allow(dead_code, reason = "each test takes what it needs")]
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use merx_decide::{Catalogue, CatalogueEntry, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings};
+use merx_domain::{
+    Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Engine, EngineError, Event, FallbackLevel,
+    Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product, ProductId,
+    ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
+    SubjectId, TimestampMs, Variant, VariantId,
+};
+use merx_ingest::{CustomerOrder, RawEvent, Rules};
+use merx_serve::{
+    App, Intake, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit, Scope, Settings, ShopRecords,
+    SlotPreset, StockPlace, Vitals,
+};
+use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
+use parking_lot::Mutex;
+
+pub const NOW: TimestampMs = TimestampMs(1_795_228_774_000);
+
+/// Shows what the shelf lets through, newest first, as a model would whose every score is 1.
+pub struct NewestFirst;
+
+impl Engine for NewestFirst {
+    type Ask = Ask;
+    type Answer = Answer;
+
+    fn name(&self) -> &'static str {
+        "recommend"
+    }
+
+    fn propose(
+        &self,
+        level: FallbackLevel,
+        _pinned: Option<ModelVersion>,
+        _situation: &Situation,
+        ask: &Ask,
+        features: &SubjectFeatures,
+        shelf: &dyn Shelf,
+        _late: &dyn Fn() -> bool,
+    ) -> Result<Proposal<Answer>, EngineError> {
+        let mut used = Vec::new();
+        let mut slots = Vec::new();
+        for (number, slot) in ask.slots.iter().enumerate() {
+            assert!(slot.name != "panic", "an engine that panics");
+            let reason = match (slot.products.first(), features.history.last()) {
+                (Some(product), _) => Reason::SimilarTo { product: *product, weight: 1.0 },
+                (None, Some(entry)) => Reason::Viewed { product: entry.product, weight: 1.0 },
+                (None, None) => Reason::Popular { weight: 1.0 },
+            };
+            let shown = |product: &ProductNumber| !slot.exclude.contains(product) && !used.contains(product);
+            let items: Vec<Candidate> = shelf
+                .listing(number, 1_000)
+                .into_iter()
+                .filter(shown)
+                .take(slot.count)
+                .map(|product| Candidate {
+                    product,
+                    score: shelf.fact(number, product).boost,
+                    reasons: vec![reason.clone()],
+                })
+                .collect();
+            used.extend(items.iter().map(|item| item.product));
+            slots.push(SlotAnswer { name: slot.name.clone(), items });
+        }
+        let model = (level == FallbackLevel::LiveModel).then_some(ModelVersion(1));
+        Ok(Proposal { answer: Answer { slots }, model })
+    }
+}
+
+struct NoFeatures;
+
+impl FeatureSource for NoFeatures {
+    fn consent(&self, _subject: SubjectId) -> ConsentStamp {
+        ConsentStamp::default()
+    }
+
+    fn subject_features(&self, _grant: &Grant, _now: TimestampMs) -> SubjectFeatures {
+        SubjectFeatures::default()
+    }
+}
+
+/// Keeps drafts of events in memory, each once.
+#[derive(Default)]
+pub struct MemoryIntake {
+    pub events: Mutex<Vec<(Event, merx_ingest::Identities)>>,
+    subjects: Mutex<HashMap<(IdentityKind, String), SubjectId>>,
+    pub busy: AtomicBool,
+    pub panics: AtomicBool,
+}
+
+impl MemoryIntake {
+    fn subject(&self, kind: IdentityKind, value: &str) -> SubjectId {
+        let mut subjects = self.subjects.lock();
+        let next = SubjectId(subjects.len() as u128 + 1);
+        *subjects.entry((kind, value.to_owned())).or_insert(next)
+    }
+}
+
+impl Intake for MemoryIntake {
+    fn take(&self, events: Vec<RawEvent>) -> Result<Vec<Appended>, StoreError> {
+        assert!(!self.panics.load(Ordering::Relaxed), "an intake that panics");
+        if self.busy.load(Ordering::Relaxed) {
+            return Err(StoreError::Busy { what: "event log", retry_after_ms: 2_500 });
+        }
+        let mut kept = self.events.lock();
+        let take = |event: RawEvent| {
+            if let Some(id) = &event.identities.user_id {
+                self.subject(IdentityKind::UserId, id);
+            }
+            if let Some(id) = &event.identities.anonymous_id {
+                self.subject(IdentityKind::AnonymousId, id);
+            }
+            if kept.iter().any(|(known, _)| known.id == event.draft().id) {
+                return Appended::Duplicate;
+            }
+            kept.push((event.draft().clone(), event.identities.clone()));
+            Appended::Stored
+        };
+        Ok(events.into_iter().map(take).collect())
+    }
+
+    fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
+        Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
+    }
+}
+
+#[derive(Default)]
+pub struct MemoryShop {
+    products: Mutex<BTreeMap<ProductId, Product>>,
+    orders: Mutex<BTreeMap<OrderId, Order>>,
+    stock: Mutex<BTreeMap<StockPlace, StockLevel>>,
+}
+
+impl ShopRecords for MemoryShop {
+    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
+        Ok(self.products.lock().get(id).cloned())
+    }
+
+    fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
+        let products = self.products.lock();
+        let later = products.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+        Ok(later.map(|(_, product)| product.clone()).take(limit).collect())
+    }
+
+    fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError> {
+        let mut products = self.products.lock();
+        products.extend(put.into_iter().map(|product| (product.id.clone(), product)));
+        Ok(remove.iter().filter(|id| products.remove(id).is_some()).count() as u64)
+    }
+
+    fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
+        Ok(self.orders.lock().get(id).cloned())
+    }
+
+    fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>, StoreError> {
+        let orders = self.orders.lock();
+        let later = orders.iter().filter(|(id, _)| after.is_none_or(|after| *id > after));
+        Ok(later.map(|(_, order)| order.clone()).take(limit).collect())
+    }
+
+    fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
+        let mut orders = self.orders.lock();
+        for CustomerOrder { customer, mut order } in put {
+            // One customer is all that a test needs.
+            order.subject = customer.map(|_| SubjectId(1)).or(order.subject);
+            orders.insert(order.id.clone(), order);
+        }
+        Ok(remove.iter().filter(|id| orders.remove(id).is_some()).count() as u64)
+    }
+
+    fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError> {
+        Ok(self.stock.lock().values().filter(|level| level.product == *product).cloned().collect())
+    }
+
+    fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError> {
+        let mut stock = self.stock.lock();
+        let place = |level: &StockLevel| (level.product.clone(), level.variant.clone(), level.location.clone());
+        stock.extend(put.into_iter().map(|level| (place(&level), level)));
+        Ok(remove.iter().filter(|place| stock.remove(place).is_some()).count() as u64)
+    }
+}
+
+/// Versions 1 and 2 of one model.
+pub struct TwoVersions(Mutex<u32>);
+
+impl ModelVersions for TwoVersions {
+    fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
+        let live = *self.0.lock();
+        let entry = |version: u32| ModelEntry {
+            name: "recommend".to_owned(),
+            version: ModelVersion(version),
+            stage: if version == live { "live" } else { "candidate" }.to_owned(),
+            trained_at: NOW,
+            lineage: serde_json::json!({"rows": 10}),
+            metrics: serde_json::json!({"ndcg@20": 0.1}),
+        };
+        Ok(vec![entry(2), entry(1)])
+    }
+
+    fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError> {
+        if name != "recommend" {
+            return Err(ModelChangeError::UnknownModel(name.to_owned()));
+        }
+        let version = version.unwrap_or(ModelVersion(2));
+        if !(1..=2).contains(&version.0) {
+            return Err(ModelChangeError::Refused(format!("there is no version {version}")));
+        }
+        *self.0.lock() = version.0;
+        Ok(version)
+    }
+
+    fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError> {
+        self.promote(name, Some(ModelVersion(1)))
+    }
+}
+
+#[derive(Default)]
+pub struct Pulse {
+    pub broken: AtomicBool,
+    pub lag: AtomicU64,
+    pub finished: AtomicBool,
+}
+
+impl Vitals for Pulse {
+    fn store_writable(&self) -> Result<(), StoreError> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(StoreError::Unavailable { what: "records", detail: "read-only".into() });
+        }
+        Ok(())
+    }
+
+    fn log_lag_events(&self) -> u64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+
+    fn finish(&self) {
+        self.finished.store(true, Ordering::Relaxed);
+    }
+}
+
+pub struct Shop {
+    pub app: Arc<App>,
+    pub public: String,
+    pub secret: String,
+    pub admin: String,
+    pub intake: Arc<MemoryIntake>,
+    pub pulse: Arc<Pulse>,
+    pub recorder: Arc<Recorder>,
+    pub clock: Arc<ManualClock>,
+    _folder: tempfile::TempDir,
+}
+
+pub fn settings() -> Settings {
+    let mut basket = SlotPreset::new(Scenario::CompleteBasket, 3);
+    basket.filter = Some(merx_domain::Filter::parse("price < 20").unwrap());
+    Settings {
+        rules: Rules::new(Currency::EUR),
+        slots: BTreeMap::from([("basket".to_owned(), basket)]),
+        default_market: MarketId::default(),
+        public_keys_name_customers: false,
+        rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
+        max_body_bytes: 1_000_000,
+        request_timeout_ms: 10_000,
+        cors_origins: vec!["*".to_owned()],
+        shutdown_grace_ms: 2_000,
+        id_key: [1; 32],
+    }
+}
+
+pub fn product(number: u32) -> Product {
+    let mut product = Product::new(
+        ProductId::new(format!("p{number}")).unwrap(),
+        format!("Product {number}"),
+        NOW.plus_ms(-i64::from(number) * merx_domain::DAY_MS),
+    );
+    product.category_path = vec![if number.is_multiple_of(2) { "Even" } else { "Odd" }.into()];
+    product.url = Some(format!("https://shop.example/p{number}"));
+    let mut variant = Variant::new(VariantId::new(format!("p{number}-v")).unwrap());
+    variant.prices.push(Price {
+        market: None,
+        amount: Money::new(i64::from(number) * 100 + 99, Currency::EUR),
+        list_amount: None,
+    });
+    product.variants.push(variant);
+    product
+}
+
+impl Shop {
+    pub fn open() -> Self {
+        Self::with(settings(), 50)
+    }
+
+    pub fn with(settings: Settings, products: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
+        migrations.extend(merx_decide::MIGRATIONS);
+        migrations.sort_by_key(|migration| migration.name);
+        let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let keys = Arc::new(Keys::open(Arc::clone(&store.records)).unwrap());
+        let mint = |scope| keys.mint(scope, "test", NOW).unwrap().0;
+        let (public, secret, admin) = (mint(Scope::Public), mint(Scope::Secret), mint(Scope::Admin));
+
+        let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), RecorderSettings::default()));
+        let catalogue = Arc::new(Catalogue::default());
+        let shop = Arc::new(MemoryShop::default());
+        for number in 1..=products {
+            let product = product(number);
+            catalogue.put(ProductNumber(number - 1), CatalogueEntry::new(&product, None));
+            shop.write_products(vec![product], Vec::new()).unwrap();
+        }
+        let pipeline = Pipeline::new(
+            Arc::new(NewestFirst),
+            Arc::new(NoFeatures),
+            Arc::clone(&recorder),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            PipelineSettings {
+                consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION },
+                holdout: 0.0,
+                holdout_salt: "test".into(),
+                deadline_ms: 1_000,
+            },
+        );
+        let intake = Arc::new(MemoryIntake::default());
+        let pulse = Arc::new(Pulse::default());
+        let app = App::new(Parts {
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            keys,
+            intake: Arc::clone(&intake) as Arc<dyn Intake>,
+            shop,
+            recommendations: Arc::new(pipeline),
+            catalogue,
+            static_list: Arc::default(),
+            recorder: Arc::clone(&recorder),
+            models: Arc::new(TwoVersions(Mutex::new(1))),
+            vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
+            settings,
+        });
+        Self { app, public, secret, admin, intake, pulse, recorder, clock, _folder: folder }
+    }
+}

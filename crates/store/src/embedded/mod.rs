@@ -1,0 +1,93 @@
+//! The embedded implementations: a folder on one machine.
+
+mod artifacts;
+mod lake;
+mod log;
+mod online;
+mod records;
+mod sqlite;
+mod wal;
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+
+pub use artifacts::FolderArtifacts;
+pub use lake::ParquetLake;
+pub use log::{LogSettings, SqliteEventLog};
+pub use online::MemoryOnlineStore;
+pub use records::SqliteRecords;
+
+use crate::{Artifacts, EventLog, Lake, LogOffset, Migration, OnlineStore, Records, Result, StoreError};
+
+/// The ports, opened together.
+#[derive(Clone)]
+pub struct Store {
+    pub records: Arc<dyn Records>,
+    pub log: Arc<dyn EventLog>,
+    pub online: Arc<dyn OnlineStore>,
+    pub lake: Arc<dyn Lake>,
+    pub artifacts: Arc<dyn Artifacts>,
+    /// Held as long as any port may be in use.
+    _lock: Arc<File>,
+}
+
+impl Store {
+    /// Opens or makes everything below `folder`. One process at a time may have it open.
+    pub fn open_embedded(folder: &Path, migrations: &[Migration], log: LogSettings) -> Result<Self> {
+        std::fs::create_dir_all(folder).map_err(|error| file_error("data folder", &error))?;
+        let lock = lock(folder)?;
+        let log = SqliteEventLog::open(&folder.join("events.sqlite"), log)?;
+        let online = MemoryOnlineStore::open(&folder.join("online.snapshot"))?;
+        check_snapshot_within_log(online.restored_at(), log.furthest()?)?;
+        Ok(Self {
+            records: Arc::new(SqliteRecords::open(&folder.join("records.sqlite"), migrations)?),
+            log: Arc::new(log),
+            online: Arc::new(online),
+            lake: Arc::new(ParquetLake::open(&folder.join("lake"))?),
+            artifacts: Arc::new(FolderArtifacts::open(&folder.join("artifacts"))?),
+            _lock: Arc::new(lock),
+        })
+    }
+}
+
+/// A snapshot is taken of events that the log has. One from beyond its end shows that the log lost its tail.
+fn check_snapshot_within_log(snapshot: Option<LogOffset>, furthest: Option<LogOffset>) -> Result<()> {
+    if snapshot.is_some() && snapshot > furthest.or(Some(LogOffset(0))) {
+        let detail = format!(
+            "online.snapshot holds events up to {snapshot:?}, events.sqlite ends at {furthest:?}: the log lost its tail. \
+             Restore it, or remove online.snapshot to go on without the lost events"
+        );
+        return Err(StoreError::Damaged { what: "event log", detail });
+    }
+    Ok(())
+}
+
+/// The operating system frees the lock however the process ends.
+fn lock(folder: &Path) -> Result<File> {
+    let what = "data folder";
+    let file = File::create(folder.join("lock")).map_err(|error| file_error(what, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable {
+            what,
+            detail: format!("{} is open in another Merx process; stop it or choose another folder", folder.display()),
+        }),
+        Err(TryLockError::Error(error)) => Err(file_error(what, &error)),
+    }
+}
+
+/// A rename is durable once the folder is.
+fn sync_folder_of(path: &Path, what: &'static str) -> Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| file_error(what, &error))
+}
+
+fn file_error(what: &'static str, error: &std::io::Error) -> StoreError {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let detail = error.to_string();
+    match error.kind() {
+        StorageFull | QuotaExceeded | FileTooLarge | ReadOnlyFilesystem => StoreError::NoSpace { what, detail },
+        _ => StoreError::Unavailable { what, detail },
+    }
+}

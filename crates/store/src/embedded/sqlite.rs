@@ -1,0 +1,103 @@
+//! What both SQLite files share: how they are opened, and what their errors mean.
+
+use std::path::{Path, PathBuf};
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
+
+use super::wal::check_wal;
+use crate::{Result, StoreError};
+
+/// Opens for writing: write-ahead log, and every commit reaches the disk before it is acknowledged.
+pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection> {
+    check_wal(path, what)?;
+    let connection = Connection::open(path).map_err(|error| explain(what, &error))?;
+    let settings = "PRAGMA journal_mode = WAL;
+                    PRAGMA synchronous = FULL;
+                    PRAGMA busy_timeout = 10000;
+                    PRAGMA cache_size = -65536;
+                    PRAGMA wal_autocheckpoint = 16000;
+                    PRAGMA journal_size_limit = 67108864;";
+    connection.execute_batch(settings).map_err(|error| explain(what, &error))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(connection)
+}
+
+/// Readers kept open; further ones are opened and closed.
+const IDLE_READERS: usize = 8;
+
+/// Read-only connections, one a caller at a time.
+pub(super) struct Readers {
+    path: PathBuf,
+    what: &'static str,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn of(path: &Path, what: &'static str) -> Self {
+        Self { path: path.to_owned(), what, idle: Mutex::default() }
+    }
+
+    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let idle = self.idle.lock().pop();
+        let reader = idle.map_or_else(|| open_reader(&self.path, self.what), Ok)?;
+        let answer = read(&reader);
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_READERS {
+            idle.push(reader);
+        }
+        answer
+    }
+
+    pub(super) fn close(&self) {
+        self.idle.lock().clear();
+    }
+}
+
+fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(|error| explain(what, &error))?;
+    connection
+        .execute_batch("PRAGMA busy_timeout = 10000; PRAGMA mmap_size = 268435456;")
+        .map_err(|error| explain(what, &error))?;
+    connection.set_prepared_statement_cache_capacity(256);
+    Ok(connection)
+}
+
+/// Binds `$1`, `$2` .. by their number, as PostgreSQL does; SQLite on its own takes them for names and counts them by
+/// first appearance.
+pub(super) fn bind<P: ToSql>(statement: &mut Statement<'_>, parameters: &[P]) -> rusqlite::Result<()> {
+    let wrong = || rusqlite::Error::InvalidParameterCount(parameters.len(), 0);
+    for index in 1..=statement.parameter_count() {
+        let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
+        let number = number.ok_or_else(|| rusqlite::Error::InvalidParameterName("write $1, $2 ..".into()))?;
+        let parameter = number.checked_sub(1).and_then(|position| parameters.get(position)).ok_or_else(wrong)?;
+        statement.raw_bind_parameter(index, parameter)?;
+    }
+    match statement.parameter_count().cmp(&parameters.len()) {
+        std::cmp::Ordering::Equal => Ok(()),
+        _ => Err(rusqlite::Error::InvalidParameterCount(parameters.len(), statement.parameter_count())),
+    }
+}
+
+/// Sorts SQLite's errors by what the caller can do about them.
+pub(super) fn explain(what: &'static str, error: &rusqlite::Error) -> StoreError {
+    let detail = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::NoSpace { what, detail },
+        Some(ErrorCode::SystemIoFailure) if is_write(error) => StoreError::NoSpace { what, detail },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Damaged { what, detail },
+        Some(ErrorCode::ConstraintViolation) => StoreError::Conflict { what, detail },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::Busy { what, retry_after_ms: 100 },
+        _ => StoreError::Unavailable { what, detail },
+    }
+}
+
+/// A write or sync that the file system refused (a quota, a file size limit) comes as an I/O error.
+fn is_write(error: &rusqlite::Error) -> bool {
+    const IOERR_WRITE: i32 = 10 | (3 << 8);
+    const IOERR_FSYNC: i32 = 10 | (4 << 8);
+    const IOERR_TRUNCATE: i32 = 10 | (6 << 8);
+    matches!(error, rusqlite::Error::SqliteFailure(failure, _)
+        if [IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE].contains(&failure.extended_code))
+}

@@ -1,0 +1,208 @@
+//! The training set of recommenders, by replay of the log.
+
+use std::collections::BTreeMap;
+
+use merx_domain::{
+    AttributeValue, DAY_MS, Event, EventMeaning, Product, ProductId, ProductNumber, SubjectId, TimestampMs,
+};
+use merx_models::{Interaction, Interactions, ItemContent, TrainingSet};
+use rustc_hash::FxHashMap;
+
+/// A history longer than this keeps its newest entries: a crawler must not outweigh a thousand shoppers.
+const MAX_HISTORY: usize = 1_000;
+/// Baskets larger than this teach nothing about what belongs together.
+const MAX_BASKET: usize = 200;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DatasetSettings {
+    /// Events after it are left out.
+    pub now: TimestampMs,
+    /// How far back from the newest event the set reaches: an imported history ends where it ends, not today.
+    pub window_days: u32,
+}
+
+/// Takes events in log order, gives a set. Rows are ordered by subject, so that the same log gives the same set.
+pub struct DatasetBuilder<'a> {
+    settings: DatasetSettings,
+    number: &'a dyn Fn(&ProductId) -> Option<ProductNumber>,
+    histories: BTreeMap<SubjectId, Vec<Interaction>>,
+    /// Who a merged subject has become.
+    merged: FxHashMap<SubjectId, SubjectId>,
+    baskets: Vec<Vec<Interaction>>,
+    events: u64,
+    newest: TimestampMs,
+}
+
+impl<'a> DatasetBuilder<'a> {
+    pub fn new(settings: DatasetSettings, number: &'a dyn Fn(&ProductId) -> Option<ProductNumber>) -> Self {
+        Self {
+            settings,
+            number,
+            histories: BTreeMap::new(),
+            merged: FxHashMap::default(),
+            baskets: Vec::new(),
+            events: 0,
+            newest: TimestampMs(i64::MIN),
+        }
+    }
+
+    pub fn add(&mut self, event: &Event) {
+        if let Some(from) = event.merged_from
+            && from != event.subject
+        {
+            self.merge(from, event.subject);
+        }
+        let meaning = event.kind.meaning();
+        let teaches = matches!(meaning, EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased);
+        if !teaches || event.lines.is_empty() || event.occurred_at > self.settings.now {
+            return;
+        }
+        self.newest = self.newest.max(event.occurred_at);
+        let subject = self.current(event.subject);
+        let at_s = event.occurred_at.seconds();
+        let entries: Vec<Interaction> = event
+            .lines
+            .iter()
+            .filter_map(|line| (self.number)(&line.product))
+            .map(|number| Interaction { item: number.0, at_s, meaning })
+            .collect();
+        if meaning == EventMeaning::Purchased && (2..=MAX_BASKET).contains(&entries.len()) {
+            self.baskets.push(entries.clone());
+        }
+        self.histories.entry(subject).or_default().extend(entries);
+        self.events += 1;
+    }
+
+    /// The newest event that teaches; the clock where there is none.
+    pub fn window_until(&self) -> TimestampMs {
+        if self.events == 0 { self.settings.now } else { self.newest }
+    }
+
+    pub fn window_from(&self) -> TimestampMs {
+        self.window_until().plus_ms(-i64::from(self.settings.window_days) * DAY_MS)
+    }
+
+    /// Events that taught something.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    pub fn build(self, item_count: usize, content: ItemContent) -> TrainingSet {
+        let from_s = self.window_from().seconds();
+        let mut histories = Interactions::new();
+        for mut row in self.histories.into_values() {
+            row.retain(|entry| entry.at_s >= from_s);
+            row.sort_by_key(|entry| entry.at_s);
+            let newest = row.len().saturating_sub(MAX_HISTORY);
+            if !row.is_empty() {
+                histories.push_row(row.drain(newest..));
+            }
+        }
+        let mut baskets = Interactions::new();
+        for basket in self.baskets.into_iter().filter(|basket| basket.iter().all(|entry| entry.at_s >= from_s)) {
+            baskets.push_row(basket);
+        }
+        TrainingSet { item_count, histories, markets: Vec::new(), baskets, content, now_s: self.newest.seconds() }
+    }
+
+    fn current(&self, mut subject: SubjectId) -> SubjectId {
+        // Chains are short; the bound keeps a damaged log from looping.
+        for _ in 0..16 {
+            match self.merged.get(&subject) {
+                Some(next) => subject = *next,
+                None => break,
+            }
+        }
+        subject
+    }
+
+    fn merge(&mut self, from: SubjectId, into: SubjectId) {
+        let (from, into) = (self.current(from), self.current(into));
+        if from == into {
+            return;
+        }
+        self.merged.insert(from, into);
+        if let Some(row) = self.histories.remove(&from) {
+            self.histories.entry(into).or_default().extend(row);
+        }
+    }
+}
+
+/// What products are, as tokens: category levels, brand, attributes and the words of the name.
+pub fn content<'p>(products: impl IntoIterator<Item = (ProductNumber, &'p Product)>, item_count: usize) -> ItemContent {
+    let mut content =
+        ItemContent { tokens: vec![Vec::new(); item_count], token_names: Vec::new(), price_minor: vec![0; item_count] };
+    let mut ids: FxHashMap<String, u32> = FxHashMap::default();
+    for (number, product) in products {
+        let Some(tokens) = content.tokens.get_mut(number.index()) else { continue };
+        for name in token_names(product) {
+            let next = content.token_names.len() as u32;
+            let id = *ids.entry(name).or_insert_with_key(|name| {
+                content.token_names.push(name.clone());
+                next
+            });
+            tokens.push(id);
+        }
+        tokens.sort_unstable();
+        tokens.dedup();
+        let prices = product.variants.iter().flat_map(|variant| &variant.prices);
+        content.price_minor[number.index()] = prices.map(|price| price.amount.minor).min().unwrap_or(0);
+    }
+    content
+}
+
+fn token_names(product: &Product) -> Vec<String> {
+    let mut names: Vec<String> =
+        product.category_path.iter().map(|level| format!("category={}", level.to_lowercase())).collect();
+    names.extend(product.brand.iter().map(|brand| format!("brand={}", brand.to_lowercase())));
+    for (name, value) in &product.attributes {
+        match value {
+            AttributeValue::Text(value) => names.push(format!("{name}={}", value.to_lowercase())),
+            AttributeValue::List(values) => {
+                names.extend(values.iter().map(|value| format!("{name}={}", value.to_lowercase())));
+            }
+            AttributeValue::Flag(true) => names.push(name.to_string()),
+            AttributeValue::Flag(false) | AttributeValue::Number(_) => {}
+        }
+    }
+    let words = product.name.split(|c: char| !c.is_alphanumeric()).filter(|word| word.chars().count() > 1);
+    names.extend(words.map(str::to_lowercase));
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use merx_domain::{EventId, EventKind};
+
+    use super::*;
+
+    fn number(id: &ProductId) -> Option<ProductNumber> {
+        id.as_str().strip_prefix('p')?.parse().ok().map(ProductNumber)
+    }
+
+    fn event(subject: u128, kind: EventKind, day: i64, products: &[&str]) -> Event {
+        let at = TimestampMs(day * DAY_MS);
+        let event = Event::new(EventId(day as u128), SubjectId(subject), kind, at);
+        products.iter().fold(event, |event, id| event.with_product(ProductId::new(id).unwrap()))
+    }
+
+    #[test]
+    fn the_past_of_a_merged_subject_counts_for_the_other() {
+        let settings = DatasetSettings { now: TimestampMs(100 * DAY_MS), window_days: 50 };
+        let mut builder = DatasetBuilder::new(settings, &number);
+        builder.add(&event(1, EventKind::ProductViewed, 10, &["p0"])); // older than the window: 53 days before the newest
+        builder.add(&event(1, EventKind::ProductViewed, 60, &["p1"]));
+        builder.add(&event(2, EventKind::OrderCompleted, 61, &["p2", "p3", "unknown"]));
+        let mut alias = event(2, EventKind::Alias, 62, &[]);
+        alias.merged_from = Some(SubjectId(1));
+        builder.add(&alias);
+        builder.add(&event(1, EventKind::ProductViewed, 63, &["p4"]));
+        builder.add(&event(2, EventKind::ProductViewed, 101, &["p5"]));
+        assert_eq!(builder.window_until(), TimestampMs(63 * DAY_MS));
+        let set = builder.build(6, ItemContent::default());
+        assert_eq!(set.histories.rows(), 1);
+        let items: Vec<u32> = set.histories.row(0).iter().map(|entry| entry.item).collect();
+        assert_eq!(items, [1, 2, 3, 4], "older than the window and newer than now are left out");
+        assert_eq!(set.baskets.rows(), 1);
+    }
+}
