@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use merx_domain::SystemClock;
-use merx_train::protocols::{BenchOptions, Layout, bench_recommend};
+use merx_train::protocols::{
+    BenchOptions, FactorsOptions, Figure, Layout, bench_batch, bench_factors, bench_recommend,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -23,14 +25,57 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "DIR")]
         export_split: Option<PathBuf>,
     },
+    /// How long matrix factorisation takes, and how well its recommendations do.
+    Factors(FactorsArguments),
+    /// How many users a second get recommendations from matrix factorisation, all asked for at once.
+    Batch(FactorsArguments),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FactorsArguments {
+    /// As of `bench recommend`.
+    #[arg(long, default_value = "lightgcn")]
+    format: String,
+    /// The folder with the files, plain or gzipped.
+    #[arg(long)]
+    data: PathBuf,
+    #[arg(long, default_value_t = 64)]
+    factors: usize,
+    #[arg(long, default_value_t = 15)]
+    sweeps: usize,
+    /// How often what is timed is done; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    times: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl FactorsArguments {
+    fn options(self) -> Result<FactorsOptions> {
+        let bench = BenchOptions { layout: layout(&self.format)?, data: self.data, seed: self.seed, export_split: None };
+        Ok(FactorsOptions { bench, factors: self.factors, sweeps: self.sweeps, times: self.times })
+    }
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let BenchCommand::Recommend { format, data, seed, export_split } = command;
-    let Some(layout) = Layout::from_name(&format) else {
-        bail!("--format {format}: expected one of {}", Layout::NAMES.join(", "));
-    };
-    let options = BenchOptions { layout, data, seed, export_split };
-    bench_recommend(&options, &SystemClock, &mut |figure| println!("{}", serde_json::json!(figure)))?;
+    match command {
+        BenchCommand::Recommend { format, data, seed, export_split } => {
+            let options = BenchOptions { layout: layout(&format)?, data, seed, export_split };
+            bench_recommend(&options, &SystemClock, &mut print)?;
+        }
+        BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
+        BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
+    }
     Ok(())
+}
+
+fn layout(name: &str) -> Result<Layout> {
+    let Some(layout) = Layout::from_name(name) else {
+        bail!("--format {name}: expected one of {}", Layout::NAMES.join(", "));
+    };
+    Ok(layout)
+}
+
+fn print(figure: &Figure) {
+    println!("{}", serde_json::json!(figure));
 }

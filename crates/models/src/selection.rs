@@ -16,9 +16,6 @@ use crate::taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings, history_size
 use crate::{Interaction, Interactions, Learner, ModelError, OpenQuery, Query, Scored, TrainingSet};
 
 /// Ranks that count.
-/// A change of settings to try.
-type Step<S> = Box<dyn Fn(&S) -> S>;
-
 const CUTOFF: usize = 20;
 /// Weights of the factors beside the filter that are tried.
 const WEIGHTS: [f32; 11] = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0];
