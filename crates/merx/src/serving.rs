@@ -258,7 +258,13 @@ fn settings(config: &Config) -> Result<Settings> {
     rules.consent = merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
     let preset = |slot: &crate::config::SlotConfig| -> Result<SlotPreset> {
         let filter = slot.filter.as_deref().map(merx_domain::Filter::parse).transpose()?;
-        Ok(SlotPreset { diversity: slot.diversity, filter, ..SlotPreset::new(slot.scenario, slot.count) })
+        Ok(SlotPreset {
+            diversity: slot.diversity,
+            filter,
+            boosts: slot.boosts()?,
+            static_list: slot.static_list.clone(),
+            ..SlotPreset::new(slot.scenario, slot.count)
+        })
     };
     let slots = config.recommend.slots.iter().map(|(name, slot)| Ok((name.clone(), preset(slot)?)));
     Ok(Settings {

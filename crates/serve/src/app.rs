@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use merx_decide::{Boost, Catalogue, Recorder};
-use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductNumber, Scenario};
+use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::keys::Keys;
@@ -23,11 +23,13 @@ pub struct SlotPreset {
     pub diversity: f32,
     pub filter: Option<Filter>,
     pub boosts: Vec<Boost>,
+    /// For the case that nothing learnt can answer; empty: the shop's list.
+    pub static_list: Vec<ProductId>,
 }
 
 impl SlotPreset {
     pub fn new(scenario: Scenario, count: usize) -> Self {
-        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new() }
+        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new(), static_list: Vec::new() }
     }
 }
 
