@@ -59,7 +59,8 @@ fn training_set() -> TrainingSet {
         markets.push((shopper % 4 == 1).into());
     }
     for shopper in 0..60 {
-        let bought = (0..5).map(|time| entry(STAPLE, NOW_S - (150 - 30 * time + shopper % 3) * DAY_S, EventMeaning::Purchased));
+        let bought =
+            (0..5).map(|time| entry(STAPLE, NOW_S - (150 - 30 * time + shopper % 3) * DAY_S, EventMeaning::Purchased));
         histories.push_row(bought);
         markets.push(0);
     }
@@ -218,7 +219,10 @@ fn each_scenario_shows_what_its_name_says() {
     assert!(of_department(&next, 1) >= 3 && !next.contains(&15), "{next:?}");
 
     let dearer = one(slot(Scenario::Upsell, 3, &[11]), &looking);
-    assert!(!dearer.is_empty() && dearer.iter().all(|product| department(*product) == 1 && product % 10 > 1), "{dearer:?}");
+    assert!(
+        !dearer.is_empty() && dearer.iter().all(|product| department(*product) == 1 && product % 10 > 1),
+        "{dearer:?}"
+    );
 
     assert_eq!(one(slot(Scenario::Popular, 1, &[]), &looking), [EVERYBODYS]);
     assert_eq!(one(slot(Scenario::Trending, 1, &[]), &looking), [RISING]);
@@ -257,10 +261,13 @@ fn a_product_without_history_is_found_by_what_it_is() {
 #[test]
 fn nothing_blocked_is_shown_at_any_level() {
     let reasons = [Blocked::Hidden, Blocked::OutOfStock, Blocked::NotSoldHere, Blocked::Filtered, Blocked::Unknown];
-    let blocked: BTreeMap<u32, Blocked> =
-        (0..PRODUCTS).filter(|product| product % 2 == 0).map(|product| (product, reasons[product as usize / 2 % 5])).collect();
+    let blocked: BTreeMap<u32, Blocked> = (0..PRODUCTS)
+        .filter(|product| product % 2 == 0)
+        .map(|product| (product, reasons[product as usize / 2 % 5]))
+        .collect();
     let shelf = Table { blocked, listed: vec![2, 3, 4, 5], ..Table::default() };
-    let features = shopper(&[(11, EventMeaning::Viewed), (12, EventMeaning::Viewed), (STAPLE, EventMeaning::Purchased)]);
+    let features =
+        shopper(&[(11, EventMeaning::Viewed), (12, EventMeaning::Viewed), (STAPLE, EventMeaning::Purchased)]);
     for level in FallbackLevel::CHAIN {
         for scenario in Scenario::ALL {
             let slot = slot(scenario, 8, &[14, 15]);
@@ -316,7 +323,17 @@ fn diversity_and_boosts_change_the_order() {
 
 #[test]
 fn popularity_is_the_markets() {
-    let popular = |market| numbers(&ask_at(FallbackLevel::Popularity, &[slot(Scenario::Popular, 8, &[])], &looked_at(&[]), &Table::default(), market)[0]);
+    let popular = |market| {
+        numbers(
+            &ask_at(
+                FallbackLevel::Popularity,
+                &[slot(Scenario::Popular, 8, &[])],
+                &looked_at(&[]),
+                &Table::default(),
+                market,
+            )[0],
+        )
+    };
     // Only shoppers of department 1 live in the second market.
     assert!(of_department(&popular("gb"), 1) >= 6, "{:?}", popular("gb"));
     assert!(of_department(&popular("de"), 1) <= 2, "{:?}", popular("de"));
@@ -332,7 +349,9 @@ fn each_level_answers_by_its_own_means() {
         items.into_iter().flat_map(|item| item.reasons).collect()
     };
     let personal = reasons(FallbackLevel::LiveModel, &Table::default());
-    assert!(personal.iter().any(|reason| matches!(reason, Reason::Viewed { product, .. } if [12, 15].contains(&product.0))));
+    assert!(
+        personal.iter().any(|reason| matches!(reason, Reason::Viewed { product, .. } if [12, 15].contains(&product.0)))
+    );
     let popular = reasons(FallbackLevel::Popularity, &Table::default());
     assert!(!popular.is_empty() && popular.iter().all(|reason| matches!(reason, Reason::Popular { .. })));
     let shelf = Table { listed: vec![33, 31], ..Table::default() };
@@ -354,7 +373,8 @@ fn without_a_model_the_engine_says_so_and_a_late_one_stops() {
     }
     assert_eq!(propose(&empty, FallbackLevel::StaticList, false), Ok(None));
     assert_eq!(propose(&engine(), FallbackLevel::LiveModel, true), Err(EngineError::Late));
-    let versions = [FallbackLevel::LiveModel, FallbackLevel::PreviousModel].map(|level| propose(&engine(), level, false));
+    let versions =
+        [FallbackLevel::LiveModel, FallbackLevel::PreviousModel].map(|level| propose(&engine(), level, false));
     assert_eq!(versions, [Ok(Some(ModelVersion(2))), Ok(Some(ModelVersion(1)))]);
 }
 

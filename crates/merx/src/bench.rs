@@ -61,7 +61,8 @@ pub(crate) struct FactorsArguments {
 
 impl FactorsArguments {
     fn options(self) -> Result<FactorsOptions> {
-        let bench = BenchOptions { layout: layout(&self.format)?, data: self.data, seed: self.seed, export_split: None };
+        let bench =
+            BenchOptions { layout: layout(&self.format)?, data: self.data, seed: self.seed, export_split: None };
         Ok(FactorsOptions { bench, factors: self.factors, sweeps: self.sweeps, times: self.times })
     }
 }

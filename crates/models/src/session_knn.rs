@@ -251,7 +251,8 @@ impl SessionKnn {
         let settings = state.settings;
         let ahead = fading(settings.forward_decay, settings.session_length);
         let behind = fading(settings.backward_decay, settings.session_length);
-        let mut model = Self { posting_offsets: vec![0], postings: Vec::new(), rarity: Vec::new(), ahead, behind, state };
+        let mut model =
+            Self { posting_offsets: vec![0], postings: Vec::new(), rarity: Vec::new(), ahead, behind, state };
         for sessions in &by_item {
             let rarity = (1.0 + session_count as f32 / sessions.len().max(1) as f32).ln();
             model.rarity.push(rarity.powf(model.state.settings.rarity_exponent));

@@ -115,7 +115,11 @@ mod tests {
         assert!(split.before.histories.iter().flatten().all(|entry| entry.at_s < split.before.now_s));
         assert_eq!(split.before.histories.len(), 4);
         let asked: Vec<_> = split.questions.iter().map(|asked| (asked.history.len(), &asked.relevant[..])).collect();
-        assert_eq!(asked, [(2, &[3][..]), (3, &[3])], "what was seen before is not asked for, nor a row without a past");
+        assert_eq!(
+            asked,
+            [(2, &[3][..]), (3, &[3])],
+            "what was seen before is not asked for, nor a row without a past"
+        );
     }
 
     #[test]

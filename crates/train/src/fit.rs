@@ -8,8 +8,6 @@ use merx_models::evaluate::{Judged, Metric, coverage, rank};
 use merx_models::{Example, Learner, ModelError, Recommender, TimeSplit, TrainingSet, split_at, split_by_time};
 use rayon::prelude::*;
 
-
-
 /// Questions a model is asked at most: enough for a stable mean, few enough to be quick.
 const QUESTIONS: usize = 4_000;
 const SHOWN: usize = 20;

@@ -74,7 +74,6 @@ pub(crate) fn kill_after(command: &mut Command, wait: Duration) -> Option<()> {
 #[derive(Clone, Debug)]
 pub(crate) struct ApiKeys {
     pub(crate) public: String,
-    pub(crate) secret: String,
     pub(crate) admin: String,
 }
 
@@ -148,8 +147,8 @@ impl Shop {
             std::thread::sleep(Duration::from_millis(2));
         };
         let key = |scope: &str| ready[format!("{scope}_key")].as_str().map(str::to_owned);
-        if let (Some(public), Some(secret), Some(admin)) = (key("public"), key("secret"), key("admin")) {
-            self.keys = Some(ApiKeys { public, secret, admin });
+        if let (Some(public), Some(admin)) = (key("public"), key("admin")) {
+            self.keys = Some(ApiKeys { public, admin });
         }
         let url = ready["url"].as_str().unwrap().to_owned();
         let address = url.strip_prefix("http://").unwrap().parse().unwrap();

@@ -14,8 +14,8 @@ use self::walk::Walk;
 use crate::evaluate::{Metric, mean_quality};
 use crate::{
     BlendLearner, BlendSet, BlendSettings, BlendWeights, BuyAgainLearner, ContentLearner, Example, GraphFilterLearner,
-    Holdout, IalsLearner, Interactions, ItemKnnLearner, Learner, ModelError, Recommender, SelectionBudget, TasteMixLearner,
-    TasteMixSettings, TrainingSet, select,
+    Holdout, IalsLearner, Interactions, ItemKnnLearner, Learner, ModelError, Recommender, SelectionBudget,
+    TasteMixLearner, TasteMixSettings, TrainingSet, select,
 };
 
 /// What a member must find to get wanted items into the pool at all, however low.
@@ -78,8 +78,7 @@ impl Plan {
         // Factors, last among the members, know much of what others propose and propose little that is wanted.
         let proposing = members.len() - usize::from(choice.ordered);
         let settings = BlendSettings { repeats: choice.repeats, proposing, ..BlendSettings::default() };
-        let set =
-            BlendSet { members: fitted, examples: choice.learning.to_vec(), kept_back: choice.choosing.to_vec() };
+        let set = BlendSet { members: fitted, examples: choice.learning.to_vec(), kept_back: choice.choosing.to_vec() };
         let ranked_by = match (BlendLearner { settings }).fit(&set, seed) {
             Ok(blend) => {
                 let quality = judge(&blend, choice);

@@ -4,9 +4,7 @@ use merx_domain::EventMeaning;
 
 use super::{Choice, Member};
 use crate::evaluate::{Metric, mean_quality};
-use crate::{
-    ModelError, PopularityLearner, SessionKnnLearner, SessionKnnSettings, TransitionsLearner,
-};
+use crate::{ModelError, PopularityLearner, SessionKnnLearner, SessionKnnSettings, TransitionsLearner};
 
 /// Questions that one trial of settings is judged on.
 const TRIAL_QUESTIONS: usize = 1_500;
@@ -155,4 +153,3 @@ pub(super) fn graph_filter_knobs() -> Vec<Knob> {
 pub(super) fn ials_knobs() -> Vec<Knob> {
     vec![knob!(Ials.unobserved_weight, [0.005, 0.02, 0.1]), knob!(Ials.regularization, [0.001, 0.003, 0.01])]
 }
-

@@ -64,8 +64,7 @@ pub fn bench_batch(
 }
 
 fn chosen(task: &Task, options: &FactorsOptions) -> Result<IalsLearner, BenchError> {
-    let settings =
-        IalsSettings { dimensions: options.factors, sweeps: options.sweeps, ..IalsSettings::default() };
+    let settings = IalsSettings { dimensions: options.factors, sweeps: options.sweeps, ..IalsSettings::default() };
     Ok(choose_ials(&task.choice(), IalsLearner { settings }, options.bench.seed)?)
 }
 
