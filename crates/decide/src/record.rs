@@ -173,6 +173,8 @@ enum Message {
 pub struct Recorder {
     records: Arc<dyn Records>,
     queue: Option<Sender<Message>>,
+    /// Ends the gathering: somebody waits.
+    hurry: Option<Sender<()>>,
     writer: Option<JoinHandle<()>>,
     unrecorded: std::sync::atomic::AtomicU64,
     queued_peak: std::sync::atomic::AtomicUsize,
@@ -181,13 +183,21 @@ pub struct Recorder {
 impl Recorder {
     pub fn new(records: Arc<dyn Records>, settings: RecorderSettings) -> Self {
         let (sender, receiver) = bounded(settings.queue.max(1));
+        let (hurry, hurried) = bounded(1);
         let writing = Arc::clone(&records);
         let batch = settings.batch.max(1);
         let writer = std::thread::Builder::new()
             .name("decision-recorder".into())
-            .spawn(move || write_batches(writing.as_ref(), &receiver, batch))
+            .spawn(move || write_batches(writing.as_ref(), &receiver, &hurried, batch))
             .ok();
-        Self { records, queue: Some(sender), writer, unrecorded: Default::default(), queued_peak: Default::default() }
+        Self {
+            records,
+            queue: Some(sender),
+            hurry: Some(hurry),
+            writer,
+            unrecorded: Default::default(),
+            queued_peak: Default::default(),
+        }
     }
 
     /// Hands a record over. A low-stakes decision does not wait for the disk; a full queue is counted, not hidden.
@@ -218,6 +228,8 @@ impl Recorder {
         if let Some(queue) = &self.queue
             && queue.send(Message::Flush(done)).is_ok()
         {
+            // Full: the writer is told already.
+            let _ = self.hurry.as_ref().map(|hurry| hurry.try_send(()));
             let _ = wait.recv();
         }
     }
@@ -263,39 +275,25 @@ impl Drop for Recorder {
     fn drop(&mut self) {
         // Closing the queue lets the writer finish what is in it.
         self.queue.take();
+        self.hurry.take();
         if let Some(writer) = self.writer.take() {
             let _ = writer.join();
         }
     }
 }
 
-fn write_batches(records: &dyn Records, queue: &Receiver<Message>, batch: usize) {
+fn write_batches(records: &dyn Records, queue: &Receiver<Message>, hurried: &Receiver<()>, batch: usize) {
     while let Ok(first) = queue.recv() {
+        // Asleep and not at the queue, so that no decision has to wake this thread.
+        if matches!(first, Message::Record(_)) && queue.len() < batch {
+            let _ = hurried.recv_timeout(GATHERING);
+        }
         let mut waiting = Vec::new();
         let mut rows = Vec::new();
-        let time_is_up = crossbeam_channel::after(GATHERING);
-        let mut gathering = true;
-        let mut next = Some(first);
-        while let Some(message) = next.take() {
+        for message in std::iter::once(first).chain(queue.try_iter().take(batch - 1)) {
             match message {
                 Message::Record(record) => rows.push(row(&record)),
-                // Whoever waits for the disk waits for what is queued, not for more to come.
-                Message::Flush(done) => {
-                    waiting.push(done);
-                    gathering = false;
-                }
-            }
-            if rows.len() >= batch {
-                break;
-            }
-            if gathering {
-                crossbeam_channel::select! {
-                    recv(queue) -> message => next = message.ok(),
-                    recv(time_is_up) -> _ => gathering = false,
-                }
-            }
-            if !gathering {
-                next = queue.try_recv().ok();
+                Message::Flush(done) => waiting.push(done),
             }
         }
         if !rows.is_empty()

@@ -11,6 +11,7 @@
 use std::cell::RefCell;
 use std::ops::Range;
 
+use merx_numeric::kernels::prefetch;
 use merx_numeric::top_k::TopK;
 use serde::{Deserialize, Serialize};
 
@@ -204,6 +205,18 @@ impl State {
     fn session(&self, session: u32) -> &[u32] {
         &self.entries[self.session_range(session)]
     }
+
+    /// Asks in time for what lies anywhere in tables larger than the caches.
+    fn prefetch(&self, coming: &[Neighbour]) {
+        if let Some(far) = coming.get(16) {
+            prefetch(&self.session_offsets, far.session as usize, 2);
+        }
+        if let Some(near) = coming.get(8) {
+            let range = self.session_range(near.session);
+            prefetch(&self.entries, range.start, range.len());
+            prefetch(&self.moments, range.start, range.len());
+        }
+    }
 }
 
 /// Past sessions and the way to them, fitted by [`SessionKnnLearner`].
@@ -382,7 +395,8 @@ impl Recommender for SessionKnn {
         let neighbours = self.neighbours(&query);
         let weights = self.by_item(&query);
         let mut scores = SparseScores::new(self.state.item_count);
-        for &neighbour in &neighbours {
+        for (place, &neighbour) in neighbours.iter().enumerate() {
+            self.state.prefetch(&neighbours[place..]);
             self.votes(neighbour, &weights, |item, weight| scores.add(item, weight));
         }
         let explain =

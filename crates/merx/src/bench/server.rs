@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use merx_serve::Client;
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_train::protocols::Figure;
 use serde_json::{Value, json};
@@ -16,8 +17,8 @@ use super::load::{Load, Measured};
 /// A server that isn't up after this long never will be.
 const START_TIMEOUT: Duration = Duration::from_secs(3_600);
 const POLL: Duration = Duration::from_millis(100);
-/// Shoppers that requests come from, drawn from all.
-const ASKING: u32 = 10_000;
+/// Shoppers looked at for a history; requests come from those who have one.
+const ASKED: u32 = 20_000;
 
 #[derive(Debug, Args)]
 pub(crate) struct ServeArguments {
@@ -62,12 +63,11 @@ pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) 
     let shop = Shop { products: arguments.products, shoppers: arguments.shoppers, days: arguments.days };
     let server = Server::start(&shop)?;
     let simulated = Simulated::new(ShopConfig { shoppers: shop.shoppers, seed: SEED, ..ShopConfig::default() });
-    let step = (shop.shoppers / ASKING).max(1);
+    let asking = with_history(&server, &simulated)?;
     let body = |number: u64| {
         // A fixed walk over the shoppers that visits neighbours in time far apart.
-        let shopper = (number * 7_919 % u64::from(shop.shoppers.div_ceil(step))) as u32 * step;
-        let subject = simulated.subject_id(shopper);
-        json!({"subject_id": subject.to_string(), "slots": [{"scenario": "for_you", "count": 10}]}).to_string()
+        let subject = &asking[(number * 7_919 % asking.len() as u64) as usize];
+        json!({"subject_id": subject, "slots": [{"scenario": "for_you", "count": 10}]}).to_string()
     };
     let load = Load {
         address: server.address,
@@ -82,6 +82,25 @@ pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) 
     report("recommend", &load.drive()?, &settings, print);
     print(&figure("resident_mib", server.resident_mib()?, "MiB", "recommend", &settings));
     Ok(())
+}
+
+/// Shoppers of whom the server knows something: those who cost most.
+fn with_history(server: &Server, simulated: &Simulated) -> Result<Vec<String>> {
+    let shoppers = simulated.config().shoppers;
+    let client = Client::remote(&format!("http://{}", server.address), &server.secret_key)?;
+    let mut known = Vec::new();
+    for shopper in (0..shoppers).step_by((shoppers / ASKED).max(1) as usize) {
+        let subject = simulated.subject_id(shopper).to_string();
+        let slots = json!([{"scenario": "recently_viewed", "count": 1}]);
+        let answer = client.post("/v1/recommend", &json!({"subject_id": subject, "slots": slots}))?;
+        if answer["slots"][0]["items"].as_array().is_some_and(|items| !items.is_empty()) {
+            known.push(subject);
+        }
+    }
+    if known.is_empty() {
+        bail!("no shopper has a history: the shop needs more shoppers or days");
+    }
+    Ok(known)
 }
 
 /// Events over HTTP until they are on disk.
@@ -174,7 +193,9 @@ impl Server {
         };
         let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
         let address = field("url").trim_start_matches("http://").parse().context("the server's address")?;
-        Ok(Self { process, address, secret_key: field("secret_key"), folder })
+        let server = Self { process, address, secret_key: field("secret_key"), folder };
+        wait_for_jobs(&field("url"), &field("admin_key"))?;
+        Ok(server)
     }
 
     fn resident_mib(&self) -> Result<f64> {
@@ -213,6 +234,21 @@ fn wait_for(ready_file: &Path, process: &mut Child) -> Result<Value> {
         std::thread::sleep(POLL);
     }
     bail!("the server is not up after {START_TIMEOUT:?}")
+}
+
+/// A server that was just filled writes its events to the lake first.
+fn wait_for_jobs(url: &str, admin_key: &str) -> Result<()> {
+    let client = Client::remote(url, admin_key)?;
+    let polls = (START_TIMEOUT.as_millis() / POLL.as_millis()) as u32;
+    for _ in 0..polls {
+        std::thread::sleep(POLL);
+        let jobs = client.get("/v1/jobs")?;
+        let ended = |job: &Value| ["done", "failed"].iter().any(|state| job["state"] == *state);
+        if jobs["items"].as_array().is_some_and(|jobs| !jobs.is_empty() && jobs.iter().all(ended)) {
+            return Ok(());
+        }
+    }
+    bail!("the server's first jobs are not done after {START_TIMEOUT:?}")
 }
 
 fn folder_mib(folder: &Path) -> Result<f64> {
