@@ -55,7 +55,7 @@ pub struct BlendSettings {
 impl Default for BlendSettings {
     fn default() -> Self {
         Self {
-            pool_per_member: 100,
+            pool_per_member: 60,
             proposing: usize::MAX,
             repeats: true,
             strongest_per_list: 40,
@@ -439,6 +439,9 @@ impl OpenQuery for OpenBlend<'_> {
         let mut score = [0.0];
         for (open, best) in self.pool.open.iter_mut().zip(&self.pool.best) {
             open.score(&[item], &mut score);
+            if score[0] <= 0.0 {
+                continue;
+            }
             let of_member = open.explain(item, usize::MAX);
             let whole: f32 = of_member.iter().map(|part| part.weight.max(0.0)).sum();
             for part in of_member.into_iter().filter(|part| part.weight > 0.0) {
