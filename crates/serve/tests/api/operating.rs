@@ -134,7 +134,9 @@ async fn the_reference_asks_nobody_else() {
     let policy = page.header("content-security-policy").to_owned();
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"));
     assert!(!policy.contains("unsafe"));
-    for (file, kind) in [("reference.css", "text/css"), ("reference.js", "text/javascript")] {
+    for (file, kind) in
+        [("reference.css", "text/css"), ("reference.js", "text/javascript"), ("request.js", "text/javascript")]
+    {
         let part = call(&shop, "GET", &format!("/docs/{file}"), "", None).await;
         assert!(part.header("content-type").starts_with(kind));
         for text in [page.text(), part.text()] {
