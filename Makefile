@@ -4,7 +4,7 @@
 CARGO ?= cargo
 PORT ?= 8080
 
-.PHONY: demo build test lint unit clients browser fuzz openapi clean
+.PHONY: demo build test lint unit clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(CARGO) run --release --locked --quiet --bin merx -- demo --set server.listen=127.0.0.1:$(PORT)
@@ -37,3 +37,7 @@ fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.
 
 openapi: build ## Write the description of the HTTP API.
 	$(CARGO) run --release --locked --quiet --bin merx -- openapi > openapi/merx.json
+
+reference: openapi ## Write the pages of docs/reference that are made from the binary.
+	mkdir -p docs/reference
+	$(CARGO) run --release --locked --quiet --bin merx -- manual docs/reference

@@ -8,12 +8,14 @@ mod housekeeping;
 mod import;
 mod jobs;
 mod lake;
+mod manual;
 mod operate;
 mod projection;
 mod serving;
 mod shop;
 mod training;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -94,6 +96,12 @@ enum Command {
     },
     /// Print the OpenAPI description of the HTTP API.
     Openapi,
+    /// Write the pages of the manual that are made from this binary.
+    #[command(hide = true)]
+    Manual {
+        /// The folder they go to: docs/reference.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -151,6 +159,7 @@ fn run(arguments: Arguments) -> Result<()> {
             print!("{}", merx_serve::openapi_json());
             Ok(())
         }
+        Command::Manual { folder } => manual::write(&folder),
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
             serving::serve(shop::Shop::open(config)?, |ready| {
@@ -194,7 +203,8 @@ fn run(arguments: Arguments) -> Result<()> {
 fn start_log(config: &config::Config, quiet: &str) -> Result<()> {
     let level = if config.log.level == "info" { quiet } else { &config.log.level };
     let filter = tracing_subscriber::EnvFilter::try_new(level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if config.log.format == "json" {
         subscriber.json().init()
     } else {
