@@ -7,13 +7,13 @@ export async function launch() {
   return puppeteer.launch({ executablePath: EXECUTABLE, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'] });
 }
 
-/** A page that can reach only `origin`; `troubles` grows with everything that went wrong on it. */
-export async function watchedPage(browser, origin) {
+/** A page that can reach only these origins; `troubles` grows with everything that went wrong on it. */
+export async function watchedPage(browser, origins) {
   const page = await browser.newPage();
   const troubles = [];
   await page.setRequestInterception(true);
   page.on('request', request => {
-    const own = request.url().startsWith(origin) || request.url().startsWith('data:');
+    const own = [...origins, 'data:'].some(origin => request.url().startsWith(origin));
     if (own) return request.continue();
     troubles.push(`asks ${request.url()}`);
     return request.abort();

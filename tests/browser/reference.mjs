@@ -95,7 +95,7 @@ const shot = (page, name) => page.screenshot({ path: join(folder, `${name}.png`)
 mkdirSync(folder, { recursive: true });
 const browser = await launch();
 try {
-  const { page, troubles } = await watchedPage(browser, origin);
+  const { page, troubles } = await watchedPage(browser, [origin]);
   await page.setViewport(DESK);
   await page.goto(`${origin}/docs`);
   await drawn(page);

@@ -87,6 +87,13 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// API keys.
+    Keys {
+        #[command(subcommand)]
+        action: Option<KeysAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
     /// Measure, one JSON object a line.
@@ -112,6 +119,26 @@ enum ModelsAction {
     Promote { version: u32 },
     /// Make the previous version live again.
     Rollback,
+}
+
+#[derive(Subcommand)]
+enum KeysAction {
+    /// All keys, without their secrets (the default).
+    List,
+    /// Make a key. It is shown this once.
+    Create {
+        /// How far it reaches.
+        #[arg(value_parser = ["public", "secret", "admin"])]
+        scope: String,
+        /// What it is for, in words.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// Make a key worthless.
+    Revoke {
+        /// Its id, as the list has it.
+        id: String,
+    },
 }
 
 fn main() {
@@ -186,6 +213,15 @@ fn run(arguments: Arguments) -> Result<()> {
                 ModelsAction::List => desk.list_models(),
                 ModelsAction::Promote { version } => desk.promote(version),
                 ModelsAction::Rollback => desk.roll_back(),
+            }
+        }
+        Command::Keys { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            match action.unwrap_or(KeysAction::List) {
+                KeysAction::List => desk.list_keys(),
+                KeysAction::Create { scope, label } => desk.create_key(&scope, &label),
+                KeysAction::Revoke { id } => desk.revoke_key(&id),
             }
         }
         Command::Replay { decision, server } => {
