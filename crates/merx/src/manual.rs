@@ -42,7 +42,7 @@ fn command_line() -> String {
 fn describe(command: &clap::Command, name: &str, page: &mut String) {
     // An environment may set defaults; the manual knows none.
     let mut shown = command.clone().mut_args(|argument| argument.hide_env_values(true));
-    let help = shown.render_long_help().to_string();
+    let help = shown.render_help().to_string();
     let help: Vec<&str> = help.lines().map(str::trim_end).collect();
     let _ = write!(page, "\n## {name}\n\n```text\n{}\n```\n", help.join("\n"));
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
