@@ -11,6 +11,8 @@ const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// Words of somebody's own machine.
 const FOREIGN: [&str; 3] = ["/work/", "../shared", "/root/"];
 
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 struct Page {
     path: PathBuf,
     text: String,
@@ -313,7 +315,7 @@ fn fits(address: &str, path: &str) -> bool {
 #[test]
 fn addresses_are_routed() {
     let document: serde_json::Value = serde_json::from_str(include_str!("../../../openapi/merx.json")).unwrap();
-    let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+    let paths = document["paths"].as_object().unwrap();
     let mut problems = Vec::new();
     for page in pages() {
         for start in ["/v1/", "/health/"] {
@@ -321,8 +323,13 @@ fn addresses_are_routed() {
                 let rest = &page.text[at..];
                 let end = rest.find(|c: char| !(c.is_alphanumeric() || "/_-{}$".contains(c))).unwrap_or(rest.len());
                 let address = rest[..end].trim_end_matches('/');
-                if address != "/v1" && !paths.iter().any(|path| fits(address, path)) {
-                    problems.push(format!("{}: {address}", page.name()));
+                let before = page.text[..at].trim_end_matches(' ').rsplit([' ', '`', '\n']).next().unwrap();
+                let method = METHODS.contains(&before).then(|| before.to_lowercase());
+                let mut fitting = paths.iter().filter(|(path, _)| fits(address, path));
+                if address != "/v1"
+                    && !fitting.any(|(_, item)| method.as_ref().is_none_or(|method| item.get(method).is_some()))
+                {
+                    problems.push(format!("{}: {before} {address}", page.name()));
                 }
             }
         }
