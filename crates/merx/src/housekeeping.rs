@@ -26,6 +26,23 @@ const FORGET_STEP: usize = 10_000;
 const STOP_POLLS: u32 = 20;
 const STOP_POLL: Duration = Duration::from_millis(100);
 
+/// How much less of the processor jobs get than answers where both want it (the `nice` of their threads).
+const NICENESS: i32 = 10;
+
+/// Answers come first: what jobs do on all cores (a training, mostly) runs on threads that yield to them.
+///
+/// Call before anything is computed in parallel.
+pub(crate) fn let_answers_go_first() -> Result<()> {
+    Ok(rayon::ThreadPoolBuilder::new().start_handler(|_| yield_to_answers()).build_global()?)
+}
+
+fn yield_to_answers() {
+    // Linux knows a priority for each thread; without one the work is done all the same.
+    if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
+        tracing::debug!(%error, "a background thread keeps its priority");
+    }
+}
+
 /// A thread that does jobs, and by the schedule asks for them.
 pub(crate) struct Housekeeping {
     board: Arc<JobBoard>,
@@ -37,6 +54,9 @@ impl Housekeeping {
     pub(crate) fn start(shop: Arc<Shop>, board: Arc<JobBoard>, scheduled: bool) -> Result<Self> {
         let working = Arc::clone(&board);
         let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
+            if scheduled {
+                yield_to_answers();
+            }
             while !working.is_stopping() {
                 if scheduled {
                     keep_house(&shop, &working);

@@ -189,6 +189,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Manual { folder } => manual::write(&folder),
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
+            housekeeping::let_answers_go_first()?;
             serving::serve(shop::Shop::open(config)?, |ready| {
                 if let Some(path) = &ready_file {
                     demo::write_ready(path, ready)?;
@@ -200,6 +201,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Demo(demo) => {
             start_log(&config, "warn")?;
+            housekeeping::let_answers_go_first()?;
             demo::run(config, &demo)
         }
         Command::Train { now, server } => {

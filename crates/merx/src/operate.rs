@@ -103,7 +103,7 @@ impl Desk {
             println!(
                 "{} v{:<3} {:9} {}  {}",
                 text(&model["name"]),
-                model["version"],
+                model["version"].as_u64().unwrap_or_default(),
                 text(&model["stage"]),
                 text(&model["trained_at"]),
                 metrics.collect::<Vec<_>>().join(", ")
@@ -179,7 +179,12 @@ impl Desk {
                 slot = text(&item["slot"]);
                 println!("{slot}");
             }
-            println!("  {:2}. {}: {}", item["position"], text(&item["name"]), texts(&item["reasons"]));
+            println!(
+                "  {:2}. {}: {}",
+                item["position"].as_u64().unwrap_or_default(),
+                text(&item["name"]),
+                texts(&item["reasons"])
+            );
         }
         Ok(())
     }

@@ -208,13 +208,14 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
+        let stop = stop_signal()?;
         let listen = shop.config.server.listen;
         let listener = tokio::net::TcpListener::bind(listen)
             .await
             .with_context(|| format!("cannot listen on {listen}; another process may have the port"))?;
         let url = format!("http://{}", listener.local_addr()?);
         ready(&Ready { url, new_keys })?;
-        merx_serve::serve(App::new(parts), listener, stop_signal()).await?;
+        merx_serve::serve(App::new(parts), listener, stop).await?;
         anyhow::Ok(())
     });
     drop(housekeeping);
@@ -284,16 +285,15 @@ fn settings(config: &Config) -> Result<Settings> {
     })
 }
 
-async fn stop_signal() {
+/// Listens from now on, so that a stop asked for right after the start is heard; the future ends at the first one.
+fn stop_signal() -> Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let interrupt = tokio::signal::ctrl_c();
-    match signal(SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(_) => drop(interrupt.await),
-    }
+    })
 }

@@ -11,7 +11,7 @@
 
 use std::cell::RefCell;
 
-use merx_numeric::kernels::{axpy, dot};
+use merx_numeric::kernels::{axpy, chosen_dots, dot, prefetch};
 use merx_numeric::rng::Rng;
 use merx_numeric::sparse::SparseRows;
 use merx_numeric::spectral::truncated_svd;
@@ -20,6 +20,8 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::recency::{Fading, Recent, largest_contributions, recent_items, wanted};
+use crate::sparse_scores::SparseScores;
+use crate::weighted_lists::WeightedLists;
 use crate::{
     Contribution, ItemContent, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored, TrainingSet, artifact,
 };
@@ -177,10 +179,10 @@ struct State {
 #[derive(Debug)]
 pub struct Content {
     state: State,
-    /// A row an item: its tokens, side by side in memory.
-    tokens: SparseRows,
+    /// The tokens of each item with their weights, ascending.
+    tokens: WeightedLists,
     /// The items a token leads to and its weight in each, most wanted first.
-    by_token: Vec<Vec<(u32, f32)>>,
+    by_token: WeightedLists,
     /// A row of `dimensions` an item, of length 1 or 0.
     item_vectors: Vec<f32>,
 }
@@ -212,7 +214,8 @@ impl Content {
             }
         }
         let item_vectors = state.tokens.iter().flat_map(|tokens| state.vector_of(tokens)).collect();
-        let tokens = SparseRows::from_rows(state.token_count, std::mem::take(&mut state.tokens));
+        let tokens = WeightedLists::new(std::mem::take(&mut state.tokens).iter().map(Vec::as_slice));
+        let by_token = WeightedLists::new(by_token.iter().map(Vec::as_slice));
         Ok(Self { state, tokens, by_token, item_vectors })
     }
 
@@ -224,30 +227,23 @@ impl Content {
         &self.item_vectors[item as usize * self.state.dimensions..][..self.state.dimensions]
     }
 
-    /// How alike an item is to one given by the weight of every token, and by its vector.
-    fn likeness(&self, tokens: &[f32], vector: &[f32], item: u32) -> f32 {
-        let (columns, weights) = self.tokens.row(item as usize);
-        let by_tokens = columns.iter().zip(weights).map(|(token, weight)| weight * tokens[*token as usize]).sum();
-        self.mixed(by_tokens, vector, item)
-    }
-
     /// How alike two items are.
     fn likeness_of(&self, one: u32, other: u32) -> f32 {
-        let (columns, weights) = self.tokens.row(one as usize);
-        let (others, other_weights) = self.tokens.row(other as usize);
-        let in_other = |token: &u32| others.binary_search(token).map_or(0.0, |place| other_weights[place]);
-        let by_tokens = columns.iter().zip(weights).map(|(token, weight)| weight * in_other(token)).sum();
-        self.mixed(by_tokens, self.item_vector(one), other)
+        let others = self.tokens.list(other);
+        let in_other =
+            |token: u32| others.binary_search_by_key(&token, |(token, _)| *token).map_or(0.0, |at| others[at].1);
+        let by_tokens = self.tokens.list(one).iter().map(|(token, weight)| weight * in_other(*token)).sum();
+        self.mixed(by_tokens, dot(self.item_vector(one), self.item_vector(other)))
     }
 
-    fn mixed(&self, by_tokens: f32, vector: &[f32], item: u32) -> f32 {
+    fn mixed(&self, by_tokens: f32, by_vectors: f32) -> f32 {
         let mix = if self.state.dimensions == 0 { 0.0 } else { self.state.settings.embedding_weight };
-        (1.0 - mix) * by_tokens + mix * dot(vector, self.item_vector(item)).max(0.0)
+        (1.0 - mix) * by_tokens + mix * by_vectors.max(0.0)
     }
 
     /// The `limit` items of the tokens' lists that share most with them.
     fn sharing(&self, tokens: &[Hit], limit: usize) -> Vec<Hit> {
-        let lists = || tokens.iter().map(|token| (&self.by_token[token.index as usize], token.score));
+        let lists = || tokens.iter().map(|token| (self.by_token.list(token.index), token.score));
         let mut best = TopK::new(limit);
         SHARED.with_borrow_mut(|shared| {
             if shared.len() < self.item_count() {
@@ -287,17 +283,14 @@ impl Model for Content {
     }
 
     fn save(&self) -> Vec<u8> {
-        let row = |item: usize| {
-            let (tokens, weights) = self.tokens.row(item);
-            tokens.iter().copied().zip(weights.iter().copied()).collect()
-        };
-        artifact::encode(FORMAT, &State { tokens: (0..self.tokens.rows()).map(row).collect(), ..self.state.clone() })
+        let tokens = (0..self.tokens.len() as u32).map(|item| self.tokens.list(item).to_vec()).collect();
+        artifact::encode(FORMAT, &State { tokens, ..self.state.clone() })
     }
 }
 
 impl Recommender for Content {
     fn item_count(&self) -> usize {
-        self.tokens.rows()
+        self.tokens.len()
     }
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
@@ -315,9 +308,8 @@ struct OpenContent<'a> {
     model: &'a Content,
     /// Items of the query with weights that sum to 1.
     entries: Vec<(Recent, f32)>,
-    /// The weight of every token, and which are not 0.
-    tokens: Vec<f32>,
-    held: Vec<u32>,
+    /// The weights of their tokens.
+    tokens: SparseScores,
     vector: Vec<f32>,
     /// Mean logarithm of the known prices; 0 where none is known.
     log_price: f32,
@@ -326,14 +318,12 @@ struct OpenContent<'a> {
 impl<'a> OpenContent<'a> {
     fn new(model: &'a Content, entries: Vec<(Recent, f32)>) -> Self {
         let state = &model.state;
-        let (tokens, vector) = (vec![0.0; state.token_count], vec![0.0; state.dimensions]);
-        let mut open = Self { model, tokens, held: Vec::new(), vector, log_price: 0.0, entries };
+        let (tokens, vector) = (SparseScores::new(state.token_count), vec![0.0; state.dimensions]);
+        let mut open = Self { model, tokens, vector, log_price: 0.0, entries };
         let mut priced = 0.0;
         for (entry, weight) in &open.entries {
-            let (columns, weights) = model.tokens.row(entry.item as usize);
-            for (&token, of_token) in columns.iter().zip(weights) {
-                open.tokens[token as usize] += weight * of_token;
-                open.held.push(token);
+            for &(token, of_token) in model.tokens.list(entry.item) {
+                open.tokens.add(token, weight * of_token);
             }
             axpy(*weight, model.item_vector(entry.item), &mut open.vector);
             let log_price = state.log_prices[entry.item as usize];
@@ -342,17 +332,15 @@ impl<'a> OpenContent<'a> {
                 priced += weight;
             }
         }
-        open.held.sort_unstable();
-        open.held.dedup();
         open.log_price /= if priced > 0.0 { priced } else { 1.0 };
         open
     }
 
-    fn score_of(&self, item: u32) -> f32 {
-        if item as usize >= self.model.item_count() {
-            return 0.0;
-        }
-        self.model.likeness(&self.tokens, &self.vector, item) / self.price_distance(item)
+    /// What the profile and an item share, from the product of their vectors.
+    fn likeness(&self, item: u32, by_vectors: f32) -> f32 {
+        let tokens = self.model.tokens.list(item).iter();
+        let by_tokens = tokens.map(|(token, weight)| weight * self.tokens.get(*token)).sum();
+        self.model.mixed(by_tokens, by_vectors) / self.price_distance(item)
     }
 
     fn price_distance(&self, item: u32) -> f32 {
@@ -365,16 +353,29 @@ impl<'a> OpenContent<'a> {
 impl OpenQuery for OpenContent<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
         let mut heaviest = TopK::new(self.model.state.settings.query_tokens);
-        self.held.iter().for_each(|token| heaviest.offer(*token, self.tokens[*token as usize]));
+        self.tokens.iter().for_each(|(token, weight)| heaviest.offer(token, weight));
         let sharing = self.model.sharing(&heaviest.drain_sorted(), limit.saturating_mul(SCORED_PER_CANDIDATE));
+        let items: Vec<u32> = sharing.iter().map(|hit| hit.index).collect();
+        let mut scores = vec![0.0; items.len()];
+        self.score(&items, &mut scores);
         let mut best = TopK::new(limit);
-        sharing.iter().for_each(|hit| best.offer(hit.index, self.score_of(hit.index)));
+        items.iter().zip(scores).for_each(|(item, score)| best.offer(*item, score));
         let best = best.drain_sorted().into_iter().filter(|hit| hit.score > 0.0);
         out.extend(best.map(|hit| Scored { item: hit.index, score: hit.score }));
     }
 
     fn score(&mut self, items: &[u32], out: &mut [f32]) {
-        items.iter().zip(out).for_each(|(item, out)| *out = self.score_of(*item));
+        let model = self.model;
+        chosen_dots(&model.item_vectors, items, &self.vector, out);
+        for (place, (&item, out)) in items.iter().zip(out).enumerate() {
+            // Items lie anywhere in tables larger than the caches: those to come are asked for in time.
+            items.get(place + 16).iter().for_each(|item| model.tokens.prefetch_offset(**item));
+            items.get(place + 8).iter().for_each(|item| {
+                model.tokens.prefetch_list(**item);
+                prefetch(&model.state.log_prices, **item as usize, 1);
+            });
+            *out = if (item as usize) < model.item_count() { self.likeness(item, *out) } else { 0.0 };
+        }
     }
 
     /// How alike each item of the query is by itself.

@@ -296,6 +296,11 @@ impl Ials {
         self.items.vector(item)
     }
 
+    /// The inner products of these items' vectors with `vector`; 0 for items that are not known.
+    pub(crate) fn products(&self, items: &[u32], vector: &[f32], out: &mut [f32]) {
+        self.items.chosen_products(items, vector, out);
+    }
+
     /// Adds the `limit` items with the largest inner products with `vector` to `out`, best first, without those `skipped`.
     pub(crate) fn nearest(&self, vector: &[f32], limit: usize, skipped: &[u32], out: &mut Vec<Scored>) {
         let best = self.items.search(vector, limit, skipped);
@@ -369,10 +374,7 @@ impl OpenQuery for OpenIals<'_> {
     }
 
     fn score(&mut self, items: &[u32], out: &mut [f32]) {
-        let known = self.model.item_count();
-        for (&item, out) in items.iter().zip(out) {
-            *out = if (item as usize) < known { dot(self.model.item_vector(item), &self.vector) } else { 0.0 };
-        }
+        self.model.products(items, &self.vector, out);
     }
 
     fn score_all(&mut self, out: &mut [f32]) {

@@ -31,6 +31,7 @@ mod strength;
 mod taste_mix;
 mod time_split;
 mod transitions;
+mod weighted_lists;
 
 pub use batch::{BatchRequest, recommend_batch};
 pub use blend::{Blend, BlendLearner, BlendSet, BlendSettings, BlendWeights, Example, NetworkSettings};

@@ -20,6 +20,8 @@ const PARTS_OF_DAY: usize = 6;
 const DAY_S: i64 = 86_400;
 /// Best items that the shop and each segment of it hold ready as candidates.
 const LEADERS: usize = 500;
+/// Numbers of items that a segment looks through for one of them.
+const STRETCH: u32 = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PopularitySettings {
@@ -92,7 +94,7 @@ impl Learner for PopularityLearner {
     fn load(&self, bytes: &[u8]) -> Result<Popularity, ModelError> {
         let (format, body) = artifact::split(FAMILY, bytes)?;
         match format {
-            1 => Ok(Popularity { state: artifact::decode(FAMILY, format, body)? }),
+            1 => Ok(Popularity { state: artifact::decode::<State>(FAMILY, format, body)?.indexed() }),
             _ => Err(artifact::refused(FAMILY, format, "unknown format")),
         }
     }
@@ -164,21 +166,42 @@ struct Segment {
     total: f32,
     /// The largest, largest first.
     leaders: Vec<u32>,
+    /// Where the items of each stretch of `STRETCH` numbers begin; made when loaded.
+    #[serde(skip)]
+    stretches: Vec<u32>,
 }
 
 impl Segment {
+    /// Ready to be looked up.
+    fn indexed(mut self) -> Self {
+        let last = self.items.last().map_or(0, |item| item / STRETCH + 1);
+        let begin = |stretch: u32| self.items.partition_point(|item| *item < stretch * STRETCH) as u32;
+        self.stretches = (0..=last).map(begin).collect();
+        self
+    }
+
+    fn count_of(&self, item: u32) -> f32 {
+        let stretch = (item / STRETCH) as usize;
+        let (Some(start), Some(end)) = (self.stretches.get(stretch), self.stretches.get(stretch + 1)) else {
+            return 0.0;
+        };
+        let range = *start as usize..*end as usize;
+        let place = self.items[range.clone()].iter().position(|known| *known == item);
+        place.map_or(0.0, |place| self.counts[range.start + place])
+    }
+
     fn of(counts: &[f32], limit: usize) -> Self {
         let mut kept: Vec<u32> =
             top_k(counts, limit).into_iter().filter(|hit| hit.score > 0.0).map(|hit| hit.index).collect();
         kept.sort_unstable();
         let counts_kept = kept.iter().map(|item| counts[*item as usize]).collect();
-        Self { items: kept, counts: counts_kept, total: counts.iter().sum(), leaders: leaders(counts) }
+        let total = counts.iter().sum();
+        Self { items: kept, counts: counts_kept, total, leaders: leaders(counts), stretches: Vec::new() }.indexed()
     }
 
     /// An item's share here over its share overall, shrunk towards 1.
     fn lift(&self, item: u32, share: f32, prior_strength: f32) -> f32 {
-        let count = self.items.binary_search(&item).map_or(0.0, |place| self.counts[place]);
-        (count + prior_strength * share) / ((self.total + prior_strength) * share).max(f32::MIN_POSITIVE)
+        (self.count_of(item) + prior_strength * share) / ((self.total + prior_strength) * share).max(f32::MIN_POSITIVE)
     }
 }
 
@@ -192,6 +215,15 @@ struct State {
     markets: Vec<(u16, Segment)>,
     /// By part of the day; empty where the source knows no times.
     parts_of_day: Vec<Segment>,
+}
+
+impl State {
+    fn indexed(mut self) -> Self {
+        let of_markets = self.markets.into_iter().map(|(market, segment)| (market, segment.indexed()));
+        self.markets = of_markets.collect();
+        self.parts_of_day = self.parts_of_day.into_iter().map(Segment::indexed).collect();
+        self
+    }
 }
 
 /// Faded counts, fitted by [`PopularityLearner`].

@@ -8,7 +8,6 @@
 //! differ, so the sum ranks better than either. The filter's score grows with the history and the factors' doesn't, hence
 //! the root. [`select_and_fit`](crate::select_and_fit) finds the settings of both and the weight.
 
-use merx_numeric::kernels::dot;
 use serde::{Deserialize, Serialize};
 
 use crate::graph_filter::{self, GraphFilter, GraphFilterLearner, GraphFilterSettings};
@@ -153,12 +152,11 @@ struct OpenMix<'a> {
 }
 
 impl OpenMix<'_> {
-    fn score_of(&self, item: u32) -> f32 {
-        if item as usize >= self.model.item_count() {
-            return 0.0;
+    fn scores(&self, items: &[u32], out: &mut [f32]) {
+        self.model.factors.products(items, &self.vector, out);
+        for (&item, out) in items.iter().zip(out) {
+            *out = self.filter.score_of(item) * self.filter_factor + self.model.settings.factor_weight * *out;
         }
-        let factors = dot(self.model.factors.item_vector(item), &self.vector);
-        self.filter.score_of(item) * self.filter_factor + self.model.settings.factor_weight * factors
     }
 }
 
@@ -173,16 +171,17 @@ impl OpenQuery for OpenMix<'_> {
         if shortlist.len() < limit.saturating_mul(2) {
             self.model.factors.nearest(&self.vector, limit, &[], &mut shortlist);
         }
-        shortlist.iter_mut().for_each(|found| found.score = self.score_of(found.item));
+        let items: Vec<u32> = shortlist.iter().map(|found| found.item).collect();
+        let mut scores = vec![0.0; items.len()];
+        self.scores(&items, &mut scores);
+        shortlist.iter_mut().zip(scores).for_each(|(found, score)| found.score = score);
         shortlist.sort_unstable_by(Scored::rank);
         shortlist.dedup_by_key(|found| found.item);
         out.extend(shortlist.into_iter().take(limit));
     }
 
     fn score(&mut self, items: &[u32], out: &mut [f32]) {
-        for (&item, out) in items.iter().zip(out) {
-            *out = self.score_of(item);
-        }
+        self.scores(items, out);
     }
 
     fn explain(&mut self, item: u32, limit: usize) -> Vec<Contribution> {

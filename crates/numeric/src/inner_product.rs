@@ -6,7 +6,7 @@
 //! full. Good for thousands to a few millions of vectors in memory. The index owns the vectors, longest first: those that
 //! most searches look at stand together.
 
-use crate::kernels::{dot, mat_vec};
+use crate::kernels::{chosen_dots, dot, mat_vec};
 use crate::top_k::{Hit, TopK};
 
 /// Vectors in a block: one 32-bit lane each of an AVX-512 register.
@@ -121,6 +121,13 @@ impl InnerProductIndex {
     #[inline]
     fn vector_at(&self, place: usize) -> &[f32] {
         &self.vectors[place * self.dimensions..][..self.dimensions]
+    }
+
+    /// The inner products of `query` with the vectors of these numbers; 0 where there is no such vector.
+    pub fn chosen_products(&self, numbers: &[u32], query: &[f32], out: &mut [f32]) {
+        let place = |number: &u32| self.places.get(*number as usize).copied().unwrap_or(u32::MAX);
+        let places: Vec<u32> = numbers.iter().map(place).collect();
+        chosen_dots(&self.vectors, &places, query, out);
     }
 
     /// All vectors, row-major, in the order of their numbers.

@@ -132,6 +132,48 @@ fn mat_vec_body<const FMA: bool>(matrix: &[f32], x: &[f32], out: &mut [f32]) {
 }
 
 for_each_instruction_set! {
+    /// `out[i] = matrix[rows[i]] . x` for a row-major matrix of `x.len()` columns; 0 where there is no such row.
+    pub fn chosen_dots(matrix: &[f32], rows: &[u32], x: &[f32], out: &mut [f32]) => chosen_dots_body
+}
+
+/// Rows that are fetched ahead of the one at hand: they lie anywhere in a matrix larger than the caches.
+const FETCHED_AHEAD: usize = 8;
+
+#[inline(always)]
+fn chosen_dots_body<const FMA: bool>(matrix: &[f32], rows: &[u32], x: &[f32], out: &mut [f32]) {
+    let columns = x.len();
+    for (place, (&row, out)) in rows.iter().zip(out).enumerate() {
+        if let Some(&ahead) = rows.get(place + FETCHED_AHEAD) {
+            prefetch(matrix, ahead as usize * columns, columns);
+        }
+        let start = row as usize * columns;
+        // No closure here: it would not be compiled for the instruction set.
+        *out = match matrix.get(start..start + columns) {
+            Some(row) => dot_body::<FMA>(row, x),
+            None => 0.0,
+        };
+    }
+}
+
+/// Asks the processor to bring `count` values from `start` on near, where there are any.
+#[inline(always)]
+pub fn prefetch<T>(values: &[T], start: usize, count: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        const LINE: usize = 64;
+        let wanted = values.get(start..(start + count).min(values.len())).unwrap_or_default();
+        for line in 0..size_of_val(wanted).div_ceil(LINE) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            let address = wanted.as_ptr().cast::<i8>().wrapping_add(line * LINE);
+            // SAFETY: a hint: it reads nothing and can't fault.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(address) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, start, count);
+}
+
+for_each_instruction_set! {
     /// `out += sum over r of weights[r] * matrix[r]` for a row-major matrix of `out.len()` columns.
     pub fn add_weighted_rows(matrix: &[f32], weights: &[f32], out: &mut [f32]) => add_weighted_rows_body
 }
@@ -281,6 +323,11 @@ mod tests {
                     assert!(close(out[row], exact_dot(values, &x)));
                     assert!(close(dot(values, &x), exact_dot(values, &x)));
                 }
+                let mut chosen = vec![1.0; rows + 1];
+                let backwards: Vec<u32> = (0..=rows as u32).rev().collect();
+                chosen_dots(&matrix, &backwards, &x, &mut chosen);
+                assert_eq!(chosen[0], 0.0, "there is no such row");
+                assert!(out.iter().rev().zip(&chosen[1..]).all(|(a, b)| close(*a, f64::from(*b))));
                 let mut sum = x.clone();
                 add_weighted_rows(&matrix, &weights, &mut sum);
                 let mut squared = x.clone();

@@ -423,7 +423,8 @@ fn to_variant(config: &ShopConfig, number: ProductNumber, item: &Item, variant: 
         let amount = market_price(config, item, place);
         // One product in ten is reduced from a higher price.
         let list_amount = (number.0 % 10 == 3).then(|| Money::new(amount.minor + amount.minor / 4, amount.currency));
-        Price { market: Some(market.id.clone()), amount, list_amount }
+        // The home market's price is the one for all who name no market.
+        Price { market: (place > 0).then(|| market.id.clone()), amount, list_amount }
     };
     let mut attributes = BTreeMap::new();
     match item.kind().range {

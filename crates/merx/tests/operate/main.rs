@@ -9,3 +9,4 @@ mod crash_train;
 mod faults;
 mod harness;
 mod live;
+mod planted;
