@@ -4,7 +4,7 @@
 CARGO ?= cargo
 PORT ?= 8080
 
-.PHONY: demo build test lint unit clients fuzz openapi clean
+.PHONY: demo build test lint unit clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(CARGO) run --release --locked --quiet --bin merx -- demo --set server.listen=127.0.0.1:$(PORT)
@@ -14,7 +14,7 @@ build: ## Build the one binary.
 	$(CARGO) build --release --locked --bin merx
 
 test: ## Everything the continuous integration runs.
-	tools/setup rust node python
+	tools/setup rust node browser python
 	tools/test
 
 lint: ## Formatting and clippy, warnings are errors.
@@ -27,9 +27,17 @@ clients: ## The published client libraries against a running server.
 	tools/setup rust node
 	tools/test clients
 
+browser: ## The pages of a running server in a browser.
+	tools/setup rust node browser
+	tools/test browser
+
 fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.
 	tools/setup rust python
 	tools/test fuzz
 
 openapi: build ## Write the description of the HTTP API.
 	$(CARGO) run --release --locked --quiet --bin merx -- openapi > openapi/merx.json
+
+reference: openapi ## Write the pages of docs/reference that are made from the binary.
+	mkdir -p docs/reference
+	$(CARGO) run --release --locked --quiet --bin merx -- manual docs/reference

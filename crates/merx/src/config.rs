@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use toml::{Table, Value};
 
-const DEFAULT: &str = include_str!("../../../config/default.toml");
+pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
 const ENVIRONMENT_SECRETS: [&str; 1] = ["MERX_VAULT_KEY"];

@@ -200,7 +200,7 @@ pub(crate) fn print_keys(ready: &Ready) {
         println!("{:>8} key  {key}", scope.name());
     }
     if !ready.new_keys.is_empty() {
-        println!("  Keys are shown this once; make others with POST /v1/keys.");
+        println!("  Keys are shown this once; make others with `merx keys create`.");
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a shop does beside answering: jobs that were asked for, the schedule that asks for them, records that leave.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -85,8 +86,13 @@ impl Drop for Housekeeping {
 }
 
 fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
+    // A step may be told a hundred times, with its progress; the log has it once.
+    let logged = RefCell::new(String::new());
     let say = |step: Step| {
-        tracing::info!(job = job.id, step = step.words, "working");
+        if *logged.borrow() != step.words {
+            tracing::info!(job = job.id, step = step.words, "working");
+            logged.replace(step.words.clone());
+        }
         board.report(job.id, step)
     };
     let outcome = match job.kind {

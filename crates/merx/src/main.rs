@@ -8,12 +8,14 @@ mod housekeeping;
 mod import;
 mod jobs;
 mod lake;
+mod manual;
 mod operate;
 mod projection;
 mod serving;
 mod shop;
 mod training;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -85,6 +87,13 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// API keys.
+    Keys {
+        #[command(subcommand)]
+        action: Option<KeysAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
     /// Measure, one JSON object a line.
@@ -94,6 +103,12 @@ enum Command {
     },
     /// Print the OpenAPI description of the HTTP API.
     Openapi,
+    /// Write the pages of the manual that are made from this binary.
+    #[command(hide = true)]
+    Manual {
+        /// The folder they go to: docs/reference.
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -104,6 +119,26 @@ enum ModelsAction {
     Promote { version: u32 },
     /// Make the previous version live again.
     Rollback,
+}
+
+#[derive(Subcommand)]
+enum KeysAction {
+    /// All keys, without their secrets (the default).
+    List,
+    /// Make a key. It is shown this once.
+    Create {
+        /// How far it reaches.
+        #[arg(value_parser = ["public", "secret", "admin"])]
+        scope: String,
+        /// What it is for, in words.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// Make a key worthless.
+    Revoke {
+        /// Its id, as the list has it.
+        id: String,
+    },
 }
 
 fn main() {
@@ -151,6 +186,7 @@ fn run(arguments: Arguments) -> Result<()> {
             print!("{}", merx_serve::openapi_json());
             Ok(())
         }
+        Command::Manual { folder } => manual::write(&folder),
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
             housekeeping::let_answers_go_first()?;
@@ -181,6 +217,15 @@ fn run(arguments: Arguments) -> Result<()> {
                 ModelsAction::Rollback => desk.roll_back(),
             }
         }
+        Command::Keys { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            match action.unwrap_or(KeysAction::List) {
+                KeysAction::List => desk.list_keys(),
+                KeysAction::Create { scope, label } => desk.create_key(&scope, &label),
+                KeysAction::Revoke { id } => desk.revoke_key(&id),
+            }
+        }
         Command::Replay { decision, server } => {
             start_log(&config, "warn")?;
             Desk::open(&server, config)?.replay(&decision)
@@ -196,7 +241,8 @@ fn run(arguments: Arguments) -> Result<()> {
 fn start_log(config: &config::Config, quiet: &str) -> Result<()> {
     let level = if config.log.level == "info" { quiet } else { &config.log.level };
     let filter = tracing_subscriber::EnvFilter::try_new(level)?;
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     if config.log.format == "json" {
         subscriber.json().init()
     } else {

@@ -1,4 +1,4 @@
-//! Commands of the operator: train, versions, replay, why. They speak the API: to a running server, or to the folder
+//! Commands of the operator: train, versions, keys, replay, why. They speak the API: to a running server, or to the folder
 //! through the same routes in this process.
 
 use std::sync::Arc;
@@ -121,6 +121,27 @@ impl Desk {
     pub(crate) fn roll_back(&self) -> Result<()> {
         let live = self.client.post(&format!("/v1/models/{RECOMMEND}/rollback"), &json!({}))?;
         println!("{RECOMMEND} v{} is live again", live["version"]);
+        Ok(())
+    }
+
+    pub(crate) fn list_keys(&self) -> Result<()> {
+        for key in list(&self.client.get("/v1/keys")?["items"]) {
+            let (id, scope) = (text(&key["id"]), text(&key["scope"]));
+            println!("{id} {scope:6} {}  {}", text(&key["created_at"]), text(&key["label"]));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn create_key(&self, scope: &str, label: &str) -> Result<()> {
+        let made = self.client.post("/v1/keys", &json!({ "scope": scope, "label": label }))?;
+        println!("{}", text(&made["key"]));
+        eprintln!("key {} is shown this once", text(&made["id"]));
+        Ok(())
+    }
+
+    pub(crate) fn revoke_key(&self, id: &str) -> Result<()> {
+        self.client.delete(&format!("/v1/keys/{id}"))?;
+        println!("key {id} is revoked");
         Ok(())
     }
 

@@ -57,12 +57,19 @@ impl Client {
         self.ask("POST", path, Some(body))
     }
 
+    pub fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.ask("DELETE", path, None).map(|_| ())
+    }
+
     fn ask(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, ClientError> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let (status, bytes) = match self {
             Self::Remote { host, key } => over_http(host, key, method, path, &body)?,
             Self::Within { app, runtime, key } => runtime.block_on(within(app, key, method, path, body))?,
         };
+        if status == 204 {
+            return Ok(Value::Null);
+        }
         let answer: Value =
             serde_json::from_slice(&bytes).map_err(|_| ClientError::Garbled(format!("{method} {path}: {status}")))?;
         if (200..300).contains(&status) { Ok(answer) } else { Err(ClientError::Refused(problem_words(&answer))) }

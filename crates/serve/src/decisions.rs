@@ -221,7 +221,11 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     words.push(if record.situation.subject.is_none() {
         "nothing was known of the visitor".to_owned()
     } else if record.granted.contains(Purposes::PERSONALISATION) {
-        format!("the shopper's last {} doings counted", record.features.history.len())
+        match record.features.history.len() {
+            0 => "the shopper had done nothing yet that counts".to_owned(),
+            1 => "one thing that the shopper did counted".to_owned(),
+            count => format!("the last {count} things that the shopper did counted"),
+        }
     } else {
         "the shopper's history was left out: there is no consent to personalise".to_owned()
     });

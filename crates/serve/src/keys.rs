@@ -28,6 +28,9 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
 /// A shop has a handful of keys; more are refused, so that the cache stays small.
 const MAX_KEYS: usize = 10_000;
 
+/// The id of a key that is written nowhere. No key has it: ids are hexadecimal.
+const LENT: &str = "lent";
+
 /// How far a key reaches; each scope includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -158,7 +161,8 @@ impl Keys {
 
     /// By age, oldest first.
     pub fn list(&self) -> Vec<Arc<ApiKey>> {
-        let mut keys: Vec<_> = self.known.load().values().cloned().collect();
+        let known = self.known.load();
+        let mut keys: Vec<_> = known.values().filter(|key| key.id != LENT).cloned().collect();
         keys.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         keys
     }
@@ -206,7 +210,7 @@ impl Keys {
         let text = random_text(scope)?;
         let hash = *blake3::hash(text.as_bytes()).as_bytes();
         let key = ApiKey {
-            id: "lent".to_owned(),
+            id: LENT.to_owned(),
             scope,
             label: String::new(),
             created_at: now,
@@ -221,9 +225,9 @@ impl Keys {
 
     pub fn revoke(&self, id: &str) -> Result<(), KeyError> {
         let _changing = self.changing.lock();
-        let known = self.known.load();
-        let key = known.values().find(|key| key.id == id).ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
-        let admins = known.values().filter(|key| key.scope == Scope::Admin).count();
+        let known = self.list();
+        let key = known.iter().find(|key| key.id == id).ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
+        let admins = known.iter().filter(|key| key.scope == Scope::Admin).count();
         if key.scope == Scope::Admin && admins == 1 {
             return Err(KeyError::LastAdmin(id.to_owned()));
         }

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use axum::response::Response;
 use bytes::Bytes;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -17,6 +18,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::auth::Access;
 use crate::body::json_bytes;
+use crate::keys::Scope;
 use crate::problem::{Code, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
@@ -57,7 +59,20 @@ pub fn openapi() -> OpenApi {
         .license(Some(LicenseBuilder::new().name("Apache-2.0").identifier(Some("Apache-2.0")).build()))
         .build();
     let tags = TAGS.map(|(name, description)| TagBuilder::new().name(name).description(Some(description)).build());
-    OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).tags(Some(tags)).build()
+    let mut document =
+        OpenApiBuilder::new().info(info).paths(paths).components(Some(components)).tags(Some(tags)).build();
+    document.extensions = Some(Extensions::from_iter([("x-problems", problems())]));
+    document
+}
+
+/// Every code that a problem document may carry.
+fn problems() -> serde_json::Value {
+    let problem = |code: &Code| {
+        serde_json::json!({
+            "code": code.name(), "status": code.status().as_u16(), "title": code.title(), "hint": code.hint(),
+        })
+    };
+    Code::ALL.iter().map(problem).collect()
 }
 
 /// The same as text, as `openapi/merx.json` has it.
@@ -94,7 +109,17 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
     let rest = operation.responses.responses.entry("default".to_owned());
     rest.or_insert_with(|| refusal("Any other problem"));
     operation.security = security(endpoint.access);
+    operation.extensions = narrowest_key(endpoint.access).map(|scope| Extensions::from_iter([("x-key", scope.name())]));
     operation
+}
+
+/// The least of the keys that open an operation; `security` can't say it.
+fn narrowest_key(access: Access) -> Option<Scope> {
+    match access {
+        Access::Open => None,
+        Access::Key(scope) => Some(scope),
+        Access::WriteKey => Some(Scope::Public),
+    }
 }
 
 fn security(access: Access) -> Option<Vec<SecurityRequirement>> {

@@ -7,8 +7,16 @@ use crate::body::PathId;
 use crate::problem::{Code, Problem};
 
 const PAGE: &str = include_str!("reference/index.html");
-const STYLE: &str = include_str!("reference/reference.css");
-const SCRIPT: &str = include_str!("reference/reference.js");
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+/// What the page is made of: name, content type, text.
+const PARTS: [(&str, &str, &str); 5] = [
+    ("reference.css", CSS, include_str!("reference/reference.css")),
+    ("reference.js", JAVASCRIPT, include_str!("reference/reference.js")),
+    ("element.js", JAVASCRIPT, include_str!("reference/element.js")),
+    ("request.js", JAVASCRIPT, include_str!("reference/request.js")),
+    ("schema.js", JAVASCRIPT, include_str!("reference/schema.js")),
+];
 
 /// Nothing from elsewhere, nothing inline.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
@@ -25,14 +33,11 @@ pub(crate) async fn page() -> Response {
 
 /// Parts of the reference
 #[utoipa::path(get, path = "/docs/{file}", tag = "operating",
-    params(("file" = String, Path, description = "reference.css or reference.js", example = "reference.css")),
+    params(("file" = String, Path, description = "A style sheet or a script of the page", example = "reference.css")),
     responses((status = 200, description = "The part", content((String = "text/css"), (String = "text/javascript")))))]
 pub(crate) async fn asset(PathId(name): PathId<String>) -> Result<Response, Problem> {
-    match name.as_str() {
-        "reference.css" => Ok(file("text/css; charset=utf-8", STYLE)),
-        "reference.js" => Ok(file("text/javascript; charset=utf-8", SCRIPT)),
-        _ => Err(Problem::new(Code::NotFound)),
-    }
+    let part = PARTS.iter().find(|(known, ..)| *known == name);
+    part.map(|(_, kind, text)| file(kind, text)).ok_or_else(|| Problem::new(Code::NotFound))
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {

@@ -108,7 +108,17 @@ fn decode(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
 }
 
 fn csv_reader(path: &Path, delimiter: u8) -> Result<csv::Reader<Box<dyn BufRead>>> {
-    Ok(csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text_reader(path)?))
+    let mut reader = text_reader(path)?;
+    let beginning = reader.fill_buf().map_err(|error| ImportError::io(path, &error))?;
+    let delimiter = if delimiter == b',' { comma_or_semicolon(beginning) } else { delimiter };
+    Ok(csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(reader))
+}
+
+/// Where the comma is the decimal mark, programs put semicolons between columns and still call the file CSV.
+fn comma_or_semicolon(beginning: &[u8]) -> u8 {
+    let header = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let count = |delimiter| header.iter().filter(|byte| **byte == delimiter).count();
+    if count(b';') > count(b',') { b';' } else { b',' }
 }
 
 fn delimited_header(path: &Path, delimiter: u8) -> Result<Vec<CompactString>> {
@@ -317,6 +327,14 @@ mod tests {
     fn bytes_that_are_not_utf8_are_latin1() {
         assert_eq!(decode(b"caf\xe9"), "café");
         assert_eq!(decode("\u{feff}café".as_bytes()), "café");
+    }
+
+    #[test]
+    fn the_header_tells_what_is_between_columns() {
+        assert_eq!(comma_or_semicolon(b"sku;name;price\n1;a, b, c, d;2,50"), b';');
+        assert_eq!(comma_or_semicolon(b"sku,name,price\n1;2;3;4,a,b"), b',');
+        assert_eq!(comma_or_semicolon(b"sku"), b',');
+        assert_eq!(comma_or_semicolon(b""), b',');
     }
 
     #[test]

@@ -48,6 +48,30 @@ fn the_last_event_changes_the_next_answer() {
     );
 }
 
+#[test]
+fn keys_are_made_and_revoked_with_and_without_a_server() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&[]);
+    let made = ask(&shop, &server, &["keys", "create", "secret", "--label", "stock system"]);
+    let key = made.lines().find(|line| line.starts_with("mx_sec_")).unwrap().to_owned();
+    assert_eq!(server.call("GET", "/v1/products", &key, None).status, 200);
+    let listed = ask(&shop, &server, &["keys"]);
+    let line = listed.lines().find(|line| line.ends_with("stock system")).unwrap();
+    let id = line.split(' ').next().unwrap();
+    assert!(!listed.contains(&key), "the list has no secrets");
+    ask(&shop, &server, &["keys", "revoke", id]);
+    assert_eq!(server.call("GET", "/v1/products", &key, None).status, 401);
+    server.stop();
+
+    // All admin keys lost: whoever has the folder makes another.
+    let made = succeed(shop.merx().args(["keys", "create", "admin"]));
+    let key = made.lines().find(|line| line.starts_with("mx_adm_")).unwrap().to_owned();
+    let listed = succeed(shop.merx().arg("keys"));
+    assert_eq!(listed.lines().filter(|line| line.contains(" admin ")).count(), 2, "{listed}");
+    let server = shop.serve(&[]);
+    assert_eq!(server.call("GET", "/v1/keys", &key, None).status, 200);
+}
+
 const SCENARIOS: [&str; 11] = [
     "for_you",
     "similar",

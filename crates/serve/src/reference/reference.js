@@ -1,160 +1,145 @@
-// Draws /openapi.json. No library, nothing from elsewhere; text is only ever set as text.
-'use strict';
+// Draws /openapi.json. No library, nothing from elsewhere.
+import { el, prose, listing } from './element.js';
+import { Schemas } from './schema.js';
+import { Call } from './request.js';
+
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
+const SCOPES = { public: 'any key', secret: 'a secret or an admin key', admin: 'an admin key' };
 const $ = id => document.getElementById(id);
 
-function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-    else if (value !== undefined && value !== false) node.setAttribute(key, value);
-  }
-  node.append(...children.filter(child => child !== undefined && child !== null));
-  return node;
-}
-
-let api;
-const named = reference => api.components.schemas[reference.split('/').pop()];
-const follow = schema => (schema && schema.$ref ? named(schema.$ref) : schema) || {};
-
-// A value of the schema's form, for the try-it form.
-function sample(schema, depth = 0) {
-  schema = follow(schema);
-  if (schema.example !== undefined) return schema.example;
-  if (depth > 4) return null;
-  if (schema.enum) return schema.enum[0];
-  const one = (schema.oneOf || schema.anyOf || []).find(part => part.type !== 'null');
-  if (one) return sample(one, depth + 1);
-  if (schema.allOf) return Object.assign({}, ...schema.allOf.map(part => sample(part, depth + 1)));
-  const type = Array.isArray(schema.type) ? schema.type.find(name => name !== 'null') : schema.type;
-  if (type === 'object') {
-    const required = schema.required || [];
-    return Object.fromEntries(Object.entries(schema.properties || {}).filter(([name]) => required.includes(name)).map(([name, part]) => [name, sample(part, depth + 1)]));
-  }
-  if (type === 'array') return schema.items ? [sample(schema.items, depth + 1)] : [];
-  return { string: 'text', integer: 1, number: 1, boolean: true }[type] ?? null;
-}
-
-function typeName(schema) {
-  if (!schema) return '';
-  if (schema.$ref) return schema.$ref.split('/').pop();
-  const parts = schema.oneOf || schema.anyOf;
-  if (parts) return parts.map(typeName).join(' or ');
-  if (schema.enum) return schema.enum.map(value => JSON.stringify(value)).join(' or ');
-  const types = [].concat(schema.type ?? 'any').map(name => (name === 'array' ? `list of ${typeName(schema.items)}` : name));
-  return types.join(' or ');
-}
-
-function bounds(schema) {
-  const words = [];
-  for (const [key, word] of [['minimum', '≥'], ['maximum', '≤'], ['minItems', 'at least'], ['maxItems', 'at most'], ['maxLength', 'characters ≤'], ['format', ''], ['default', 'default']])
-    if (schema[key] !== undefined) words.push(`${word} ${schema[key]}`.trim());
-  return words.join(', ');
-}
-
-function form(schema, seen = []) {
-  const name = schema?.$ref?.split('/').pop();
-  const shape = follow(schema);
-  const rows = Object.entries(shape.properties || {}).map(([key, part]) => {
-    const inner = part.$ref || part.items?.$ref || (part.oneOf || []).map(one => one.$ref).find(Boolean);
-    const nested = inner && !seen.includes(inner) ? el('details', {}, el('summary', {}, inner.split('/').pop()), form({ $ref: inner }, [...seen, inner])) : undefined;
-    return el('tr', {},
-      el('td', {}, el('code', {}, key), (shape.required || []).includes(key) ? ' *' : ''),
-      el('td', { class: 'soft' }, typeName(part)),
-      el('td', {}, follow(part).description && !part.description ? follow(part).description : part.description || '', el('div', { class: 'soft' }, bounds(part)), nested));
-  });
-  if (!rows.length) return el('p', { class: 'soft' }, name || typeName(shape) || 'any JSON');
-  return el('table', {}, el('tbody', {}, ...rows));
-}
-
-function tryIt(path, method, operation) {
-  const parameters = operation.parameters || [];
-  const fields = parameters.map(parameter => {
-    const input = el('input', { name: parameter.name, value: parameter.example ?? parameter.schema?.example ?? '' });
-    return { parameter, input };
-  });
-  const content = operation.requestBody?.content;
-  const contentType = content && Object.keys(content)[0];
-  const body = content && el('textarea', { 'aria-label': 'Body', spellcheck: 'false' });
-  if (body) body.value = JSON.stringify(sample(content[contentType].schema), null, 2);
-  const shown = el('pre', { hidden: '' });
-  const send = async event => {
-    event.preventDefault();
-    let address = path;
-    const query = new URLSearchParams();
-    for (const { parameter, input } of fields) {
-      if (parameter.in === 'path') address = address.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
-      else if (input.value) query.set(parameter.name, input.value);
+/** Operations by tag. Addresses of one and the same operation are one entry with further addresses. */
+function entries(api, tag) {
+  const found = new Map();
+  for (const [path, item] of Object.entries(api.paths)) {
+    for (const method of METHODS.filter(method => item[method]?.tags?.includes(tag))) {
+      const operation = item[method];
+      const same = JSON.stringify([method, { ...operation, operationId: '' }]);
+      if (found.has(same)) found.get(same).also.push({ path, id: operation.operationId });
+      else found.set(same, { path, method, operation, id: operation.operationId, also: [] });
     }
-    const headers = {};
-    if ($('key').value) headers.Authorization = `Bearer ${$('key').value}`;
-    if (body) headers['Content-Type'] = contentType;
-    shown.hidden = false;
-    shown.textContent = '…';
-    try {
-      const started = performance.now();
-      const reply = await fetch(address + (query.size ? `?${query}` : ''), { method: method.toUpperCase(), headers, body: body?.value });
-      const text = await reply.text();
-      let pretty = text;
-      try { pretty = JSON.stringify(JSON.parse(text), null, 2); } catch { /* shown as it is */ }
-      shown.textContent = `${reply.status} ${reply.statusText}  ${(performance.now() - started).toFixed(0)} ms\n${pretty}`;
-    } catch (error) { shown.textContent = String(error); }
-  };
-  return el('form', { class: 'try', onsubmit: send }, el('h3', {}, 'Try it'),
-    ...fields.map(({ parameter, input }) => el('label', {}, `${parameter.name} `, input)), body, el('div', {}, el('button', {}, 'Send')), shown);
-}
-
-function operationOf(path, method, operation) {
-  const body = operation.requestBody?.content;
-  const schema = body && Object.values(body)[0].schema;
-  const responses = Object.entries(operation.responses).map(([status, response]) => {
-    const reply = response.content && Object.values(response.content)[0].schema;
-    return el('tr', {}, el('td', {}, el('code', {}, status)), el('td', {}, response.description,
-      reply?.$ref && !/Problem$/.test(reply.$ref) ? el('details', {}, el('summary', {}, typeName(reply)), form(reply)) : undefined));
-  });
-  const parameters = (operation.parameters || []).map(parameter => el('tr', {},
-    el('td', {}, el('code', {}, parameter.name), parameter.required ? ' *' : ''), el('td', { class: 'soft' }, `${parameter.in}, ${typeName(parameter.schema)}`),
-    el('td', {}, parameter.description || '', el('div', { class: 'soft' }, bounds(parameter.schema || {})))));
-  const inside = el('div', { class: 'inside' }, operation.description && el('p', {}, operation.description));
-  let drawn = false;
-  const details = el('details', { ontoggle: () => {
-    if (drawn || !details.open) return;
-    drawn = true;
-    if (parameters.length) inside.append(el('h3', {}, 'Parameters'), el('table', {}, el('tbody', {}, ...parameters)));
-    if (schema) inside.append(el('h3', {}, 'Body'), form(schema));
-    inside.append(el('h3', {}, 'Answers'), el('table', {}, el('tbody', {}, ...responses)), tryIt(path, method, operation));
-  } }, el('summary', {}, el('span', { class: `method ${method}` }, method.toUpperCase()), el('code', {}, path), ' ', el('span', { class: 'soft' }, operation.summary || '')), inside);
-  return el('article', { id: operation.operationId, 'data-text': `${method} ${path} ${operation.summary}`.toLowerCase() }, details);
-}
-
-function draw() {
-  $('version').textContent = api.info.version;
-  $('about').textContent = api.info.description.replaceAll('`', '');
-  const sections = [], index = [];
-  for (const tag of api.tags) {
-    const operations = Object.entries(api.paths).flatMap(([path, item]) => METHODS.filter(method => item[method]?.tags?.includes(tag.name)).map(method => ({ path, method, operation: item[method] })));
-    sections.push(el('section', {}, el('h2', {}, tag.name), el('p', { class: 'soft' }, tag.description || ''), ...operations.map(({ path, method, operation }) => operationOf(path, method, operation))));
-    index.push(el('h2', {}, tag.name), ...operations.map(({ path, method, operation }) => el('a', { href: `#${operation.operationId}` }, el('span', { class: `method ${method}` }, method.toUpperCase()), path)));
   }
-  $('operations').replaceChildren(...sections);
-  $('index').replaceChildren(...index);
-  open();
+  return [...found.values()];
 }
 
-function open() {
-  const details = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.querySelector('details');
-  if (details) { details.open = true; details.scrollIntoView(); }
+const method = name => el('span', { class: `method ${name}` }, name === 'delete' ? 'DEL' : name.toUpperCase());
+const schemaOf = part => part?.content && Object.values(part.content)[0].schema;
+
+function parameters(schemas, list) {
+  return list.length > 0 && [el('h4', {}, 'Parameters'), el('ul', { class: 'fields' },
+    ...list.map(parameter => schemas.field(parameter.name, parameter.schema || {}, parameter.required, parameter.description, [])))];
+}
+
+function answers(schemas, operation) {
+  return Object.entries(operation.responses).map(([status, response]) => {
+    const schema = schemaOf(response);
+    const isProblem = schema?.$ref?.endsWith('/Problem');
+    return el('li', {}, el('code', {}, status), el('span', { class: 'type' }, ...prose(response.description)),
+      schema && !isProblem && schemas.inner(schema) && el('details', {}, el('summary', {}, 'Fields of the answer'), schemas.fields(schema)));
+  });
+}
+
+function answerExample(schemas, operation) {
+  const [status, response] = Object.entries(operation.responses).find(([status]) => status.startsWith('2')) || [];
+  const schema = schemaOf(response);
+  if (!schema || !/json/.test(Object.keys(response.content)[0])) return undefined;
+  return listing(`Answer, ${status}`, JSON.stringify(schemas.example(schema, true), null, 2), true);
+}
+
+function article(schemas, entry) {
+  const { path, operation, also } = entry;
+  const call = new Call(entry, schemas);
+  const body = schemaOf(operation.requestBody);
+  const scope = operation['x-key'];
+  const words = [entry.method, path, operation.summary, ...also.map(({ path }) => path)].join(' ').toLowerCase();
+  return el('article', { id: entry.id, 'data-words': words, 'data-operations': [entry, ...also].map(({ path }) => `${entry.method} ${path}`).join(' | ') },
+    el('div', {},
+      ...also.map(({ id }) => el('span', { id })),
+      el('h3', {}, el('a', { href: `#${entry.id}` }, operation.summary || path)),
+      el('div', { class: 'address' }, method(entry.method), ' ', el('code', {}, path)),
+      also.length > 0 && el('div', { class: 'soft' }, 'also ', ...also.flatMap(({ path }, place) => [place ? ', ' : '', el('code', {}, path)])),
+      operation.description && el('p', {}, ...prose(operation.description)),
+      scope && el('p', { class: 'soft' }, `Needs ${SCOPES[scope]}.`),
+      parameters(schemas, operation.parameters || []),
+      body && [el('h4', {}, 'Body'), schemas.fields(body)],
+      el('h4', {}, 'Answers'), el('ul', { class: 'fields' }, ...answers(schemas, operation))),
+    el('div', { class: 'aside' }, call.curl(), answerExample(schemas, operation), call.form($('key'))));
+}
+
+function introduction(api) {
+  return el('section', { id: 'introduction' },
+    el('h2', {}, 'Introduction'),
+    el('p', {}, ...prose(api.info.description), ' The same as a document: ', el('a', { href: '/openapi.json' }, 'openapi.json'), '.'),
+    el('p', { id: 'authentication' }, ...prose('Send a key as `Authorization: Bearer KEY` or `X-API-Key: KEY`. A public key (`mx_pub_…`) writes events and asks for recommendations and may stand in a web page; a secret key (`mx_sec_…`) also reads and writes the shop\'s records and decisions; an admin key (`mx_adm_…`) does everything. Put one into the field at the top to send requests from here.')));
+}
+
+function problems(api) {
+  const row = problem => el('tr', { id: `problem-${problem.code}` }, el('td', {}, el('code', {}, problem.code)), el('td', {}, String(problem.status)), el('td', {}, problem.title, el('div', { class: 'soft' }, problem.hint)));
+  const head = ['code', 'status', 'meaning, and what to do'].map(words => el('th', { scope: 'col' }, words));
+  return el('section', { id: 'problems' },
+    el('h2', {}, 'Problems'),
+    el('p', {}, ...prose('Every refusal is `application/problem+json` (RFC 9457). Branch on `code`; `errors` names each mistake and its place; the log has more under `request_id`.')),
+    el('table', {}, el('thead', {}, el('tr', {}, ...head)), el('tbody', {}, ...api['x-problems'].map(row))));
+}
+
+function draw(api) {
+  $('version').textContent = api.info.version;
+  const schemas = new Schemas(api);
+  const link = (id, ...words) => el('a', { href: `#${id}` }, ...words);
+  const sections = [introduction(api)];
+  const index = [el('div', {}, el('h2', {}, 'Introduction'), link('authentication', 'Keys'), link('problems', 'Problems'))];
+  for (const tag of api.tags) {
+    const list = entries(api, tag.name);
+    sections.push(el('section', { id: `tag-${tag.name}` }, el('h2', {}, tag.name), el('p', {}, tag.description || ''), ...list.map(entry => article(schemas, entry))));
+    index.push(el('div', {}, el('h2', {}, tag.name), ...list.map(entry => link(entry.id, el('span', {}, entry.operation.summary), method(entry.method)))));
+  }
+  $('operations').replaceChildren(...sections, problems(api));
+  $('index').replaceChildren(...index);
+  $('operations').setAttribute('aria-busy', 'false');
+  followReading();
+  if (location.hash) document.getElementById(decodeURIComponent(location.hash.slice(1)))?.scrollIntoView();
+}
+
+/** Marks in the contents what is being read. */
+function followReading() {
+  const linkOf = id => document.querySelector(`#index a[href="#${CSS.escape(id)}"]`);
+  const observer = new IntersectionObserver(seen => {
+    const read = seen.find(({ isIntersecting }) => isIntersecting);
+    const link = read && linkOf(read.target.id);
+    if (!link) return;
+    document.querySelector('#index a[aria-current]')?.removeAttribute('aria-current');
+    link.setAttribute('aria-current', 'true');
+  }, { rootMargin: '-10% 0% -80% 0%' });
+  for (const article of document.querySelectorAll('article')) observer.observe(article);
+}
+
+function find(wanted) {
+  const words = wanted.toLowerCase().split(/\s+/).filter(Boolean);
+  for (const article of document.querySelectorAll('article')) {
+    article.hidden = !words.every(word => article.dataset.words.includes(word));
+    document.querySelector(`#index a[href="#${CSS.escape(article.id)}"]`).hidden = article.hidden;
+  }
+  // A part without operations is hidden while something is looked for.
+  const idle = (part, kind) => words.length > 0 && !part.querySelector(kind);
+  for (const part of document.querySelectorAll('section')) part.hidden = idle(part, 'article:not([hidden])');
+  for (const group of document.querySelectorAll('#index > div')) group.hidden = idle(group, 'a:not([hidden]) .method');
 }
 
 $('theme').addEventListener('click', () => {
-  const dark = matchMedia('(prefers-color-scheme: dark)').matches;
-  const shown = document.documentElement.dataset.theme || (dark ? 'dark' : 'light');
-  document.documentElement.dataset.theme = shown === 'dark' ? 'light' : 'dark';
+  const root = document.documentElement;
+  const shown = root.dataset.theme || (matchMedia('(prefers-color-scheme: dark)').matches ? 'dark' : 'light');
+  root.dataset.theme = shown === 'dark' ? 'light' : 'dark';
 });
-$('find').addEventListener('input', event => {
-  const wanted = event.target.value.trim().toLowerCase();
-  for (const article of document.querySelectorAll('article')) article.hidden = !article.dataset.text.includes(wanted);
+$('find').addEventListener('input', event => find(event.target.value));
+addEventListener('keydown', event => {
+  if (event.key !== '/' || event.target.matches('input, textarea')) return;
+  event.preventDefault();
+  $('find').focus();
 });
-addEventListener('hashchange', open);
-fetch('/openapi.json').then(reply => reply.json()).then(document => { api = document; draw(); })
-  .catch(error => { $('operations').textContent = `The reference can't be drawn: ${error}`; });
+if (matchMedia('(max-width: 50rem)').matches) $('contents').open = false;
+
+try {
+  draw(await (await fetch('/openapi.json')).json());
+} catch (error) {
+  $('operations').textContent = `The reference can't be drawn: ${error.message}`;
+  throw error;
+}
