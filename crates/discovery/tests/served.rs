@@ -189,7 +189,8 @@ fn for_you_finds_the_department_that_was_looked_at_and_nothing_seen() {
     for wanted in [1, 2] {
         let seen = [wanted * 10 + 1, wanted * 10 + 4];
         let shown = one(slot(Scenario::ForYou, 6, &[]), &looked_at(&seen));
-        assert!(of_department(&shown, wanted) >= 5, "{shown:?}");
+        // Beside them the product that every visit ends with.
+        assert!(of_department(&shown, wanted) >= 4 && shown.contains(&EVERYBODYS), "{shown:?}");
         assert!(seen.iter().all(|product| !shown.contains(product)), "{shown:?}");
     }
 }
@@ -228,7 +229,7 @@ fn each_scenario_shows_what_its_name_says() {
     assert_eq!(one(slot(Scenario::Trending, 1, &[]), &looking), [RISING]);
 
     let new = one(slot(Scenario::New, 5, &[]), &SubjectFeatures::default());
-    assert_eq!(new, [39, 38, 37, 36, 35]);
+    assert!(new.iter().all(|product| *product >= 30) && new.contains(&COLD), "{new:?}");
     let recent = one(slot(Scenario::RecentlyViewed, 5, &[]), &looked_at(&[12, 15, 12, 18]));
     assert_eq!(recent, [18, 12, 15]);
 }

@@ -8,7 +8,8 @@ use merx_models::evaluate::Metric;
 use merx_models::plan::{Choice, Member, Plan, thinned};
 use merx_models::{
     BuyAgainLearner, ContentLearner, ItemContent, Learner, Model, ModelError, PopularityLearner, PopularitySettings,
-    Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner, TransitionsSettings, families, split_by_time,
+    Recommender, SessionKnnLearner, TimeSplit, TrainingSet, TransitionsLearner, TransitionsSettings, families,
+    split_by_time,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,11 @@ use crate::recommend::model::{Labels, RecommendModel, Role};
 const FAMILY: &str = "recommend";
 /// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets.
 const FORMAT: u16 = 2;
-/// Share of the newest interactions that settings and the blend's weights are learnt from.
-const LEARNING_SHARE: f64 = 0.08;
+/// Shares of the newest interactions that settings and the blend's weights are learnt from.
+const LEARNING_SHARES: [f64; 3] = [0.08, 0.16, 0.32];
 const LEARNING_EXAMPLES: usize = 8_000;
+/// With fewer questions, a larger share of the time is asked about.
+const PLENTY_OF_EXAMPLES: usize = 1_000;
 /// Histories that a trial of settings is fitted on, at most.
 const TRIAL_ROWS: usize = 20_000;
 /// Fewer questions teach a blend nothing that its members don't know.
@@ -157,7 +160,13 @@ fn of_baskets(set: &TrainingSet) -> TrainingSet {
 
 /// What recommends to a history, chosen on the newest time. `None` where too little happened in it to choose by.
 fn choose(set: &TrainingSet, seed: u64) -> Result<Option<Plan>, ModelError> {
-    let split = split_by_time(set, LEARNING_SHARE, LEARNING_EXAMPLES);
+    let mut split = TimeSplit::default();
+    for share in LEARNING_SHARES {
+        split = split_by_time(set, share, LEARNING_EXAMPLES);
+        if split.questions.len() >= PLENTY_OF_EXAMPLES {
+            break;
+        }
+    }
     if split.questions.len() < ENOUGH_EXAMPLES || split.before.histories.is_empty() {
         return Ok(None);
     }

@@ -17,6 +17,8 @@ const UPSELL_FROM: f32 = 1.05;
 const UPSELL_TO: f32 = 2.5;
 /// How many entries explain a product.
 const REASONS: usize = 3;
+/// What taste weighs beside newness among what is new.
+const TASTE_IN_NEW: f32 = 0.5;
 
 /// One slot in the making.
 pub(super) struct SlotFiller<'a> {
@@ -196,7 +198,11 @@ impl SlotFiller<'_> {
             }
             let newness = 1.0 - place as f32 / listing.len() as f32;
             let labels = self.model.map(|model| model.labels(product.0)).unwrap_or_default();
-            pool.push(Eligible { item: product.0, score: (newness + score / best) * fact.boost, labels });
+            pool.push(Eligible {
+                item: product.0,
+                score: (newness + TASTE_IN_NEW * score / best) * fact.boost,
+                labels,
+            });
             ages.push((product.0, self.situation.now.since(fact.created_at) as f32 / merx_domain::DAY_MS as f32));
         }
         pool.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));

@@ -7,8 +7,8 @@ use serde_json::json;
 use crate::harness::{Server, Shop, succeed};
 
 const PRODUCTS: u32 = 1_000;
-const SHOPPERS: u32 = 4_000;
-const DAYS: u32 = 200;
+const SHOPPERS: u32 = 10_000;
+const DAYS: u32 = 300;
 const SEED: u64 = 5;
 const SHOWN: usize = 10;
 const ASKED: usize = 300;
@@ -73,8 +73,8 @@ fn recommendations_find_planted_tastes() {
     );
     assert_eq!(asked, ASKED);
     assert!(oracle > served, "nobody knows more than the oracle");
-    // The shop tells little of each: six products looked at, of a thousand. Seasons move the ratio through the year.
-    assert!(served > 1.3 * popular, "served {served:.2}, popular {popular:.2}, oracle {oracle:.2}");
+    // The shop tells little of each: some products looked at, of a thousand. Seasons move the ratio through the year.
+    assert!(served > 1.5 * popular, "served {served:.2}, popular {popular:.2}, oracle {oracle:.2}");
 
     // Of a stranger nothing is known, and the answer is what sells; a few looks later it is theirs.
     let market = simulated.config().markets[0].id.to_string();

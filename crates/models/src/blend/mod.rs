@@ -120,9 +120,9 @@ impl Learner for BlendLearner {
         if lists.is_empty() || kept_back.is_empty() {
             return Err(ModelError::NoData("no member proposes what was wanted in any example".to_owned()));
         }
-        let inputs = input_count(set.members.len());
         let list_count = lists.len();
-        let (network, loss) = Network::learn(inputs, &self.settings.network, lists, kept_back, seed);
+        let (network, loss) =
+            Network::learn(&equal_votes(set.members.len()), &self.settings.network, lists, kept_back, seed);
         tracing::info!(lists = list_count, loss, "learned a blend");
         Ok(Blend { settings: self.settings, network, members: set.members.clone() })
     }
@@ -187,6 +187,13 @@ impl BlendLearner {
         drawn.iter().for_each(|at| add(weak[*at], 0.0, drawn_offset));
         Some(list)
     }
+}
+
+/// The weights to begin with: an item counts by how near it stands to each member's best.
+fn equal_votes(members: usize) -> Vec<f32> {
+    const VOTE: f32 = 0.3;
+    let of_members = (0..members * PER_MEMBER).map(|input| if input % PER_MEMBER == 0 { VOTE } else { 0.0 });
+    of_members.chain([0.0; FROM_HISTORY]).collect()
 }
 
 fn input_count(members: usize) -> usize {
