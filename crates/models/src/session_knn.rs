@@ -351,17 +351,19 @@ impl SessionKnn {
         weights
     }
 
-    /// How much of an item's score each item of the query brought in.
-    fn parts(&self, query: &[(Recent, f32)], neighbours: &[Neighbour], item: u32) -> Vec<(Recent, f32)> {
-        let weights = self.by_item(query);
+    /// How much of an item's score each item of the query brought in. `neighbours` by session.
+    fn parts(
+        &self,
+        query: &[(Recent, f32)],
+        weights: &SparseScores,
+        neighbours: &[Neighbour],
+        item: u32,
+    ) -> Vec<(Recent, f32)> {
         let mut parts: Vec<(Recent, f32)> = query.iter().map(|(entry, _)| (*entry, 0.0)).collect();
-        for &neighbour in neighbours {
+        for neighbour in self.neighbours_with(neighbours, item) {
             let session = self.state.session(neighbour.session);
-            if !session.contains(&item) {
-                continue;
-            }
             let mut score = 0.0;
-            self.votes(neighbour, &weights, |voted, weight| score += if voted == item { weight } else { 0.0 });
+            self.votes(neighbour, weights, |voted, weight| score += if voted == item { weight } else { 0.0 });
             let shared = |(entry, weight): &(Recent, f32)| match session.contains(&entry.item) {
                 true => weight * self.rarity[entry.item as usize],
                 false => 0.0,
@@ -372,6 +374,17 @@ impl SessionKnn {
             }
         }
         parts
+    }
+
+    /// Those that hold an item. Most items stand in few sessions, which are known; the sessions of others are looked into.
+    fn neighbours_with(&self, neighbours: &[Neighbour], item: u32) -> Vec<Neighbour> {
+        let known = self.sessions_of(item);
+        if known.len() < self.state.settings.sessions_per_item.min(neighbours.len()) {
+            let find = |session: &u32| neighbours.binary_search_by_key(session, |neighbour| neighbour.session).ok();
+            return known.iter().filter_map(find).map(|place| neighbours[place]).collect();
+        }
+        let holds = |neighbour: &&Neighbour| self.state.session(neighbour.session).contains(&item);
+        neighbours.iter().filter(holds).copied().collect()
     }
 }
 
@@ -392,15 +405,17 @@ impl Recommender for SessionKnn {
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let query = self.weighted(query);
-        let neighbours = self.neighbours(&query);
+        let mut neighbours = self.neighbours(&query);
+        neighbours.sort_unstable_by_key(|neighbour| neighbour.session);
         let weights = self.by_item(&query);
         let mut scores = SparseScores::new(self.state.item_count);
         for (place, &neighbour) in neighbours.iter().enumerate() {
             self.state.prefetch(&neighbours[place..]);
             self.votes(neighbour, &weights, |item, weight| scores.add(item, weight));
         }
-        let explain =
-            move |item, limit| largest_contributions(self.parts(&query, &neighbours, item).into_iter(), limit);
+        let explain = move |item, limit| {
+            largest_contributions(self.parts(&query, &weights, &neighbours, item).into_iter(), limit)
+        };
         Box::new(OpenSparse { scores, explain })
     }
 }
