@@ -60,12 +60,14 @@ pub(crate) fn fail(command: &mut Command) -> String {
 
 /// Starts, waits, kills with SIGKILL. `None`: it had ended before, well.
 pub(crate) fn kill_after(command: &mut Command, wait: Duration) -> Option<()> {
-    let mut process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let errors = tempfile::NamedTempFile::new().unwrap();
+    let mut process = command.stdout(Stdio::null()).stderr(errors.reopen().unwrap()).spawn().unwrap();
     std::thread::sleep(wait);
     process.kill().unwrap();
     let status = process.wait().unwrap();
     if status.code().is_some() {
-        assert!(status.success(), "{command:?} ended with {status}");
+        let words = || std::fs::read_to_string(errors.path()).unwrap();
+        assert!(status.success(), "{command:?} ended with {status}: {}", words());
         return None;
     }
     Some(())
