@@ -1,5 +1,7 @@
 //! `merx bench`: measures on anybody's data, one JSON object a line.
 
+mod search;
+
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
@@ -23,10 +25,15 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "DIR")]
         export_split: Option<PathBuf>,
     },
+    /// Product search over judged queries.
+    Search(search::SearchBench),
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let BenchCommand::Recommend { format, data, seed, export_split } = command;
+    let (format, data, seed, export_split) = match command {
+        BenchCommand::Recommend { format, data, seed, export_split } => (format, data, seed, export_split),
+        BenchCommand::Search(options) => return search::run(&options),
+    };
     let Some(layout) = Layout::from_name(&format) else {
         bail!("--format {format}: expected one of {}", Layout::NAMES.join(", "));
     };

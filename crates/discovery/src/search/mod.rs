@@ -1,0 +1,40 @@
+//! From what a shopper types to a ranked list.
+//!
+//! `text/` reads products and queries alike; `query.rs` says what is asked for; `retrieve.rs` finds every match in the index of
+//! `text_index.rs`; `features.rs` measures the best of them more closely, and `ranker.rs` puts them in order.
+
+mod document;
+mod features;
+pub mod judged;
+mod lexicon;
+mod query;
+mod ranker;
+mod retrieve;
+mod shop_index;
+pub mod text;
+mod text_index;
+
+pub use document::{FIELDS, Field, SearchDocument};
+pub use features::{FEATURES, FeatureRow, feature_names};
+pub use ranker::LinearRanker;
+pub use retrieve::LexicalSettings;
+pub use shop_index::{Hit, SearchIndex, SearchOptions};
+
+/// Why a search or a change of the index failed. All are the operator's or ours: no query can cause one.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    #[error("the text index: {0}")]
+    Index(String),
+}
+
+impl From<tantivy::TantivyError> for SearchError {
+    fn from(error: tantivy::TantivyError) -> Self {
+        Self::Index(error.to_string())
+    }
+}
+
+impl From<std::io::Error> for SearchError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Index(error.to_string())
+    }
+}
