@@ -160,6 +160,9 @@ impl Default for RecorderSettings {
     }
 }
 
+/// Records wait so long for others, so that a transaction is worth its cost to the disk.
+const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
+
 enum Message {
     Record(Box<DecisionRecord>),
     /// Answers when everything sent before is on disk.
@@ -270,13 +273,29 @@ fn write_batches(records: &dyn Records, queue: &Receiver<Message>, batch: usize)
     while let Ok(first) = queue.recv() {
         let mut waiting = Vec::new();
         let mut rows = Vec::new();
-        for message in std::iter::once(first).chain(queue.try_iter()) {
+        let time_is_up = crossbeam_channel::after(GATHERING);
+        let mut gathering = true;
+        let mut next = Some(first);
+        while let Some(message) = next.take() {
             match message {
                 Message::Record(record) => rows.push(row(&record)),
-                Message::Flush(done) => waiting.push(done),
+                // Whoever waits for the disk waits for what is queued, not for more to come.
+                Message::Flush(done) => {
+                    waiting.push(done);
+                    gathering = false;
+                }
             }
             if rows.len() >= batch {
                 break;
+            }
+            if gathering {
+                crossbeam_channel::select! {
+                    recv(queue) -> message => next = message.ok(),
+                    recv(time_is_up) -> _ => gathering = false,
+                }
+            }
+            if !gathering {
+                next = queue.try_recv().ok();
             }
         }
         if !rows.is_empty()

@@ -1,13 +1,15 @@
 //! `merx bench`: measures on anybody's data, one JSON object a line.
 
+mod load;
 mod search;
+mod server;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use merx_domain::SystemClock;
-use merx_train::protocols::{BenchOptions, Layout, bench_recommend};
+use merx_train::protocols::{BenchOptions, Figure, Layout, bench_recommend};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -26,18 +28,29 @@ pub(crate) enum BenchCommand {
         export_split: Option<PathBuf>,
     },
     /// Product search over judged queries.
-    Search(search::SearchBench),
+    Search(search::SearchArguments),
+    /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
+    Serve(server::ServeArguments),
+    /// Events over HTTP: how many a second until they are on disk.
+    Ingest(server::IngestArguments),
+    /// Memory of a server by number of shoppers.
+    Memory(server::MemoryArguments),
 }
 
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let (format, data, seed, export_split) = match command {
-        BenchCommand::Recommend { format, data, seed, export_split } => (format, data, seed, export_split),
-        BenchCommand::Search(options) => return search::run(&options),
-    };
-    let Some(layout) = Layout::from_name(&format) else {
-        bail!("--format {format}: expected one of {}", Layout::NAMES.join(", "));
-    };
-    let options = BenchOptions { layout, data, seed, export_split };
-    bench_recommend(&options, &SystemClock, &mut |figure| println!("{}", serde_json::json!(figure)))?;
-    Ok(())
+    let mut print = |figure: &Figure| println!("{}", serde_json::json!(figure));
+    match command {
+        BenchCommand::Recommend { format, data, seed, export_split } => {
+            let Some(layout) = Layout::from_name(&format) else {
+                bail!("--format {format}: expected one of {}", Layout::NAMES.join(", "));
+            };
+            let options = BenchOptions { layout, data, seed, export_split };
+            bench_recommend(&options, &SystemClock, &mut print)?;
+            Ok(())
+        }
+        BenchCommand::Search(arguments) => search::run(&arguments),
+        BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print),
+        BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print),
+        BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print),
+    }
 }

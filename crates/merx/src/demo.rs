@@ -16,6 +16,8 @@ use crate::training;
 
 const APPEND: usize = 5_000;
 const PUT: usize = 1_000;
+/// The shopper to try with has seen so many products, where there is one.
+const TELLING_HISTORY: usize = 10;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
@@ -174,6 +176,8 @@ struct Example {
 fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
     let now = shop.clock.now();
     let policy = merx_domain::ConsentPolicy { allowed_unless_denied: merx_domain::Purposes::all() };
+    let mut example = None;
+    let mut longest = 0;
     for shopper in 0..simulated.config().shoppers {
         let subject = simulated.subject_id(shopper);
         let stamp = merx_decide::FeatureSource::consent(shop.projection.as_ref(), subject);
@@ -181,15 +185,19 @@ fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
         let features = merx_decide::FeatureSource::subject_features(shop.projection.as_ref(), &grant, now);
         let reader = shop.catalogue().read();
         let last = features.history.iter().rev().find_map(|entry| reader.entry(entry.product));
-        if let (true, Some(entry)) = (features.history.len() >= 10, last) {
-            return Ok(Example {
+        if let (true, Some(entry)) = (features.history.len() > longest, last) {
+            longest = features.history.len();
+            example = Some(Example {
                 subject: subject.to_string(),
                 product: entry.id.to_string(),
                 product_name: entry.name.to_string(),
             });
         }
+        if longest >= TELLING_HISTORY {
+            break;
+        }
     }
-    bail!("no shopper of the simulated shop has a history")
+    example.context("no shopper of the simulated shop has a history")
 }
 
 pub(crate) fn write_ready(path: &std::path::Path, ready: &Ready) -> Result<()> {

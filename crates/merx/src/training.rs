@@ -8,7 +8,7 @@ use merx_domain::{ModelVersion, ProductNumber, TimestampMs};
 use merx_models::registry::{Lineage, VersionStatus};
 use merx_models::{Model, Recommender, TrainingSet};
 use merx_store::LogOffset;
-use merx_train::{DatasetBuilder, DatasetSettings, Gate, Quality, Verdict, content, fit};
+use merx_train::{DatasetBuilder, DatasetSettings, Gate, Live, Quality, Verdict, content, fit};
 
 use crate::shop::{RECOMMEND, Shop};
 
@@ -37,16 +37,16 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
     let settings = &shop.config.train;
     let live = shop.registry.with_status(RECOMMEND, VersionStatus::Live)?;
     let live_model = shop.engine.live_model();
+    let then = live.as_ref().map(|live| Quality::of_metrics(&live.lineage.metrics)).unwrap_or_default();
+    let until = live.as_ref().map(|live| live.lineage.window_until);
+    let compared = live_model.as_deref().and_then(for_you).zip(until).map(|(model, until)| Live {
+        model,
+        learnt_until_s: until.0.div_euclid(1_000) + 1,
+        then: &then,
+    });
     say(&format!("fitting on {} interactions of {} shoppers", set.histories.len(), set.histories.rows()));
-    let fitted = fit(
-        &RecommendLearner,
-        &set,
-        settings.held_out,
-        settings.seed,
-        live_model.as_deref().and_then(for_you),
-        &for_you,
-        &|| started.elapsed(),
-    )?;
+    let fitted =
+        fit(&RecommendLearner, &set, settings.held_out, settings.seed, compared, &for_you, &|| started.elapsed())?;
     let gate =
         Gate { margin: settings.gate_margin, coverage: settings.gate_coverage, latency_ms: settings.gate_latency_ms };
     let verdict = gate.judge(&fitted.quality, fitted.live.as_ref());

@@ -6,13 +6,16 @@
 //! weighted sum of its tokens', so a product is placed the moment its attributes are known. A price level far from that of the
 //! history counts against an item.
 //!
-//! Candidates come from lists of a bounded number of items a token, the most wanted first; whatever is asked for is scored exactly.
+//! Candidates come from lists of a bounded number of items a token, the most wanted first: the best by the tokens they share
+//! are scored exactly, as is whatever is asked for.
+
+use std::cell::RefCell;
 
 use merx_numeric::kernels::{axpy, dot};
 use merx_numeric::rng::Rng;
 use merx_numeric::sparse::SparseRows;
 use merx_numeric::spectral::truncated_svd;
-use merx_numeric::top_k::TopK;
+use merx_numeric::top_k::{Hit, TopK};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +27,8 @@ use crate::{
 const FAMILY: &str = "content";
 /// Format 1: `State` by postcard.
 const FORMAT: u16 = 1;
+/// Items scored exactly for each candidate asked for.
+const SCORED_PER_CANDIDATE: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ContentSettings {
@@ -158,7 +163,7 @@ fn token_vectors(set: &TrainingSet, tokens: &SparseRows, dimensions: usize, seed
 struct State {
     settings: ContentSettings,
     token_count: usize,
-    /// Tokens of each item with their weights, ascending.
+    /// Tokens of each item with their weights, ascending; taken apart when loaded.
     tokens: Vec<Vec<(u32, f32)>>,
     log_prices: Vec<f32>,
     /// A row of `dimensions` a token.
@@ -172,14 +177,21 @@ struct State {
 #[derive(Debug)]
 pub struct Content {
     state: State,
-    /// The items a token leads to, most wanted first.
-    by_token: Vec<Vec<u32>>,
+    /// A row an item: its tokens, side by side in memory.
+    tokens: SparseRows,
+    /// The items a token leads to and its weight in each, most wanted first.
+    by_token: Vec<Vec<(u32, f32)>>,
     /// A row of `dimensions` an item, of length 1 or 0.
     item_vectors: Vec<f32>,
 }
 
+thread_local! {
+    /// What each item shares with the query at hand; zeros between queries.
+    static SHARED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
 impl Content {
-    fn from_state(state: State, format: u16) -> Result<Self, ModelError> {
+    fn from_state(mut state: State, format: u16) -> Result<Self, ModelError> {
         let items = state.tokens.len();
         let tokens_known = state.tokens.iter().flatten().all(|(token, _)| (*token as usize) < state.token_count);
         let sizes_agree = state.log_prices.len() == items
@@ -190,17 +202,18 @@ impl Content {
         }
         let mut order: Vec<u32> = (0..items as u32).collect();
         order.sort_by_key(|item| std::cmp::Reverse(state.wants[*item as usize]));
-        let mut by_token: Vec<Vec<u32>> = vec![Vec::new(); state.token_count];
+        let mut by_token: Vec<Vec<(u32, f32)>> = vec![Vec::new(); state.token_count];
         for item in order {
-            for (token, _) in &state.tokens[item as usize] {
+            for (token, weight) in &state.tokens[item as usize] {
                 let list = &mut by_token[*token as usize];
                 if list.len() < state.settings.items_per_token {
-                    list.push(item);
+                    list.push((item, *weight));
                 }
             }
         }
         let item_vectors = state.tokens.iter().flat_map(|tokens| state.vector_of(tokens)).collect();
-        Ok(Self { state, by_token, item_vectors })
+        let tokens = SparseRows::from_rows(state.token_count, std::mem::take(&mut state.tokens));
+        Ok(Self { state, tokens, by_token, item_vectors })
     }
 
     pub fn settings(&self) -> &ContentSettings {
@@ -211,12 +224,46 @@ impl Content {
         &self.item_vectors[item as usize * self.state.dimensions..][..self.state.dimensions]
     }
 
-    /// How alike an item is to one given by tokens and vector.
-    fn likeness(&self, tokens: &FxHashMap<u32, f32>, vector: &[f32], item: u32) -> f32 {
+    /// How alike an item is to one given by the weight of every token, and by its vector.
+    fn likeness(&self, tokens: &[f32], vector: &[f32], item: u32) -> f32 {
+        let (columns, weights) = self.tokens.row(item as usize);
+        let by_tokens = columns.iter().zip(weights).map(|(token, weight)| weight * tokens[*token as usize]).sum();
+        self.mixed(by_tokens, vector, item)
+    }
+
+    /// How alike two items are.
+    fn likeness_of(&self, one: u32, other: u32) -> f32 {
+        let (columns, weights) = self.tokens.row(one as usize);
+        let (others, other_weights) = self.tokens.row(other as usize);
+        let in_other = |token: &u32| others.binary_search(token).map_or(0.0, |place| other_weights[place]);
+        let by_tokens = columns.iter().zip(weights).map(|(token, weight)| weight * in_other(token)).sum();
+        self.mixed(by_tokens, self.item_vector(one), other)
+    }
+
+    fn mixed(&self, by_tokens: f32, vector: &[f32], item: u32) -> f32 {
         let mix = if self.state.dimensions == 0 { 0.0 } else { self.state.settings.embedding_weight };
-        let shared = self.state.tokens[item as usize].iter();
-        let by_tokens: f32 = shared.map(|(token, weight)| weight * tokens.get(token).copied().unwrap_or(0.0)).sum();
         (1.0 - mix) * by_tokens + mix * dot(vector, self.item_vector(item)).max(0.0)
+    }
+
+    /// The `limit` items of the tokens' lists that share most with them.
+    fn sharing(&self, tokens: &[Hit], limit: usize) -> Vec<Hit> {
+        let lists = || tokens.iter().map(|token| (&self.by_token[token.index as usize], token.score));
+        let mut best = TopK::new(limit);
+        SHARED.with_borrow_mut(|shared| {
+            if shared.len() < self.item_count() {
+                shared.resize(self.item_count(), 0.0);
+            }
+            for (list, of_token) in lists() {
+                list.iter().for_each(|(item, weight)| shared[*item as usize] += of_token * weight);
+            }
+            for (item, _) in lists().flat_map(|(list, _)| list) {
+                let sum = std::mem::take(&mut shared[*item as usize]);
+                if sum > 0.0 {
+                    best.offer(*item, sum);
+                }
+            }
+        });
+        best.drain_sorted()
     }
 }
 
@@ -240,13 +287,17 @@ impl Model for Content {
     }
 
     fn save(&self) -> Vec<u8> {
-        artifact::encode(FORMAT, &self.state)
+        let row = |item: usize| {
+            let (tokens, weights) = self.tokens.row(item);
+            tokens.iter().copied().zip(weights.iter().copied()).collect()
+        };
+        artifact::encode(FORMAT, &State { tokens: (0..self.tokens.rows()).map(row).collect(), ..self.state.clone() })
     }
 }
 
 impl Recommender for Content {
     fn item_count(&self) -> usize {
-        self.state.tokens.len()
+        self.tokens.rows()
     }
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
@@ -264,7 +315,9 @@ struct OpenContent<'a> {
     model: &'a Content,
     /// Items of the query with weights that sum to 1.
     entries: Vec<(Recent, f32)>,
-    tokens: FxHashMap<u32, f32>,
+    /// The weight of every token, and which are not 0.
+    tokens: Vec<f32>,
+    held: Vec<u32>,
     vector: Vec<f32>,
     /// Mean logarithm of the known prices; 0 where none is known.
     log_price: f32,
@@ -273,12 +326,14 @@ struct OpenContent<'a> {
 impl<'a> OpenContent<'a> {
     fn new(model: &'a Content, entries: Vec<(Recent, f32)>) -> Self {
         let state = &model.state;
-        let mut open =
-            Self { model, tokens: FxHashMap::default(), vector: vec![0.0; state.dimensions], log_price: 0.0, entries };
+        let (tokens, vector) = (vec![0.0; state.token_count], vec![0.0; state.dimensions]);
+        let mut open = Self { model, tokens, held: Vec::new(), vector, log_price: 0.0, entries };
         let mut priced = 0.0;
         for (entry, weight) in &open.entries {
-            for (token, of_token) in &state.tokens[entry.item as usize] {
-                *open.tokens.entry(*token).or_default() += weight * of_token;
+            let (columns, weights) = model.tokens.row(entry.item as usize);
+            for (&token, of_token) in columns.iter().zip(weights) {
+                open.tokens[token as usize] += weight * of_token;
+                open.held.push(token);
             }
             axpy(*weight, model.item_vector(entry.item), &mut open.vector);
             let log_price = state.log_prices[entry.item as usize];
@@ -287,6 +342,8 @@ impl<'a> OpenContent<'a> {
                 priced += weight;
             }
         }
+        open.held.sort_unstable();
+        open.held.dedup();
         open.log_price /= if priced > 0.0 { priced } else { 1.0 };
         open
     }
@@ -308,13 +365,10 @@ impl<'a> OpenContent<'a> {
 impl OpenQuery for OpenContent<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
         let mut heaviest = TopK::new(self.model.state.settings.query_tokens);
-        self.tokens.iter().for_each(|(token, weight)| heaviest.offer(*token, *weight));
-        let lists = heaviest.drain_sorted().into_iter().flat_map(|hit| &self.model.by_token[hit.index as usize]);
-        let mut items: Vec<u32> = lists.copied().collect();
-        items.sort_unstable();
-        items.dedup();
+        self.held.iter().for_each(|token| heaviest.offer(*token, self.tokens[*token as usize]));
+        let sharing = self.model.sharing(&heaviest.drain_sorted(), limit.saturating_mul(SCORED_PER_CANDIDATE));
         let mut best = TopK::new(limit);
-        items.iter().for_each(|item| best.offer(*item, self.score_of(*item)));
+        sharing.iter().for_each(|hit| best.offer(hit.index, self.score_of(hit.index)));
         let best = best.drain_sorted().into_iter().filter(|hit| hit.score > 0.0);
         out.extend(best.map(|hit| Scored { item: hit.index, score: hit.score }));
     }
@@ -330,8 +384,7 @@ impl OpenQuery for OpenContent<'_> {
         }
         let distance = self.price_distance(item);
         let part = |(entry, weight): &(Recent, f32)| {
-            let tokens = self.model.state.tokens[entry.item as usize].iter().copied().collect();
-            let likeness = self.model.likeness(&tokens, self.model.item_vector(entry.item), item);
+            let likeness = self.model.likeness_of(entry.item, item);
             (*entry, weight * likeness / distance)
         };
         largest_contributions(self.entries.iter().map(part), limit)

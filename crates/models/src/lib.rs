@@ -44,5 +44,5 @@ pub use selection::{Holdout, SelectionBudget, select, select_and_fit};
 pub use session_knn::{SessionKnn, SessionKnnLearner, SessionKnnSettings};
 pub use strength::Strengths;
 pub use taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings};
-pub use time_split::{TimeSplit, split_by_time};
+pub use time_split::{TimeSplit, split_at, split_by_time};
 pub use transitions::{Transitions, TransitionsLearner, TransitionsSettings};

@@ -325,9 +325,12 @@ impl SessionKnn {
         let weights = by_item(query);
         let mut parts: Vec<(Recent, f32)> = query.iter().map(|(entry, _)| (*entry, 0.0)).collect();
         for &neighbour in neighbours {
+            let session = self.state.session(neighbour.session);
+            if !session.contains(&item) {
+                continue;
+            }
             let mut score = 0.0;
             self.votes(neighbour, &weights, |voted, weight| score += if voted == item { weight } else { 0.0 });
-            let session = self.state.session(neighbour.session);
             let shared = |(entry, weight): &(Recent, f32)| match session.contains(&entry.item) {
                 true => weight * self.rarity[entry.item as usize],
                 false => 0.0,

@@ -21,7 +21,11 @@ pub fn split_by_time(set: &TrainingSet, share: f64, limit: usize) -> TimeSplit {
     }
     let place = ((times.len() as f64 * (1.0 - share.clamp(0.0, 1.0))) as usize).min(times.len() - 1);
     let (_, cut_s, _) = times.select_nth_unstable(place);
-    let cut_s = *cut_s;
+    split_at(set, *cut_s, limit)
+}
+
+/// Cuts at a moment: what happened before it may be learnt from. Questions beyond `limit` are thinned evenly.
+pub fn split_at(set: &TrainingSet, cut_s: i64, limit: usize) -> TimeSplit {
     let mut histories = Interactions::new();
     let mut markets = Vec::new();
     let mut questions = Vec::new();

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use serde_json::json;
 
 #[derive(Debug, Args)]
-pub(crate) struct SearchBench {
+pub(crate) struct SearchArguments {
     /// Table of products, tab-separated, plain or gzipped: product_uid, product_title.
     #[arg(long)]
     products: PathBuf,
@@ -47,7 +47,7 @@ fn read_table(path: &Path) -> Result<Vec<FxHashMap<String, String>>> {
 
 const DEPTH: usize = 200;
 
-pub(crate) fn run(options: &SearchBench) -> Result<()> {
+pub(crate) fn run(options: &SearchArguments) -> Result<()> {
     let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
     let mut documents = Vec::new();
     for row in read_table(&options.products)? {

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::network::NetworkSettings;
-use self::network::{List, Network};
+use self::network::{List, Network, Scorer};
 use crate::recency::wanted;
 use crate::{
     Contribution, Interaction, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored, artifact, families,
@@ -375,25 +375,25 @@ struct OpenBlend<'a> {
 
 impl OpenBlend<'_> {
     /// Above 0 for whatever a member or the history knows of, 0 for the rest.
-    fn score_row(&self, row: &[f32], units: &mut Vec<f32>) -> f32 {
+    fn score_row(&self, row: &[f32], scorer: &mut Scorer) -> f32 {
         let known = row[..self.pool.members() * PER_MEMBER].chunks_exact(PER_MEMBER).any(|member| member[0] > 0.0);
         let seen = row[self.pool.members() * PER_MEMBER..][..2].iter().any(|seen| *seen > 0.0);
         if !known && !seen {
             return 0.0;
         }
         // The scale of a score is free; this one keeps all of them above 0 and in order.
-        let score = self.blend.network.score(row, units).clamp(-60.0, 60.0);
+        let score = scorer.score(row).clamp(-60.0, 60.0);
         if score >= 0.0 { 1.0 + score } else { 1.0 / (1.0 - score) }
     }
 }
 
 impl OpenQuery for OpenBlend<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
-        let (mut row, mut units) = (vec![0.0; input_count(self.pool.members())], Vec::new());
+        let (mut row, mut scorer) = (vec![0.0; input_count(self.pool.members())], self.blend.network.scorer());
         let mut best = TopK::new(limit);
         for (place, &item) in self.pool.items.iter().enumerate() {
             self.pool.write_inputs(place, &mut row);
-            best.offer(item, self.score_row(&row, &mut units));
+            best.offer(item, self.score_row(&row, &mut scorer));
         }
         let best = best.drain_sorted().into_iter().filter(|hit| hit.score > 0.0);
         out.extend(best.map(|hit| Scored { item: hit.index, score: hit.score }));
@@ -406,7 +406,7 @@ impl OpenQuery for OpenBlend<'_> {
             let rows = by_member.chunks_exact_mut(items.len());
             self.pool.open.iter_mut().zip(rows).for_each(|(open, out)| open.score(items, out));
         }
-        let (mut row, mut units) = (vec![0.0; input_count(members)], Vec::new());
+        let (mut row, mut scorer) = (vec![0.0; input_count(members)], self.blend.network.scorer());
         for (at, (&item, out)) in items.iter().zip(out).enumerate() {
             if !self.pool.repeats && self.pool.seen.contains_key(&item) {
                 *out = 0.0;
@@ -414,7 +414,7 @@ impl OpenQuery for OpenBlend<'_> {
             }
             let scores = (0..members).map(|member| by_member[member * items.len() + at]);
             self.pool.write_inputs_of(item, scores, &mut row);
-            *out = self.score_row(&row, &mut units);
+            *out = self.score_row(&row, &mut scorer);
         }
     }
 

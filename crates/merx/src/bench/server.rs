@@ -1,0 +1,226 @@
+//! The server under load: its own binary in another process, asked over loopback.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use merx_simulate::{Shop as Simulated, ShopConfig};
+use merx_train::protocols::Figure;
+use serde_json::{Value, json};
+
+use super::load::{Load, Measured};
+
+/// A server that isn't up after this long never will be.
+const START_TIMEOUT: Duration = Duration::from_secs(3_600);
+const POLL: Duration = Duration::from_millis(100);
+/// Shoppers that requests come from, drawn from all.
+const ASKING: u32 = 10_000;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Products of the simulated shop.
+    #[arg(long, default_value_t = 100_000)]
+    products: u32,
+    #[arg(long, default_value_t = 50_000)]
+    shoppers: u32,
+    #[arg(long, default_value_t = 60)]
+    days: u32,
+    /// Connections, each with one request under way.
+    #[arg(long, default_value_t = 4)]
+    connections: u64,
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IngestArguments {
+    /// Events in a request.
+    #[arg(long, default_value_t = 500)]
+    batch: u64,
+    #[arg(long, default_value_t = 8)]
+    connections: u64,
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MemoryArguments {
+    #[arg(long, default_value_t = 200_000)]
+    products: u32,
+    /// One server each.
+    #[arg(long, value_delimiter = ',', default_values_t = [10_000, 100_000, 1_000_000])]
+    shoppers: Vec<u32>,
+    #[arg(long, default_value_t = 30)]
+    days: u32,
+}
+
+/// Computed recommendations for shoppers with a history, over HTTP.
+pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+    let shop = Shop { products: arguments.products, shoppers: arguments.shoppers, days: arguments.days };
+    let server = Server::start(&shop)?;
+    let simulated = Simulated::new(ShopConfig { shoppers: shop.shoppers, seed: SEED, ..ShopConfig::default() });
+    let step = (shop.shoppers / ASKING).max(1);
+    let body = |number: u64| {
+        // A fixed walk over the shoppers that visits neighbours in time far apart.
+        let shopper = (number * 7_919 % u64::from(shop.shoppers.div_ceil(step))) as u32 * step;
+        let subject = simulated.subject_id(shopper);
+        json!({"subject_id": subject.to_string(), "slots": [{"scenario": "for_you", "count": 10}]}).to_string()
+    };
+    let load = Load {
+        address: server.address,
+        key: &server.secret_key,
+        path: "/v1/recommend",
+        body: &body,
+        connections: arguments.connections,
+        duration: Duration::from_secs(arguments.seconds),
+    };
+    let settings = json!({"products": shop.products, "shoppers": shop.shoppers, "days": shop.days,
+        "connections": arguments.connections, "slots": 1, "count": 10});
+    report("recommend", &load.drive()?, &settings, print);
+    print(&figure("resident_mib", server.resident_mib()?, "MiB", "recommend", &settings));
+    Ok(())
+}
+
+/// Events over HTTP until they are on disk.
+pub(crate) fn ingest(arguments: &IngestArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+    let server = Server::start(&Shop { products: 500, shoppers: 500, days: 30 })?;
+    let batch = arguments.batch.max(1);
+    let body = |number: u64| {
+        let event = |place: u64| {
+            let id = number * batch + place;
+            json!({"type": "track", "event": "Product Viewed", "anonymousId": format!("visitor-{}", id % 50_000),
+                "messageId": format!("load-{id}"),
+                "properties": {"product_id": format!("P{:06}", id % 500), "price": 18.99, "currency": "EUR"},
+                "context": {"locale": "de-DE", "page": {"path": format!("/product/{}", id % 500)}}})
+        };
+        json!({"batch": (0..batch).map(event).collect::<Vec<Value>>()}).to_string()
+    };
+    let load = Load {
+        address: server.address,
+        key: &server.secret_key,
+        path: "/v1/batch",
+        body: &body,
+        connections: arguments.connections,
+        duration: Duration::from_secs(arguments.seconds),
+    };
+    let settings = json!({"batch": batch, "connections": arguments.connections, "visitors": 50_000});
+    let measured = load.drive()?;
+    print(&figure("events_per_s", measured.per_s() * batch as f64, "events/s", "ingest", &settings));
+    report("ingest", &measured, &settings, print);
+    Ok(())
+}
+
+/// What a server holds in memory once everything is loaded, by number of shoppers.
+pub(crate) fn memory(arguments: &MemoryArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+    for &shoppers in &arguments.shoppers {
+        let shop = Shop { products: arguments.products, shoppers, days: arguments.days };
+        let server = Server::start(&shop)?;
+        let settings = json!({"products": shop.products, "shoppers": shoppers, "days": shop.days});
+        print(&figure("resident_mib", server.resident_mib()?, "MiB", "memory", &settings));
+        print(&figure("data_folder_mib", folder_mib(server.folder.path())?, "MiB", "memory", &settings));
+    }
+    Ok(())
+}
+
+fn figure(metric: &str, value: f64, unit: &'static str, set: &str, settings: &Value) -> Figure {
+    let settings = settings.clone();
+    Figure { metric: metric.to_owned(), value, unit, interval: None, set: set.to_owned(), settings }
+}
+
+fn report(set: &str, measured: &Measured, settings: &Value, print: &mut dyn FnMut(&Figure)) {
+    print(&figure("requests_per_s", measured.per_s(), "requests/s", set, settings));
+    for (name, share) in [("latency_p50_ms", 0.5), ("latency_p99_ms", 0.99), ("latency_p999_ms", 0.999)] {
+        print(&figure(name, measured.quantile_ms(share), "ms", set, settings));
+    }
+}
+
+const SEED: u64 = 7;
+
+struct Shop {
+    products: u32,
+    shoppers: u32,
+    days: u32,
+}
+
+/// A server of its own over a simulated shop in a temporary folder; both go when it is dropped.
+struct Server {
+    process: Child,
+    address: SocketAddr,
+    secret_key: String,
+    folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Fills and trains in a process that ends, so that what serves holds only what serving needs.
+    fn start(shop: &Shop) -> Result<Self> {
+        let folder = tempfile::tempdir().context("a temporary folder")?;
+        let data = folder.path().join("shop");
+        let fill = demo(shop, &data).arg("--no-serve").status()?;
+        if !fill.success() {
+            bail!("the simulated shop could not be made");
+        }
+        let ready_file = folder.path().join("ready.json");
+        let mut process =
+            demo(shop, &data).args(["--set", "server.listen=127.0.0.1:0", "--ready-file"]).arg(&ready_file).spawn()?;
+        let ready = match wait_for(&ready_file, &mut process) {
+            Ok(ready) => ready,
+            Err(error) => {
+                let _ = process.kill();
+                return Err(error);
+            }
+        };
+        let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
+        let address = field("url").trim_start_matches("http://").parse().context("the server's address")?;
+        Ok(Self { process, address, secret_key: field("secret_key"), folder })
+    }
+
+    fn resident_mib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let status = std::fs::read_to_string(&path).context("resident memory is read from /proc, which is Linux's")?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).map(|rest| rest.trim_end_matches("kB"));
+        Ok(kib.and_then(|kib| kib.trim().parse::<f64>().ok()).with_context(|| path)? / 1024.0)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn demo(shop: &Shop, data: &Path) -> Command {
+    // The running binary is the one to measure, wherever it lies.
+    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "merx".into()));
+    command.args(["demo", "--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);
+    command.args(["--days", &shop.days.to_string(), "--seed", &SEED.to_string(), "--data"]).arg(data);
+    command.stdout(Stdio::null());
+    command
+}
+
+fn wait_for(ready_file: &Path, process: &mut Child) -> Result<Value> {
+    let polls = (START_TIMEOUT.as_millis() / POLL.as_millis()) as u32;
+    for _ in 0..polls {
+        if let Ok(text) = std::fs::read_to_string(ready_file) {
+            return Ok(serde_json::from_str(&text)?);
+        }
+        if let Some(status) = process.try_wait()? {
+            bail!("the server stopped: {status}");
+        }
+        std::thread::sleep(POLL);
+    }
+    bail!("the server is not up after {START_TIMEOUT:?}")
+}
+
+fn folder_mib(folder: &Path) -> Result<f64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { (folder_mib(&entry.path())? * 1024.0 * 1024.0) as u64 } else { metadata.len() };
+    }
+    Ok(bytes as f64 / 1024.0 / 1024.0)
+}
