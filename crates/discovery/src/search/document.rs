@@ -16,7 +16,9 @@ pub enum Field {
     Codes,
 }
 
-pub const FIELDS: [Field; 6] =
+pub const FIELD_COUNT: usize = 6;
+
+pub const FIELDS: [Field; FIELD_COUNT] =
     [Field::Name, Field::Brand, Field::Category, Field::Attributes, Field::Description, Field::Codes];
 
 impl Field {
@@ -39,12 +41,12 @@ const MAX_FIELD_BYTES: usize = 20_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchDocument {
     pub number: ProductNumber,
-    pub texts: [String; FIELDS.len()],
+    pub texts: [String; FIELD_COUNT],
 }
 
 impl SearchDocument {
     pub fn named(number: ProductNumber, name: impl Into<String>) -> Self {
-        let mut texts: [String; FIELDS.len()] = Default::default();
+        let mut texts: [String; FIELD_COUNT] = Default::default();
         texts[Field::Name as usize] = name.into();
         Self { number, texts }
     }

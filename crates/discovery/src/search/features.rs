@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::search::document::{FIELDS, Field};
+use crate::search::document::{FIELD_COUNT, Field};
 use crate::search::lexicon::Lexicon;
 use crate::search::query::ParsedQuery;
 use crate::search::retrieve::Match;
@@ -99,7 +99,7 @@ const CONNECTORS: &[&str] =
     &["with", "for", "in", "w", "mit", "fur", "avec", "pour", "con", "para", "per", "met", "voor", "med", "til", "for"];
 
 impl ProductTerms {
-    pub fn of(tokens: &[Vec<Token>; FIELDS.len()], lexicon: &Lexicon) -> Self {
+    pub fn of(tokens: &[Vec<Token>; FIELD_COUNT], lexicon: &Lexicon) -> Self {
         let number = |token: &Token| lexicon.term_number(&token.term);
         let name = &tokens[Field::Name as usize];
         let primary: Vec<&Token> = name.iter().filter(|token| token.is_primary()).take(MOST_NAME_TERMS).collect();

@@ -11,10 +11,11 @@ mod query;
 mod ranker;
 mod retrieve;
 mod shop_index;
+mod spelling;
 pub mod text;
 mod text_index;
 
-pub use document::{FIELDS, Field, SearchDocument};
+pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
 pub use features::{FEATURES, FeatureRow, feature_names};
 pub use ranker::LinearRanker;
 pub use retrieve::LexicalSettings;

@@ -12,16 +12,16 @@ use tantivy::schema::IndexRecordOption;
 use tantivy::{DocSet, TERMINATED};
 
 use crate::search::SearchError;
-use crate::search::document::FIELDS;
+use crate::search::document::FIELD_COUNT;
 use crate::search::query::{ParsedQuery, QueryTerm};
 use crate::search::text_index::{Opened, Segment, TermMaker};
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LexicalSettings {
     /// How much one occurrence in each field counts.
-    pub field_weights: [f32; FIELDS.len()],
+    pub field_weights: [f32; FIELD_COUNT],
     /// How far occurrences are set against the field's length, 0 to 1.
-    pub length_strength: [f32; FIELDS.len()],
+    pub length_strength: [f32; FIELD_COUNT],
     /// Where repeated occurrences saturate.
     pub saturation: f32,
 }
@@ -88,7 +88,7 @@ fn information(term: &QueryTerm, opened: &Opened, terms: TermMaker) -> Result<f3
     let mut most = 0;
     for alternative in term.alternatives.iter().filter(|alternative| alternative.weight >= 0.5 && alternative.terms.len() == 1) {
         let mut in_any_field = 0;
-        for field in 0..FIELDS.len() {
+        for field in 0..FIELD_COUNT {
             let wanted = terms.term(field, &alternative.terms[0]);
             let mut count = 0;
             for segment in &opened.segments {
@@ -144,7 +144,7 @@ impl Reading<'_> {
 
     /// Adds the weighted occurrences of a word in all fields.
     fn add_word(&self, word: &str, weight: f32, occurrences: &mut [f32], current: &mut Vec<u32>) -> Result<(), SearchError> {
-        for field in 0..FIELDS.len() {
+        for field in 0..FIELD_COUNT {
             let term = self.terms.term(field, word);
             let Some(mut postings) = self.segment.terms[field].read_postings(&term, IndexRecordOption::WithFreqs)? else {
                 continue;

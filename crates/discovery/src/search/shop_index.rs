@@ -4,7 +4,7 @@ use merx_domain::ProductNumber;
 use rayon::prelude::*;
 
 use crate::search::SearchError;
-use crate::search::document::{FIELDS, SearchDocument};
+use crate::search::document::{FIELD_COUNT, SearchDocument};
 use crate::search::features::{Feature, FeatureRow, ProductTerms, QueryView};
 use crate::search::lexicon::Lexicon;
 use crate::search::query::ParsedQuery;
@@ -42,7 +42,7 @@ pub struct SearchIndex {
 impl SearchIndex {
     pub fn build(documents: &[SearchDocument], options: SearchOptions) -> Result<Self, SearchError> {
         let analyser = Analyser::new(options.language);
-        let analysed: Vec<[Vec<Token>; FIELDS.len()]> =
+        let analysed: Vec<[Vec<Token>; FIELD_COUNT]> =
             documents.par_iter().map(|document| std::array::from_fn(|field| analyser.tokens(&document.texts[field]))).collect();
         let mut text = TextIndex::in_memory()?;
         let mut lexicon = Lexicon::default();
@@ -99,7 +99,7 @@ impl SearchIndex {
     }
 }
 
-fn add_words(lexicon: &mut Lexicon, tokens: &[Vec<Token>; FIELDS.len()]) {
+fn add_words(lexicon: &mut Lexicon, tokens: &[Vec<Token>; FIELD_COUNT]) {
     let mut seen: rustc_hash::FxHashSet<&str> = Default::default();
     for token in tokens.iter().flatten() {
         let counted = !seen.insert(&token.surface);

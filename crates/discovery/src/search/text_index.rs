@@ -13,7 +13,7 @@ use tantivy::tokenizer::{PreTokenizedString, Token as TantivyToken};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader, TantivyDocument, Term};
 
 use crate::search::SearchError;
-use crate::search::document::{FIELDS, SearchDocument};
+use crate::search::document::{FIELD_COUNT, FIELDS, SearchDocument};
 use crate::search::text::Token;
 
 /// Tantivy's least memory for a writing thread is 15 MB; larger buffers make fewer segments.
@@ -22,8 +22,8 @@ const WRITER_BYTES: usize = 120_000_000;
 /// One segment, opened.
 pub struct Segment {
     pub reader: SegmentReader,
-    pub terms: [Arc<InvertedIndexReader>; FIELDS.len()],
-    pub lengths: [FieldNormReader; FIELDS.len()],
+    pub terms: [Arc<InvertedIndexReader>; FIELD_COUNT],
+    pub lengths: [FieldNormReader; FIELD_COUNT],
     /// The product of each document.
     pub products: Vec<u32>,
 }
@@ -34,11 +34,11 @@ pub struct Opened {
     /// Documents, deleted ones that still lie in segments included.
     pub documents: u32,
     /// Mean tokens a document, by field.
-    pub mean_lengths: [f32; FIELDS.len()],
+    pub mean_lengths: [f32; FIELD_COUNT],
 }
 
 pub struct TextIndex {
-    fields: [TantivyField; FIELDS.len()],
+    fields: [TantivyField; FIELD_COUNT],
     number: TantivyField,
     reader: IndexReader,
     writer: IndexWriter,
@@ -62,7 +62,7 @@ impl TextIndex {
     }
 
     /// Puts a product in, in place of what stood under its number.
-    pub fn put(&self, document: &SearchDocument, tokens: &[Vec<Token>; FIELDS.len()], replaces: bool) -> Result<(), SearchError> {
+    pub fn put(&self, document: &SearchDocument, tokens: &[Vec<Token>; FIELD_COUNT], replaces: bool) -> Result<(), SearchError> {
         if replaces {
             self.remove(document.number);
         }
@@ -92,7 +92,7 @@ impl TextIndex {
         let searcher = self.reader.searcher();
         let segments = searcher.segment_readers().iter().map(|reader| self.segment(reader)).collect::<Result<Vec<_>, SearchError>>()?;
         let documents = segments.iter().map(|segment| segment.reader.max_doc()).sum();
-        let mut mean_lengths = [0.0; FIELDS.len()];
+        let mut mean_lengths = [0.0; FIELD_COUNT];
         for (field, mean) in mean_lengths.iter_mut().enumerate() {
             let tokens: u64 = segments.iter().map(|segment| segment.terms[field].total_num_tokens()).sum();
             *mean = tokens as f32 / (documents as f32).max(1.0);
@@ -101,8 +101,8 @@ impl TextIndex {
     }
 
     fn segment(&self, reader: &SegmentReader) -> Result<Segment, SearchError> {
-        let mut terms = Vec::with_capacity(FIELDS.len());
-        let mut lengths = Vec::with_capacity(FIELDS.len());
+        let mut terms = Vec::with_capacity(FIELD_COUNT);
+        let mut lengths = Vec::with_capacity(FIELD_COUNT);
         for field in self.fields {
             terms.push(reader.inverted_index(field)?);
             lengths.push(reader.get_fieldnorms_reader(field)?);
@@ -126,7 +126,7 @@ impl TextIndex {
 /// Makes tantivy's terms without the index at hand.
 #[derive(Debug, Clone, Copy)]
 pub struct TermMaker {
-    fields: [TantivyField; FIELDS.len()],
+    fields: [TantivyField; FIELD_COUNT],
 }
 
 impl TermMaker {
