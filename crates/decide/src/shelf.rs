@@ -43,6 +43,8 @@ pub struct RequestShelf<'a> {
     now: TimestampMs,
     slots: Vec<SlotRules>,
     static_list: &'a [ProductNumber],
+    /// By slot; empty or missing where a slot has none of its own.
+    lists: Vec<Vec<ProductNumber>>,
 }
 
 impl<'a> RequestShelf<'a> {
@@ -53,7 +55,12 @@ impl<'a> RequestShelf<'a> {
         slots: Vec<SlotRules>,
         static_list: &'a [ProductNumber],
     ) -> Self {
-        Self { catalogue, market, now, slots, static_list }
+        Self { catalogue, market, now, slots, static_list, lists: Vec::new() }
+    }
+
+    /// Gives slots static lists of their own; a slot whose list is empty keeps the shop's.
+    pub fn with_lists(self, lists: Vec<Vec<ProductNumber>>) -> Self {
+        Self { lists, ..self }
     }
 
     pub fn catalogue(&self) -> &CatalogueReader<'a> {
@@ -123,8 +130,9 @@ impl Shelf for RequestShelf<'_> {
             .collect()
     }
 
-    fn static_list(&self) -> Vec<ProductNumber> {
-        self.static_list.to_vec()
+    fn static_list(&self, slot: usize) -> Vec<ProductNumber> {
+        let own = self.lists.get(slot).filter(|list| !list.is_empty());
+        own.map_or(self.static_list, Vec::as_slice).to_vec()
     }
 }
 
@@ -164,8 +172,8 @@ impl<S: Shelf> Shelf for RecordingShelf<'_, S> {
         listing
     }
 
-    fn static_list(&self) -> Vec<ProductNumber> {
-        let list = self.shelf.static_list();
+    fn static_list(&self, slot: usize) -> Vec<ProductNumber> {
+        let list = self.shelf.static_list(slot);
         self.trace.borrow_mut().listings.push(list.clone());
         list
     }
@@ -225,7 +233,7 @@ impl Shelf for ReplayShelf<'_> {
         self.next_listing()
     }
 
-    fn static_list(&self) -> Vec<ProductNumber> {
+    fn static_list(&self, _slot: usize) -> Vec<ProductNumber> {
         self.next_listing()
     }
 }

@@ -99,8 +99,8 @@ pub trait Shelf {
     /// an engine looks when its own candidates are not enough.
     fn listing(&self, slot: usize, limit: usize) -> Vec<ProductNumber>;
 
-    /// The list that a merchant set for the case that nothing learnt can answer.
-    fn static_list(&self) -> Vec<ProductNumber>;
+    /// The list that a merchant set for slot number `slot`, for the case that nothing learnt can answer.
+    fn static_list(&self, slot: usize) -> Vec<ProductNumber>;
 }
 
 /// What an engine was asked to fill.

@@ -7,9 +7,11 @@ mod server;
 use std::path::PathBuf;
 
 use anyhow::{Result, bail};
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use merx_domain::SystemClock;
-use merx_train::protocols::{BenchOptions, Figure, Layout, bench_recommend};
+use merx_train::protocols::{
+    BenchOptions, FactorsOptions, Figure, Layout, bench_batch, bench_factors, bench_recommend,
+};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -29,6 +31,10 @@ pub(crate) enum BenchCommand {
     },
     /// Product search over judged queries.
     Search(search::SearchArguments),
+    /// How long matrix factorisation takes, and how well its recommendations do.
+    Factors(FactorsArguments),
+    /// How many users a second get recommendations from matrix factorisation, all asked for at once.
+    Batch(FactorsArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
     /// Events over HTTP: how many a second until they are on disk.
@@ -37,20 +43,56 @@ pub(crate) enum BenchCommand {
     Memory(server::MemoryArguments),
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct FactorsArguments {
+    /// As of `bench recommend`.
+    #[arg(long, default_value = "lightgcn")]
+    format: String,
+    /// The folder with the files, plain or gzipped.
+    #[arg(long)]
+    data: PathBuf,
+    #[arg(long, default_value_t = 64)]
+    factors: usize,
+    #[arg(long, default_value_t = 15)]
+    sweeps: usize,
+    /// How often what is timed is done; the median is printed.
+    #[arg(long, default_value_t = 3)]
+    times: usize,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl FactorsArguments {
+    fn options(self) -> Result<FactorsOptions> {
+        let bench =
+            BenchOptions { layout: layout(&self.format)?, data: self.data, seed: self.seed, export_split: None };
+        Ok(FactorsOptions { bench, factors: self.factors, sweeps: self.sweeps, times: self.times })
+    }
+}
+
 pub(crate) fn run(command: BenchCommand) -> Result<()> {
-    let mut print = |figure: &Figure| println!("{}", serde_json::json!(figure));
     match command {
         BenchCommand::Recommend { format, data, seed, export_split } => {
-            let Some(layout) = Layout::from_name(&format) else {
-                bail!("--format {format}: expected one of {}", Layout::NAMES.join(", "));
-            };
-            let options = BenchOptions { layout, data, seed, export_split };
+            let options = BenchOptions { layout: layout(&format)?, data, seed, export_split };
             bench_recommend(&options, &SystemClock, &mut print)?;
-            Ok(())
         }
-        BenchCommand::Search(arguments) => search::run(&arguments),
-        BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print),
-        BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print),
-        BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print),
+        BenchCommand::Search(arguments) => search::run(&arguments)?,
+        BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
+        BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
+        BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
+        BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
+        BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
     }
+    Ok(())
+}
+
+fn layout(name: &str) -> Result<Layout> {
+    let Some(layout) = Layout::from_name(name) else {
+        bail!("--format {name}: expected one of {}", Layout::NAMES.join(", "));
+    };
+    Ok(layout)
+}
+
+fn print(figure: &Figure) {
+    println!("{}", serde_json::json!(figure));
 }

@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) recommend: Recommend,
     pub(crate) record: Record,
     pub(crate) train: Train,
+    pub(crate) lake: Lake,
     pub(crate) log: Log,
 }
 
@@ -117,6 +118,31 @@ pub(crate) struct SlotConfig {
     pub(crate) diversity: f32,
     #[serde(default)]
     pub(crate) filter: Option<String>,
+    #[serde(default)]
+    pub(crate) boosts: Vec<BoostConfig>,
+    #[serde(default)]
+    pub(crate) static_list: Vec<merx_domain::ProductId>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BoostConfig {
+    pub(crate) field: String,
+    pub(crate) strength: f32,
+}
+
+impl SlotConfig {
+    /// The boosts as the shelf knows them.
+    pub(crate) fn boosts(&self) -> Result<Vec<merx_decide::Boost>> {
+        let boost = |boost: &BoostConfig| {
+            if !(-1.0..=10.0).contains(&boost.strength) {
+                bail!("strength = {}: expected -1 to 10", boost.strength);
+            }
+            let field = merx_serve::boost_field(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
+            Ok(merx_decide::Boost { field, strength: boost.strength })
+        };
+        self.boosts.iter().map(boost).collect()
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -136,6 +162,13 @@ pub(crate) struct Train {
     pub(crate) gate_coverage: f64,
     pub(crate) gate_latency_ms: f64,
     pub(crate) seed: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lake {
+    pub(crate) export: bool,
+    pub(crate) after_events: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -274,6 +307,7 @@ fn check(config: &Config) -> Result<()> {
         if let Some(filter) = &slot.filter {
             merx_domain::Filter::parse(filter).with_context(|| format!("recommend.slots.{name}.filter"))?;
         }
+        slot.boosts().with_context(|| format!("recommend.slots.{name}.boosts"))?;
     }
     Ok(())
 }

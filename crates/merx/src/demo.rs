@@ -10,6 +10,7 @@ use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_store::StoreError;
 
 use crate::config::Config;
+use crate::operate::print_training;
 use crate::serving::{self, Ready};
 use crate::shop::Shop;
 use crate::training;
@@ -124,30 +125,13 @@ fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
 fn train(shop: &Shop) -> Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(std::time::Duration::from_millis(120));
-    let report = training::train(shop, shop.clock.now(), &|step| bar.set_message(format!("training: {step}")))?;
+    let report = training::train(shop, shop.clock.now(), &|step| {
+        bar.set_message(format!("training: {}", step.words));
+        Ok(())
+    })?;
     bar.finish_and_clear();
-    print_report(&report);
+    print_training(&report.to_json());
     Ok(())
-}
-
-pub(crate) fn print_report(report: &training::Report) {
-    println!(
-        "trained {} in {:.1} s on {} events of {} shoppers and {} products: NDCG@20 {:.4}, recall@20 {:.4}, coverage \
-         {:.3} on {} held-out questions; {}",
-        report.version,
-        report.elapsed.as_secs_f64(),
-        report.events,
-        report.subjects,
-        report.items,
-        report.quality.ndcg,
-        report.quality.recall,
-        report.quality.coverage,
-        report.quality.questions,
-        if report.promoted { "live" } else { "not promoted" }
-    );
-    for words in &report.verdict.words {
-        println!("  gate {words}");
-    }
 }
 
 /// Of a bar whose length is known: rate and time left.

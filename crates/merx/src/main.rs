@@ -4,7 +4,10 @@ mod bench;
 mod config;
 mod demo;
 mod directory;
+mod housekeeping;
 mod import;
+mod jobs;
+mod lake;
 mod operate;
 mod projection;
 mod serving;
@@ -15,6 +18,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+
+use crate::operate::Desk;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -54,22 +59,32 @@ enum Command {
     Demo(demo::DemoArguments),
     /// Fit the models on the log; what passes the gate goes live.
     Train {
-        /// Train at once; without it, only if the schedule says that it is due.
+        /// Train at once; without it, say when the schedule does.
         #[arg(long)]
         now: bool,
+        #[command(flatten)]
+        server: operate::ServerArguments,
     },
     /// Versions of models.
     Models {
         #[command(subcommand)]
         action: Option<ModelsAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
     },
     /// Decide a recorded decision again and compare the answers bit for bit.
     Replay {
         /// The decision's id, or `latest:N` for the newest N.
         decision: String,
+        #[command(flatten)]
+        server: operate::ServerArguments,
     },
     /// Explain a recorded decision in words.
-    Why { decision: merx_domain::DecisionId },
+    Why {
+        decision: merx_domain::DecisionId,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
     /// Measure, one JSON object a line.
@@ -92,11 +107,24 @@ enum ModelsAction {
 }
 
 fn main() {
+    end_quietly_with_the_reader();
     let arguments = Arguments::parse();
     if let Err(error) = run(arguments) {
         eprintln!("error: {error:#}");
         std::process::exit(1);
     }
+}
+
+/// `merx models | head -1`: whoever reads has read enough, which is no error of ours.
+fn end_quietly_with_the_reader() {
+    let otherwise = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let words = panic.payload().downcast_ref::<String>();
+        if words.is_some_and(|words| words.starts_with("failed printing to stdout") && words.contains("Broken pipe")) {
+            std::process::exit(0);
+        }
+        otherwise(panic);
+    }));
 }
 
 fn run(arguments: Arguments) -> Result<()> {
@@ -138,26 +166,26 @@ fn run(arguments: Arguments) -> Result<()> {
             start_log(&config, "warn")?;
             demo::run(config, &demo)
         }
-        Command::Train { now } => {
+        Command::Train { now, server } => {
             start_log(&config, "warn")?;
-            operate::train(&shop::Shop::open(config)?, now)
+            Desk::open(&server, config)?.train(now)
         }
-        Command::Models { action } => {
+        Command::Models { action, server } => {
             start_log(&config, "warn")?;
-            let shop = shop::Shop::open(config)?;
+            let desk = Desk::open(&server, config)?;
             match action.unwrap_or(ModelsAction::List) {
-                ModelsAction::List => operate::list_models(&shop),
-                ModelsAction::Promote { version } => operate::promote(&shop, version),
-                ModelsAction::Rollback => operate::roll_back(&shop),
+                ModelsAction::List => desk.list_models(),
+                ModelsAction::Promote { version } => desk.promote(version),
+                ModelsAction::Rollback => desk.roll_back(),
             }
         }
-        Command::Replay { decision } => {
+        Command::Replay { decision, server } => {
             start_log(&config, "warn")?;
-            operate::replay(&shop::Shop::open(config)?, &decision)
+            Desk::open(&server, config)?.replay(&decision)
         }
-        Command::Why { decision } => {
+        Command::Why { decision, server } => {
             start_log(&config, "warn")?;
-            operate::why(&shop::Shop::open(config)?, decision)
+            Desk::open(&server, config)?.why(decision)
         }
     }
 }

@@ -1,104 +1,215 @@
-//! Commands of the operator: train, versions, replay, why.
+//! Commands of the operator: train, versions, replay, why. They speak the API: to a running server, or to the folder
+//! through the same routes in this process.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use merx_decide::{DecisionRecord, level_words, words};
-use merx_domain::{Answer, DecisionId, ModelVersion, ProductNumber};
+use clap::Args;
+use merx_domain::DecisionId;
+use merx_serve::{App, Client, Keys, Scope};
+use merx_store::StoreError;
+use serde_json::{Value, json};
 
-use crate::demo::print_report;
+use crate::config::Config;
+use crate::housekeeping::Housekeeping;
+use crate::jobs::JobBoard;
+use crate::serving;
 use crate::shop::{RECOMMEND, Shop};
-use crate::training;
 
-pub(crate) fn train(shop: &Shop, now: bool) -> Result<()> {
-    let time = shop.clock.now();
-    if !now {
-        let last = shop.registry.list()?.iter().map(|model| model.created_at).max();
-        match merx_train::next_due(last, shop.config.train.every_hours, time) {
-            Some(due) if due > time => {
-                println!("the next training is due at {due}; --now trains at once");
-                return Ok(());
+const POLL: Duration = Duration::from_millis(100);
+
+/// Whom to ask.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArguments {
+    /// Ask the server that runs here (http://HOST:PORT) instead of opening the data folder.
+    #[arg(long, global = true, env = "MERX_URL", value_name = "URL")]
+    url: Option<String>,
+    /// The admin key to ask it with.
+    #[arg(long, global = true, env = "MERX_ADMIN_KEY", value_name = "KEY", hide_env_values = true)]
+    key: Option<String>,
+}
+
+/// Who answers.
+pub(crate) struct Desk {
+    client: Client,
+    /// Does the jobs where the folder is open in this process.
+    _housekeeping: Option<Housekeeping>,
+}
+
+impl Desk {
+    pub(crate) fn open(server: &ServerArguments, config: Config) -> Result<Self> {
+        match &server.url {
+            Some(url) => {
+                let key = server.key.as_deref().context("--url needs --key, an admin key (or MERX_ADMIN_KEY)")?;
+                Ok(Self { client: Client::remote(url, key)?, _housekeeping: None })
             }
-            None => {
-                println!("train.every_hours is 0: nothing is scheduled; --now trains at once");
-                return Ok(());
+            None => Self::of_folder(config),
+        }
+    }
+
+    fn of_folder(config: Config) -> Result<Self> {
+        let shop = Arc::new(Shop::open(config).map_err(with_hint)?);
+        let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
+        let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
+        let key = keys.lend(Scope::Admin, shop.clock.now())?;
+        let app = App::new(serving::parts(&shop, keys, Arc::clone(&board))?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let housekeeping = Housekeeping::start(shop, board, false)?;
+        Ok(Self { client: Client::Within { app, runtime, key }, _housekeeping: Some(housekeeping) })
+    }
+
+    /// Trains now, or says when it is due.
+    pub(crate) fn train(&self, now: bool) -> Result<()> {
+        if !now {
+            match self.client.get("/v1/jobs")?["next_training_at"].as_str() {
+                Some(due) => println!("the next training is due at {due}; --now trains at once"),
+                None => println!("no training is scheduled; --now trains at once"),
             }
-            Some(_) => {}
+            return Ok(());
+        }
+        let job = self.client.post("/v1/jobs", &json!({ "kind": "training" }))?;
+        print_training(&self.follow(&job)?);
+        Ok(())
+    }
+
+    /// Shows the steps of a job until it has ended, and returns its result.
+    fn follow(&self, job: &Value) -> Result<Value> {
+        let path = format!("/v1/jobs/{}", job["id"]);
+        let mut shown = Value::Null;
+        loop {
+            let job = self.client.get(&path)?;
+            if job["step"] != shown && job["state"] == "running" {
+                shown = job["step"].clone();
+                eprintln!("{}", shown.as_str().unwrap_or_default());
+            }
+            match job["state"].as_str() {
+                Some("done") => return Ok(job["result"].clone()),
+                Some("failed") => bail!("{}", job["error"].as_str().unwrap_or("the job failed")),
+                _ => std::thread::sleep(POLL),
+            }
         }
     }
-    let report = training::train(shop, time, &|step| eprintln!("{step}"))?;
-    print_report(&report);
-    Ok(())
-}
 
-pub(crate) fn list_models(shop: &Shop) -> Result<()> {
-    let models = shop.registry.list()?;
-    if models.is_empty() {
-        println!("no model was trained yet: merx train --now");
-    }
-    for model in models {
-        let metrics: Vec<String> =
-            model.lineage.metrics.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
-        println!(
-            "{} {:4} {:9} {}  {}",
-            model.name,
-            model.version.to_string(),
-            format!("{:?}", model.status).to_lowercase(),
-            model.created_at,
-            metrics.join(", ")
-        );
-    }
-    Ok(())
-}
-
-pub(crate) fn promote(shop: &Shop, version: u32) -> Result<()> {
-    shop.registry.promote(RECOMMEND, ModelVersion(version))?;
-    println!("{RECOMMEND} v{version} is live");
-    Ok(())
-}
-
-pub(crate) fn roll_back(shop: &Shop) -> Result<()> {
-    println!("{RECOMMEND} {} is live again", shop.registry.roll_back(RECOMMEND)?);
-    Ok(())
-}
-
-pub(crate) fn replay(shop: &Shop, decision: &str) -> Result<()> {
-    let records = match decision.strip_prefix("latest:") {
-        Some(count) => shop.recorder.latest(count.parse().context("latest:N needs a number")?)?,
-        None => vec![shop.recorder.get(decision.parse()?)?],
-    };
-    let mut different = 0;
-    for record in &records {
-        let recorded: Answer = record.answer()?;
-        let again = shop.pipeline.replay(record)?;
-        if again != recorded {
-            different += 1;
-            println!("{}: differs\n  recorded {recorded:?}\n  now      {again:?}", record.id);
+    pub(crate) fn list_models(&self) -> Result<()> {
+        let models = self.client.get("/v1/models")?;
+        let models = list(&models["items"]);
+        if models.is_empty() {
+            println!("no model was trained yet: merx train --now");
         }
+        for model in models {
+            let metrics = model["metrics"].as_object().into_iter().flatten();
+            let metrics = metrics.map(|(name, value)| format!("{name} {:.4}", number(value)));
+            println!(
+                "{} v{:<3} {:9} {}  {}",
+                text(&model["name"]),
+                model["version"],
+                text(&model["stage"]),
+                text(&model["trained_at"]),
+                metrics.collect::<Vec<_>>().join(", ")
+            );
+        }
+        Ok(())
     }
-    if different > 0 {
-        bail!("{different} of {} decisions differ", records.len());
+
+    pub(crate) fn promote(&self, version: u32) -> Result<()> {
+        let live = self.client.post(&format!("/v1/models/{RECOMMEND}/promote"), &json!({ "version": version }))?;
+        println!("{RECOMMEND} v{} is live", live["version"]);
+        Ok(())
     }
-    println!("{} decided again, each answer equal bit for bit", records.len());
-    Ok(())
+
+    pub(crate) fn roll_back(&self) -> Result<()> {
+        let live = self.client.post(&format!("/v1/models/{RECOMMEND}/rollback"), &json!({}))?;
+        println!("{RECOMMEND} v{} is live again", live["version"]);
+        Ok(())
+    }
+
+    /// `decision` is an id, or `latest:N`.
+    pub(crate) fn replay(&self, decision: &str) -> Result<()> {
+        let ids = match decision.strip_prefix("latest:") {
+            Some(count) => {
+                let count: usize = count.parse().context("latest:N needs a number")?;
+                let latest = self.client.get(&format!("/v1/decisions?limit={count}"))?;
+                list(&latest["items"]).iter().map(|decision| text(&decision["decision_id"]).to_owned()).collect()
+            }
+            None => vec![decision.parse::<DecisionId>()?.to_string()],
+        };
+        let mut different = 0;
+        for id in &ids {
+            let replay = self.client.post(&format!("/v1/decisions/{id}/replay"), &json!({}))?;
+            if replay["identical"] != true {
+                different += 1;
+                println!("{id}: differs\n  recorded {}\n  now      {}", replay["recorded"], replay["replayed"]);
+            }
+        }
+        if different > 0 {
+            bail!("{different} of {} decisions differ", ids.len());
+        }
+        println!("{} decided again, each answer equal bit for bit", ids.len());
+        Ok(())
+    }
+
+    pub(crate) fn why(&self, decision: DecisionId) -> Result<()> {
+        let why = self.client.get(&format!("/v1/decisions/{decision}/why"))?;
+        println!("{decision}: {}", texts(&why["words"]));
+        let mut slot = "";
+        for item in list(&why["items"]) {
+            if text(&item["slot"]) != slot {
+                slot = text(&item["slot"]);
+                println!("{slot}");
+            }
+            println!("  {:2}. {}: {}", item["position"], text(&item["name"]), texts(&item["reasons"]));
+        }
+        Ok(())
+    }
 }
 
-pub(crate) fn why(shop: &Shop, decision: DecisionId) -> Result<()> {
-    let record: DecisionRecord = shop.recorder.get(decision)?;
-    let answer: Answer = record.answer()?;
-    let reader = shop.catalogue().read();
-    let name = |number: ProductNumber| {
-        reader.entry(number).map_or_else(|| format!("product {}", number.0), |entry| entry.name.to_string())
-    };
-    let model = record.model.map_or_else(|| "no model".to_owned(), |version| format!("model {version}"));
-    println!("{} at {}: {} ({model})", record.id, record.situation.now, level_words(record.fallback));
-    for trouble in &record.trouble {
-        println!("  trouble: {trouble}");
-    }
-    for slot in &answer.slots {
-        println!("{}", slot.name);
-        for (place, item) in slot.items.iter().enumerate() {
-            let reasons: Vec<String> = item.reasons.iter().map(|reason| words(reason, &name)).collect();
-            println!("  {:2}. {}: {}", place + 1, name(item.product), reasons.join("; "));
+/// A folder that a server has open is no dead end.
+fn with_hint(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<StoreError>() {
+        Some(StoreError::Locked { .. }) => {
+            let hint = "ask the process that has it open: --url http://HOST:PORT --key ADMIN_KEY (or MERX_URL, MERX_ADMIN_KEY)";
+            anyhow::anyhow!("{error:#}\n{hint}")
         }
+        _ => error,
     }
-    Ok(())
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+/// Without the minus of a sum over nothing.
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_default() + 0.0
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn texts(value: &Value) -> String {
+    list(value).iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+/// What came of a training, as its job says it.
+pub(crate) fn print_training(result: &Value) {
+    let metric = |name: &str| number(&result["metrics"][name]);
+    println!(
+        "trained v{} in {:.1} s on {} events of {} shoppers and {} products: NDCG@20 {:.4}, recall@20 {:.4}, coverage \
+         {:.3} on {} held-out questions; {}",
+        result["version"],
+        number(&result["seconds"]),
+        result["events"],
+        result["shoppers"],
+        result["products"],
+        metric("ndcg@20"),
+        metric("recall@20"),
+        metric("coverage@20"),
+        metric("questions"),
+        if result["promoted"] == true { "live" } else { "not promoted" }
+    );
+    for words in list(&result["gate"]) {
+        println!("  gate {}", text(words));
+    }
 }

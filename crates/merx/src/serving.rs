@@ -1,31 +1,28 @@
 //! The server: what `serve` asks of the rooms behind it, filled in.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
-use merx_domain::{
-    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
-};
+use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, Intake, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit, Scope, Settings, ShopRecords,
-    SlotPreset, StockPlace, Vitals,
+    App, AskedBy, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
+    Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
 use crate::config::{Config, purposes};
+use crate::housekeeping::{self, Housekeeping};
+use crate::jobs::JobBoard;
 use crate::projection::Follower;
 use crate::shop::Shop;
-use crate::training;
-
-/// Old decision records leave in steps, so that no transaction is long.
-const FORGET_STEP: usize = 10_000;
 
 /// The shop as the server sees it.
-struct Rooms(Arc<Shop>);
+struct Rooms {
+    shop: Arc<Shop>,
+    board: Arc<JobBoard>,
+}
 
 fn store_error(error: IngestError) -> StoreError {
     match error {
@@ -36,54 +33,54 @@ fn store_error(error: IngestError) -> StoreError {
 
 impl Intake for Rooms {
     fn take(&self, events: Vec<RawEvent>) -> Result<Vec<Appended>, StoreError> {
-        self.0.ingest.accept(events, self.0.clock.now()).map_err(store_error)
+        self.shop.ingest.accept(events, self.shop.clock.now()).map_err(store_error)
     }
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
-        self.0.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
+        self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
 }
 
 impl ShopRecords for Rooms {
     fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        let mut found = self.0.ingest.catalogue.get(std::slice::from_ref(id))?;
+        let mut found = self.shop.ingest.catalogue.get(std::slice::from_ref(id))?;
         Ok(found.pop().flatten().map(|stored| stored.product))
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
-        Ok(self.0.ingest.catalogue.list(after, limit)?.into_iter().map(|stored| stored.product).collect())
+        Ok(self.shop.ingest.catalogue.list(after, limit)?.into_iter().map(|stored| stored.product).collect())
     }
 
     fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError> {
-        let now = self.0.clock.now();
-        self.0.ingest.put_products(&put, now, &mut |_, _| Ok(())).map_err(store_error)?;
-        let removed = self.0.ingest.catalogue.archive(&remove, now)?;
+        let now = self.shop.clock.now();
+        self.shop.ingest.put_products(&put, now, &mut |_, _| Ok(())).map_err(store_error)?;
+        let removed = self.shop.ingest.catalogue.archive(&remove, now)?;
         Ok(removed.iter().flatten().count() as u64)
     }
 
     fn order(&self, id: &OrderId) -> Result<Option<Order>, StoreError> {
-        Ok(self.0.ingest.orders.get(std::slice::from_ref(id))?.pop().flatten().map(|stored| stored.order))
+        Ok(self.shop.ingest.orders.get(std::slice::from_ref(id))?.pop().flatten().map(|stored| stored.order))
     }
 
     fn orders(&self, after: Option<&OrderId>, limit: usize) -> Result<Vec<Order>, StoreError> {
-        Ok(self.0.ingest.orders.list(after, limit)?.into_iter().map(|stored| stored.order).collect())
+        Ok(self.shop.ingest.orders.list(after, limit)?.into_iter().map(|stored| stored.order).collect())
     }
 
     fn write_orders(&self, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
-        self.0.ingest.put_orders(put, self.0.clock.now(), &mut |_, _| Ok(())).map_err(store_error)?;
-        let removed = self.0.ingest.orders.remove(&remove)?;
+        self.shop.ingest.put_orders(put, self.shop.clock.now(), &mut |_, _| Ok(())).map_err(store_error)?;
+        let removed = self.shop.ingest.orders.remove(&remove)?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
 
     fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError> {
-        self.0.ingest.stock.of_product(product)
+        self.shop.ingest.stock.of_product(product)
     }
 
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError> {
-        self.0.ingest.put_stock(&put, &mut |_, _| Ok(())).map_err(store_error)?;
+        self.shop.ingest.put_stock(&put, &mut |_, _| Ok(())).map_err(store_error)?;
         let keys: Vec<StockKey> =
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
-        let removed = self.0.ingest.stock.remove(&keys, self.0.clock.now())?;
+        let removed = self.shop.ingest.stock.remove(&keys, self.shop.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
     }
 }
@@ -93,6 +90,13 @@ fn registry_error(error: RegistryError) -> ModelChangeError {
         RegistryError::Store(error) => ModelChangeError::Store(error),
         RegistryError::Unknown { .. } | RegistryError::NothingBefore(_) => ModelChangeError::Refused(error.to_string()),
         RegistryError::Unreadable(detail) => ModelChangeError::Store(StoreError::Damaged { what: "registry", detail }),
+    }
+}
+
+pub(crate) fn store_error_of_registry(error: RegistryError) -> StoreError {
+    match registry_error(error) {
+        ModelChangeError::Store(error) => error,
+        other => StoreError::Unavailable { what: "registry", detail: other.to_string() },
     }
 }
 
@@ -115,15 +119,12 @@ fn entry(model: RegisteredModel) -> ModelEntry {
 
 impl ModelVersions for Rooms {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
-        let models = self.0.registry.list().map_err(|error| match registry_error(error) {
-            ModelChangeError::Store(error) => error,
-            other => StoreError::Unavailable { what: "registry", detail: other.to_string() },
-        })?;
+        let models = self.shop.registry.list().map_err(store_error_of_registry)?;
         Ok(models.into_iter().map(entry).collect())
     }
 
     fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError> {
-        let models = self.0.registry.list().map_err(registry_error)?;
+        let models = self.shop.registry.list().map_err(registry_error)?;
         let mut named = models.iter().filter(|model| model.name == name).peekable();
         if named.peek().is_none() {
             return Err(ModelChangeError::UnknownModel(name.to_owned()));
@@ -131,17 +132,17 @@ impl ModelVersions for Rooms {
         let newest = named.find(|model| model.status == VersionStatus::Candidate).map(|model| model.version);
         let nothing = || ModelChangeError::Refused(format!("model {name} has no candidate"));
         let version = version.or(newest).ok_or_else(nothing)?;
-        self.0.registry.promote(name, version).map_err(registry_error)?;
+        self.shop.registry.promote(name, version).map_err(registry_error)?;
         self.reload()?;
         Ok(version)
     }
 
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError> {
-        let models = self.0.registry.list().map_err(registry_error)?;
+        let models = self.shop.registry.list().map_err(registry_error)?;
         if !models.iter().any(|model| model.name == name) {
             return Err(ModelChangeError::UnknownModel(name.to_owned()));
         }
-        let version = self.0.registry.roll_back(name).map_err(registry_error)?;
+        let version = self.shop.registry.roll_back(name).map_err(registry_error)?;
         self.reload()?;
         Ok(version)
     }
@@ -149,23 +150,41 @@ impl ModelVersions for Rooms {
 
 impl Rooms {
     fn reload(&self) -> Result<(), ModelChangeError> {
-        self.0.load_models().map_err(|error| {
+        self.shop.load_models().map_err(|error| {
             ModelChangeError::Store(StoreError::Unavailable { what: "model", detail: format!("{error:#}") })
         })
     }
 }
 
+impl Jobs for Rooms {
+    fn start(&self, kind: JobKind) -> JobEntry {
+        self.board.ask(kind, AskedBy::Request)
+    }
+
+    fn list(&self) -> Vec<JobEntry> {
+        self.board.list()
+    }
+
+    fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError> {
+        housekeeping::next_training_at(&self.shop)
+    }
+}
+
 impl Vitals for Rooms {
     fn store_writable(&self) -> Result<(), StoreError> {
-        self.0.store.log.commit("readiness", merx_store::LogOffset(0))
+        self.shop.store.log.commit("readiness", merx_store::LogOffset(0))
     }
 
     fn log_lag_events(&self) -> u64 {
-        self.0.projection.lag()
+        self.shop.projection.lag()
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        self.shop.model_troubles.load().to_vec()
     }
 
     fn finish(&self) {
-        if let Err(error) = self.0.projection.catch_up().and_then(|_| self.0.projection.snapshot()) {
+        if let Err(error) = self.shop.projection.catch_up().and_then(|_| self.shop.projection.snapshot()) {
             tracing::error!(error = format!("{error:#}"), "the online state is rebuilt from the log at the next start");
         }
     }
@@ -183,9 +202,10 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
     let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
-    let parts = parts(&shop, keys)?;
+    let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
+    let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
-    let housekeeping = Housekeeping::start(Arc::clone(&shop))?;
+    let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let listen = shop.config.server.listen;
@@ -211,8 +231,8 @@ fn first_keys(shop: &Shop, keys: &Keys) -> Result<Vec<(Scope, String)>> {
     Scope::ALL.into_iter().map(mint).collect()
 }
 
-fn parts(shop: &Arc<Shop>, keys: Arc<Keys>) -> Result<Parts> {
-    let rooms = Arc::new(Rooms(Arc::clone(shop)));
+pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> Result<Parts> {
+    let rooms = Arc::new(Rooms { shop: Arc::clone(shop), board });
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
@@ -223,6 +243,7 @@ fn parts(shop: &Arc<Shop>, keys: Arc<Keys>) -> Result<Parts> {
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
         models: Arc::clone(&rooms) as _,
+        jobs: Arc::clone(&rooms) as _,
         vitals: rooms,
         settings: settings(&shop.config)?,
     })
@@ -237,7 +258,13 @@ fn settings(config: &Config) -> Result<Settings> {
     rules.consent = merx_ingest::ConsentCategories::new(categories.map(|(name, list)| (name.as_str(), purposes(list))));
     let preset = |slot: &crate::config::SlotConfig| -> Result<SlotPreset> {
         let filter = slot.filter.as_deref().map(merx_domain::Filter::parse).transpose()?;
-        Ok(SlotPreset { diversity: slot.diversity, filter, ..SlotPreset::new(slot.scenario, slot.count) })
+        Ok(SlotPreset {
+            diversity: slot.diversity,
+            filter,
+            boosts: slot.boosts()?,
+            static_list: slot.static_list.clone(),
+            ..SlotPreset::new(slot.scenario, slot.count)
+        })
     };
     let slots = config.recommend.slots.iter().map(|(name, slot)| Ok((name.clone(), preset(slot)?)));
     Ok(Settings {
@@ -269,65 +296,4 @@ async fn stop_signal() {
         }
         Err(_) => drop(interrupt.await),
     }
-}
-
-/// Scheduled training, and old records that leave.
-struct Housekeeping {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Housekeeping {
-    fn start(shop: Arc<Shop>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
-            let mut ticks: u64 = 0;
-            while !stopping.load(Ordering::Relaxed) {
-                if ticks.is_multiple_of(120) {
-                    keep_house(&shop);
-                }
-                ticks += 1;
-                std::thread::sleep(std::time::Duration::from_millis(500));
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Housekeeping {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn keep_house(shop: &Shop) {
-    let now = shop.clock.now();
-    let before = now.plus_ms(-i64::from(shop.config.record.keep_days) * DAY_MS);
-    if let Err(error) = shop.recorder.forget_before(before, FORGET_STEP) {
-        tracing::error!(%error, "old decisions could not be removed");
-    }
-    if !training_is_due(shop, now) {
-        return;
-    }
-    match training::train(shop, now, &|step| tracing::info!(step, "training")) {
-        Ok(report) => tracing::info!(
-            version = report.version.0,
-            promoted = report.promoted,
-            ndcg = report.quality.ndcg,
-            gate = ?report.verdict.words,
-            "trained"
-        ),
-        Err(error) => tracing::warn!(error = format!("{error:#}"), "training"),
-    }
-}
-
-/// A shop that never trained waits for its first training by hand or its first day of events.
-fn training_is_due(shop: &Shop, now: TimestampMs) -> bool {
-    let models = shop.registry.list().unwrap_or_default();
-    let last = models.iter().filter(|model| model.name == crate::shop::RECOMMEND).map(|model| model.created_at).max();
-    last.is_some() && merx_train::next_due(last, shop.config.train.every_hours, now).is_some_and(|due| due <= now)
 }

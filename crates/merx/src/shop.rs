@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 use merx_decide::{Catalogue, Pipeline, PipelineSettings, Recorder, RecorderSettings};
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
 use merx_domain::{Clock, ConsentPolicy, ModelVersion, ProductNumber, SystemClock};
@@ -29,6 +30,8 @@ pub(crate) struct Shop {
     pub(crate) engine: Arc<RecommendEngine>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
+    /// Why a version that should serve does not.
+    pub(crate) model_troubles: ArcSwap<Vec<String>>,
 }
 
 impl Shop {
@@ -54,7 +57,18 @@ impl Shop {
             Arc::clone(&clock),
             pipeline_settings(&config),
         ));
-        let shop = Self { config, clock, store, ingest, projection, registry, engine, recorder, pipeline };
+        let shop = Self {
+            config,
+            clock,
+            store,
+            ingest,
+            projection,
+            registry,
+            engine,
+            recorder,
+            pipeline,
+            model_troubles: ArcSwap::default(),
+        };
         shop.load_models()?;
         Ok(shop)
     }
@@ -65,7 +79,8 @@ impl Shop {
 
     /// Hands the engine what the registry says is live, and the version before.
     pub(crate) fn load_models(&self) -> Result<()> {
-        let version = |status| -> Result<_> {
+        let mut troubles = Vec::new();
+        let mut version = |status| -> Result<_> {
             let Some(model) = self.registry.with_status(RECOMMEND, status)? else { return Ok(None) };
             let loaded = load(&self.registry, &model).with_context(|| format!("model {RECOMMEND} {}", model.version));
             match loaded {
@@ -73,11 +88,13 @@ impl Shop {
                 // A damaged artifact must not keep the shop from serving: the chain goes on without it.
                 Err(error) => {
                     tracing::error!(error = format!("{error:#}"), "a model can't be served");
+                    troubles.push(format!("{RECOMMEND} {} can't be served: {error:#}", model.version));
                     Ok(None)
                 }
             }
         };
         self.engine.serve(version(VersionStatus::Live)?, version(VersionStatus::Previous)?);
+        self.model_troubles.store(Arc::new(troubles));
         Ok(())
     }
 

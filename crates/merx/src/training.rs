@@ -10,6 +10,7 @@ use merx_models::{Model, Recommender, TrainingSet};
 use merx_store::LogOffset;
 use merx_train::{DatasetBuilder, DatasetSettings, Gate, Live, Quality, Verdict, content, fit};
 
+use crate::jobs::{Say, Step};
 use crate::shop::{RECOMMEND, Shop};
 
 const PAGE: usize = 10_000;
@@ -29,11 +30,27 @@ pub(crate) struct Report {
     pub(crate) elapsed: Duration,
 }
 
+impl Report {
+    /// As the job's result.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "model": RECOMMEND,
+            "version": self.version.0,
+            "promoted": self.promoted,
+            "seconds": self.elapsed.as_secs_f64(),
+            "events": self.events,
+            "shoppers": self.subjects,
+            "products": self.items,
+            "metrics": self.quality.metrics(),
+            "gate": self.verdict.words,
+        })
+    }
+}
+
 /// Trains on the log as it is now, up to `now`; a candidate that passes the gate goes live at once.
-pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result<Report> {
+pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     let started = stopwatch();
-    say("reading the log");
-    let (set, window, events, offset) = training_set(shop, now)?;
+    let (set, window, events, offset) = training_set(shop, now, say)?;
     let settings = &shop.config.train;
     let live = shop.registry.with_status(RECOMMEND, VersionStatus::Live)?;
     let live_model = shop.engine.live_model();
@@ -44,7 +61,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
         learnt_until_s: until.0.div_euclid(1_000) + 1,
         then: &then,
     });
-    say(&format!("fitting on {} interactions of {} shoppers", set.histories.len(), set.histories.rows()));
+    let size = format!("{} interactions of {} shoppers", set.histories.len(), set.histories.rows());
+    say(Step::new(format!("fitting on {size}")))?;
     let fitted =
         fit(&RecommendLearner, &set, settings.held_out, settings.seed, compared, &for_you, &|| started.elapsed())?;
     let gate =
@@ -65,7 +83,7 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: &dyn Fn(&str)) -> Result
         gate: verdict.words.clone(),
         parent: live.map(|model| model.version),
     };
-    say("registering");
+    say(Step::new("registering"))?;
     let version = shop.registry.register(RECOMMEND, &fitted.model.save(), &lineage, shop.clock.now())?;
     if verdict.passed {
         shop.registry.promote(RECOMMEND, version)?;
@@ -89,13 +107,15 @@ fn for_you(model: &RecommendModel) -> Option<&dyn Recommender> {
 }
 
 /// The set, from when until when, the events it is made of, and how far the log was read.
-fn training_set(shop: &Shop, now: TimestampMs) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
+fn training_set(shop: &Shop, now: TimestampMs, say: Say) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
     shop.projection.catch_up()?;
+    let end = shop.store.log.end()?.map_or(0, |end| end.0);
     let number = |id: &merx_domain::ProductId| shop.projection.number(id);
     let settings = DatasetSettings { now, window_days: shop.config.train.window_days };
     let mut builder = DatasetBuilder::new(settings, &number);
     let mut after = None;
     loop {
+        say(Step::part("reading the log", after.map_or(0, |offset: LogOffset| offset.0), end))?;
         let page = shop.store.log.read(after, PAGE).context("reading the log")?;
         let Some((last, _)) = page.last() else { break };
         after = Some(*last);

@@ -235,7 +235,7 @@ impl Recommender for BuyAgain {
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let apart_s = self.state.settings.apart_s;
         let visits = visits(query.history, apart_s);
-        let mut scores = SparseScores::default();
+        let mut scores = SparseScores::new(self.item_count());
         for (item, times) in purchases(query.history, apart_s) {
             if let Some(habit) = self.state.habits.get(item as usize) {
                 scores.add(item, self.due(habit, &times, &visits, query.now_s));

@@ -36,7 +36,7 @@ const FORMAT: u16 = 1;
 /// Systems that one task solves.
 const ROWS_PER_TASK: usize = 64;
 /// A query's system is solved to this accuracy, relative to where it starts, or in this many steps.
-const QUERY_TOLERANCE: f32 = 1e-5;
+const QUERY_TOLERANCE: f32 = 1e-4;
 const QUERY_STEPS: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl Default for IalsSettings {
             regularization: 0.008,
             regularization_exponent: 1.0,
             sweeps: 15,
-            solver_steps: 3,
+            solver_steps: 2,
             strengths: Strengths::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! The training set of recommenders: who did what to which product, in order.
 
-use merx_domain::EventMeaning;
+use merx_domain::{EventMeaning, MarketId};
 
 /// One thing done to an item.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,6 +74,8 @@ pub struct TrainingSet {
     pub histories: Interactions,
     /// The market of each row of `histories`, a small number; empty where there is one.
     pub markets: Vec<u16>,
+    /// Which market a number stands for; empty where there is one.
+    pub market_names: Vec<MarketId>,
     /// A row an order; empty where there are none.
     pub baskets: Interactions,
     pub content: ItemContent,

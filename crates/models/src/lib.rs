@@ -10,12 +10,14 @@ mod batch;
 mod blend;
 mod buy_again;
 mod content;
+pub mod evaluate;
 pub mod families;
 mod graph_filter;
 mod ials;
 mod interactions;
 mod item_knn;
 mod neighbours;
+pub mod plan;
 #[cfg(test)]
 mod planted;
 mod popularity;
@@ -31,7 +33,7 @@ mod time_split;
 mod transitions;
 
 pub use batch::{BatchRequest, recommend_batch};
-pub use blend::{Blend, BlendLearner, BlendSet, BlendSettings, Example, NetworkSettings};
+pub use blend::{Blend, BlendLearner, BlendSet, BlendSettings, BlendWeights, Example, NetworkSettings};
 pub use buy_again::{BuyAgain, BuyAgainLearner, BuyAgainSettings};
 pub use content::{Content, ContentLearner, ContentSettings};
 pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};

@@ -2,13 +2,12 @@
 //!
 //! Item kNN, the graph filter and EASE differ in the weight between two items only; this is what they share.
 
-use std::cell::RefCell;
-
 use merx_numeric::sparse::SparseRows;
 use merx_numeric::top_k::{Hit, TopK};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::sparse_scores::SparseScores;
 use crate::strength::contributions;
 use crate::{Contribution, OpenQuery, Query, Scored};
 
@@ -94,8 +93,11 @@ impl Neighbours {
 
     /// Opens a query whose entries are `entries`, items with the factor of their lists.
     pub(crate) fn open<'a>(&'a self, query: &Query<'a>, entries: Vec<(u32, f32)>) -> OpenNeighbours<'a> {
-        let mut sums = SUMS.take();
-        sums.add(self, &entries);
+        let mut sums = SparseScores::new(self.item_count());
+        for &(entry, factor) in &entries {
+            let (items, weights) = self.list(entry);
+            items.iter().zip(weights).for_each(|(item, weight)| sums.add(*item, factor * weight));
+        }
         OpenNeighbours { neighbours: self, query: *query, entries, sums }
     }
 }
@@ -122,55 +124,16 @@ fn add_up_pairs(
     }
 }
 
-/// Scores of all items, zeros but for those that a list names. Kept from query to query, so that a query costs what its
-/// lists hold and not what the catalogue holds.
-#[derive(Debug, Default)]
-pub(crate) struct Sums {
-    scores: Vec<f32>,
-    seen: Vec<bool>,
-    touched: Vec<u32>,
-}
-
-thread_local! {
-    static SUMS: RefCell<Sums> = RefCell::default();
-}
-
-impl Sums {
-    fn add(&mut self, neighbours: &Neighbours, entries: &[(u32, f32)]) {
-        if self.scores.len() < neighbours.item_count() {
-            self.scores.resize(neighbours.item_count(), 0.0);
-            self.seen.resize(neighbours.item_count(), false);
-        }
-        for &(entry, factor) in entries {
-            let (items, weights) = neighbours.list(entry);
-            for (&item, &weight) in items.iter().zip(weights) {
-                self.scores[item as usize] += factor * weight;
-                if !self.seen[item as usize] {
-                    self.seen[item as usize] = true;
-                    self.touched.push(item);
-                }
-            }
-        }
-    }
-
-    fn clear(&mut self) {
-        for item in self.touched.drain(..) {
-            self.scores[item as usize] = 0.0;
-            self.seen[item as usize] = false;
-        }
-    }
-}
-
 pub(crate) struct OpenNeighbours<'a> {
     neighbours: &'a Neighbours,
     query: Query<'a>,
     entries: Vec<(u32, f32)>,
-    sums: Sums,
+    sums: SparseScores,
 }
 
 impl OpenNeighbours<'_> {
     pub(crate) fn score_of(&self, item: u32) -> f32 {
-        if (item as usize) < self.neighbours.item_count() { self.sums.scores[item as usize] } else { 0.0 }
+        self.sums.get(item)
     }
 
     /// What each entry adds to the score of an item.
@@ -183,13 +146,6 @@ impl OpenNeighbours<'_> {
     }
 }
 
-impl Drop for OpenNeighbours<'_> {
-    fn drop(&mut self) {
-        self.sums.clear();
-        SUMS.set(std::mem::take(&mut self.sums));
-    }
-}
-
 impl OpenQuery for OpenNeighbours<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
         self.candidates_without(&[], limit, out);
@@ -197,8 +153,7 @@ impl OpenQuery for OpenNeighbours<'_> {
 
     fn candidates_without(&mut self, skipped: &[u32], limit: usize, out: &mut Vec<Scored>) {
         let mut best = TopK::new(limit);
-        for &item in &self.sums.touched {
-            let score = self.sums.scores[item as usize];
+        for (item, score) in self.sums.iter() {
             if score >= best.threshold() && skipped.binary_search(&item).is_err() {
                 best.offer(item, score);
             }
@@ -213,9 +168,12 @@ impl OpenQuery for OpenNeighbours<'_> {
     }
 
     fn score_all(&mut self, out: &mut [f32]) {
-        let known = self.neighbours.item_count().min(out.len());
         out.fill(0.0);
-        out[..known].copy_from_slice(&self.sums.scores[..known]);
+        for (item, score) in self.sums.iter() {
+            if let Some(place) = out.get_mut(item as usize) {
+                *place = score;
+            }
+        }
     }
 
     fn explain(&mut self, item: u32, limit: usize) -> Vec<Contribution> {

@@ -64,6 +64,10 @@ pub trait Learner: Send + Sync {
     fn family(&self) -> &'static str;
     /// The same set and seed MUST give the same model, bit for bit, whatever the number of threads.
     fn fit(&self, set: &Self::Set, seed: u64) -> Result<Self::Model, ModelError>;
+    /// Fits on more of the same with the settings that `model` was fitted with; a learner that chooses none just fits.
+    fn refit(&self, _model: &Self::Model, set: &Self::Set, seed: u64) -> Result<Self::Model, ModelError> {
+        self.fit(set, seed)
+    }
     fn load(&self, bytes: &[u8]) -> Result<Self::Model, ModelError>;
 }
 

@@ -16,9 +16,6 @@ use crate::taste_mix::{TasteMix, TasteMixLearner, TasteMixSettings, history_size
 use crate::{Interaction, Interactions, Learner, ModelError, OpenQuery, Query, Scored, TrainingSet};
 
 /// Ranks that count.
-/// A change of settings to try.
-type Step<S> = Box<dyn Fn(&S) -> S>;
-
 const CUTOFF: usize = 20;
 /// Weights of the factors beside the filter that are tried.
 const WEIGHTS: [f32; 11] = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0];
@@ -198,7 +195,7 @@ impl Trial {
             }
             Ok(ndcg)
         };
-        let scaled = |regularization: f32, unobserved: f32| -> Box<dyn Fn(&IalsSettings) -> IalsSettings> {
+        let scaled = |regularization: f32, unobserved: f32| -> Step<IalsSettings> {
             Box::new(move |from| IalsSettings {
                 regularization: from.regularization * regularization,
                 unobserved_weight: from.unobserved_weight * unobserved,
@@ -265,6 +262,9 @@ impl Trial {
         figures.iter().sum::<f64>() / figures.len() as f64
     }
 }
+
+/// Settings a step away from others.
+type Step<S> = Box<dyn Fn(&S) -> S>;
 
 /// Takes each step that `measure` finds better and repeats it while it helps, at most `trials` measurements in all.
 fn walk<S: Copy>(

@@ -9,11 +9,9 @@
 //! entries, and sessions that no item leads to are dropped. So at most `items * sessions_per_item` pointers stay.
 
 use std::cell::RefCell;
-use std::cmp::Ordering;
 use std::ops::Range;
 
 use merx_numeric::top_k::TopK;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::recency::{Fading, Recent, largest_contributions, moments, recent_items, sessions, wanted};
@@ -216,11 +214,19 @@ pub struct SessionKnn {
     posting_offsets: Vec<u32>,
     postings: Vec<u32>,
     rarity: Vec<f32>,
+    /// What an entry weighs, by its distance from the meeting point.
+    ahead: Vec<f32>,
+    behind: Vec<f32>,
 }
 
 thread_local! {
     /// Weight that each session shares with the query at hand; zeros between queries.
     static SHARED: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `exp(-distance / decay)` for each distance within a session, and a little further.
+fn fading(decay: f32, session_length: usize) -> Vec<f32> {
+    (0..2 * session_length.clamp(1, 1_000)).map(|distance| (-(distance as f32) / decay).exp()).collect()
 }
 
 /// Items of a query that weigh less than this share of the heaviest aren't looked up.
@@ -242,7 +248,11 @@ impl SessionKnn {
                 by_item[item as usize].push(session);
             }
         }
-        let mut model = Self { posting_offsets: vec![0], postings: Vec::new(), rarity: Vec::new(), state };
+        let settings = state.settings;
+        let ahead = fading(settings.forward_decay, settings.session_length);
+        let behind = fading(settings.backward_decay, settings.session_length);
+        let mut model =
+            Self { posting_offsets: vec![0], postings: Vec::new(), rarity: Vec::new(), ahead, behind, state };
         for sessions in &by_item {
             let rarity = (1.0 + session_count as f32 / sessions.len().max(1) as f32).ln();
             model.rarity.push(rarity.powf(model.state.settings.rarity_exponent));
@@ -295,23 +305,24 @@ impl SessionKnn {
     }
 
     /// The place where a session meets the query: that of the item that weighs most, the last of equals.
-    fn meeting_place(&self, session: &[u32], weights: &FxHashMap<u32, f32>) -> usize {
-        let weighted = session.iter().enumerate().filter_map(|(place, item)| Some((place, *weights.get(item)?)));
-        let heavier = |a: &(usize, f32), b: &(usize, f32)| match a.1.total_cmp(&b.1) {
-            Ordering::Equal => a.0.cmp(&b.0),
-            unequal => unequal,
-        };
-        weighted.max_by(heavier).map_or(0, |(place, _)| place)
+    fn meeting_place(&self, session: &[u32], weights: &SparseScores) -> usize {
+        let mut heaviest = (0, 0.0);
+        for (place, item) in session.iter().enumerate() {
+            let weight = weights.get(*item);
+            if weight > 0.0 && weight >= heaviest.1 {
+                heaviest = (place, weight);
+            }
+        }
+        heaviest.0
     }
 
     fn distance_weight(&self, moment: u16, meeting: u16) -> f32 {
-        let settings = &self.state.settings;
-        let decay = if moment < meeting { settings.backward_decay } else { settings.forward_decay };
-        (-f32::from(moment.abs_diff(meeting)) / decay).exp()
+        let weights = if moment < meeting { &self.behind } else { &self.ahead };
+        weights.get(usize::from(moment.abs_diff(meeting))).copied().unwrap_or(0.0)
     }
 
     /// Calls `vote(item, weight)` for each entry of a neighbour.
-    fn votes(&self, neighbour: Neighbour, weights: &FxHashMap<u32, f32>, mut vote: impl FnMut(u32, f32)) {
+    fn votes(&self, neighbour: Neighbour, weights: &SparseScores, mut vote: impl FnMut(u32, f32)) {
         let range = self.state.session_range(neighbour.session);
         let (session, moments) = (&self.state.entries[range.clone()], &self.state.moments[range]);
         let meeting = moments[self.meeting_place(session, weights)];
@@ -320,9 +331,16 @@ impl SessionKnn {
         }
     }
 
+    /// Weights of the query's items by item; each stands once.
+    fn by_item(&self, query: &[(Recent, f32)]) -> SparseScores {
+        let mut weights = SparseScores::new(self.state.item_count);
+        query.iter().for_each(|(entry, weight)| weights.add(entry.item, *weight));
+        weights
+    }
+
     /// How much of an item's score each item of the query brought in.
     fn parts(&self, query: &[(Recent, f32)], neighbours: &[Neighbour], item: u32) -> Vec<(Recent, f32)> {
-        let weights = by_item(query);
+        let weights = self.by_item(query);
         let mut parts: Vec<(Recent, f32)> = query.iter().map(|(entry, _)| (*entry, 0.0)).collect();
         for &neighbour in neighbours {
             let session = self.state.session(neighbour.session);
@@ -344,10 +362,6 @@ impl SessionKnn {
     }
 }
 
-fn by_item(query: &[(Recent, f32)]) -> FxHashMap<u32, f32> {
-    query.iter().map(|(entry, weight)| (entry.item, *weight)).collect()
-}
-
 impl Model for SessionKnn {
     fn family(&self) -> &'static str {
         FAMILY
@@ -366,8 +380,8 @@ impl Recommender for SessionKnn {
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let query = self.weighted(query);
         let neighbours = self.neighbours(&query);
-        let weights = by_item(&query);
-        let mut scores = SparseScores::with_capacity(4 * neighbours.len());
+        let weights = self.by_item(&query);
+        let mut scores = SparseScores::new(self.state.item_count);
         for &neighbour in &neighbours {
             self.votes(neighbour, &weights, |item, weight| scores.add(item, weight));
         }

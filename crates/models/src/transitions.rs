@@ -258,7 +258,7 @@ impl Recommender for Transitions {
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let query = self.weighted(query);
-        let mut scores = SparseScores::with_capacity(query.len() * 64);
+        let mut scores = SparseScores::new(self.item_count());
         for (entry, weight) in &query {
             self.followers(entry.item).for_each(|(item, strength)| scores.add(item, weight * strength));
         }

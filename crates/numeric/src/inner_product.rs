@@ -165,24 +165,19 @@ impl InnerProductIndex {
     fn scan(&self, query: &Coded, wanted: impl Fn(u32) -> bool, best: &mut TopK) {
         let stride_codes = STRIDE * BLOCK * self.padded;
         let strides = self.codes.chunks_exact(stride_codes).zip(self.biases.chunks_exact(STRIDE * BLOCK));
-        let mut products = [0i32; STRIDE * BLOCK];
         let shrink_at = best.limit() + best.limit() / 4 + 4;
         for (stride, (codes, biases)) in strides.enumerate() {
-            let blocks = &self.blocks[stride * STRIDE..(stride + 1) * STRIDE];
+            let blocks: &[Block; STRIDE] = &self.blocks.as_chunks().0[stride];
             if blocks[0].longest * query.length * (1.0 + ROUNDING) < best.threshold() {
                 return;
             }
-            code_products(codes, biases, &query.codes, &mut products);
-            for (at, (block, products)) in blocks.iter().zip(products.as_chunks::<BLOCK>().0).enumerate() {
-                let least = query.least_product(block, best.threshold());
-                if !products.iter().fold(false, |any, product| any | (*product >= least)) {
-                    continue;
-                }
-                let place = (stride * STRIDE + at) * BLOCK;
-                for (place, &product) in (place..self.len()).zip(products) {
-                    if product >= least && wanted(self.order[place]) {
-                        best.offer(self.order[place], dot(self.vector_at(place), query.vector));
-                    }
+            let least = blocks.map(|block| query.least_product(&block, best.threshold()));
+            let mut reaching = reaching(codes, biases, &query.codes, &least);
+            while reaching != 0 {
+                let place = stride * STRIDE * BLOCK + reaching.trailing_zeros() as usize;
+                reaching &= reaching - 1;
+                if place < self.len() && wanted(self.order[place]) {
+                    best.offer(self.order[place], dot(self.vector_at(place), query.vector));
                 }
             }
             // Sooner than the selection would by itself: a higher threshold saves products.
@@ -242,27 +237,28 @@ fn step_of<'a>(values: impl IntoIterator<Item = &'a f32>, steps: f32) -> f32 {
     (largest / steps).max(f32::MIN_POSITIVE * 1e6)
 }
 
-/// `products[place] = biases[place] + query . codes[place]` for the places of one stride.
-fn code_products(codes: &[i8], biases: &[i32], query: &[i32], products: &mut [i32; STRIDE * BLOCK]) {
+/// A bit for each place of a stride where `bias + query . codes` is at least what its block asks for.
+fn reaching(codes: &[i8], biases: &[i32], query: &[i32], least: &[i32; STRIDE]) -> u64 {
     assert!(codes.len() == STRIDE * BLOCK * GROUP * query.len() && biases.len() == STRIDE * BLOCK);
     #[cfg(target_arch = "x86_64")]
     match crate::cpu::level() {
         // SAFETY: `level` asked for the features; the assertion above holds what the function reads.
-        crate::cpu::Level::Vnni512 => return unsafe { vnni::code_products(codes, biases, query, products) },
+        crate::cpu::Level::Vnni512 => return unsafe { vnni::reaching(codes, biases, query, least) },
         // SAFETY: as above.
         crate::cpu::Level::Avx512 | crate::cpu::Level::Avx2 => {
-            return unsafe { avx2::code_products(codes, biases, query, products) };
+            return unsafe { avx2::reaching(codes, biases, query, least) };
         }
         crate::cpu::Level::Portable => {}
     }
-    portable_code_products(codes, biases, query, products);
+    portable_reaching(codes, biases, query, least)
 }
 
-fn portable_code_products(codes: &[i8], biases: &[i32], query: &[i32], products: &mut [i32; STRIDE * BLOCK]) {
-    products.copy_from_slice(biases);
-    let per_block = BLOCK * GROUP * query.len();
-    for (block, products) in codes.chunks_exact(per_block).zip(products.chunks_exact_mut(BLOCK)) {
-        for (group, query) in block.chunks_exact(BLOCK * GROUP).zip(query) {
+fn portable_reaching(codes: &[i8], biases: &[i32], query: &[i32], least: &[i32; STRIDE]) -> u64 {
+    let mut reaching = 0;
+    for (block, codes) in codes.chunks_exact(BLOCK * GROUP * query.len()).enumerate() {
+        let mut products = [0i32; BLOCK];
+        products.copy_from_slice(&biases[block * BLOCK..][..BLOCK]);
+        for (group, query) in codes.chunks_exact(BLOCK * GROUP).zip(query) {
             let query = query.to_le_bytes();
             for (product, codes) in products.iter_mut().zip(group.as_chunks::<GROUP>().0) {
                 for (code, query) in codes.iter().zip(query) {
@@ -270,49 +266,50 @@ fn portable_code_products(codes: &[i8], biases: &[i32], query: &[i32], products:
                 }
             }
         }
+        for (lane, product) in products.into_iter().enumerate() {
+            reaching |= u64::from(product >= least[block]) << (block * BLOCK + lane);
+        }
     }
+    reaching
 }
 
 #[cfg(target_arch = "x86_64")]
 mod vnni {
-    use std::arch::x86_64::{_mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32, _mm512_storeu_si512};
+    use std::arch::x86_64::{_mm512_cmpge_epi32_mask, _mm512_dpbusd_epi32, _mm512_loadu_si512, _mm512_set1_epi32};
 
     use super::{BLOCK, GROUP, STRIDE};
 
     /// # Safety
     /// `codes` must hold `STRIDE` blocks of `query.len()` groups, `biases` `STRIDE * BLOCK` numbers.
     #[target_feature(enable = "avx512f,avx512vnni")]
-    pub(super) unsafe fn code_products(
-        codes: &[i8],
-        biases: &[i32],
-        query: &[i32],
-        products: &mut [i32; STRIDE * BLOCK],
-    ) {
+    pub(super) unsafe fn reaching(codes: &[i8], biases: &[i32], query: &[i32], least: &[i32; STRIDE]) -> u64 {
         let per_block = BLOCK * GROUP * query.len();
-        // SAFETY: all offsets are inside the slices, as the caller promises; loads and stores need no alignment.
-        unsafe {
-            let mut sums: [_; STRIDE] =
-                std::array::from_fn(|block| _mm512_loadu_si512(biases[block * BLOCK..].as_ptr().cast()));
+        // SAFETY: all offsets are inside the slices, as the caller promises; loads need no alignment.
+        let products = unsafe {
+            let mut products: [_; STRIDE] =
+                std::array::from_fn(|block| _mm512_loadu_si512(biases.as_ptr().add(block * BLOCK).cast()));
             for (group, &query) in query.iter().enumerate() {
                 let query = _mm512_set1_epi32(query);
-                for (block, sum) in sums.iter_mut().enumerate() {
+                for (block, product) in products.iter_mut().enumerate() {
                     let codes =
                         _mm512_loadu_si512(codes.as_ptr().add(block * per_block + group * BLOCK * GROUP).cast());
-                    *sum = _mm512_dpbusd_epi32(*sum, query, codes);
+                    *product = _mm512_dpbusd_epi32(*product, query, codes);
                 }
             }
-            for (block, sum) in sums.into_iter().enumerate() {
-                _mm512_storeu_si512(products[block * BLOCK..].as_mut_ptr().cast(), sum);
-            }
-        }
+            products
+        };
+        products.iter().zip(least).enumerate().fold(0, |reaching, (block, (&product, &least))| {
+            let mask = _mm512_cmpge_epi32_mask(product, _mm512_set1_epi32(least));
+            reaching | u64::from(mask) << (block * BLOCK)
+        })
     }
 }
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
     use std::arch::x86_64::{
-        _mm256_add_epi32, _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_set1_epi16,
-        _mm256_set1_epi32, _mm256_storeu_si256,
+        _mm256_add_epi32, _mm256_castsi256_ps, _mm256_cmpgt_epi32, _mm256_loadu_si256, _mm256_madd_epi16,
+        _mm256_maddubs_epi16, _mm256_movemask_ps, _mm256_set1_epi16, _mm256_set1_epi32,
     };
 
     use super::{BLOCK, GROUP, STRIDE};
@@ -323,30 +320,28 @@ mod avx2 {
     /// # Safety
     /// `codes` must hold `STRIDE` blocks of `query.len()` groups, `biases` `STRIDE * BLOCK` numbers.
     #[target_feature(enable = "avx2")]
-    pub(super) unsafe fn code_products(
-        codes: &[i8],
-        biases: &[i32],
-        query: &[i32],
-        products: &mut [i32; STRIDE * BLOCK],
-    ) {
+    pub(super) unsafe fn reaching(codes: &[i8], biases: &[i32], query: &[i32], least: &[i32; STRIDE]) -> u64 {
         let per_block = BLOCK * GROUP * query.len();
         let ones = _mm256_set1_epi16(1);
-        for block in 0..STRIDE {
-            for half in 0..2 {
-                let place = block * BLOCK + half * HALF;
-                let start = block * per_block + half * HALF * GROUP;
-                // SAFETY: all offsets are inside the slices, as the caller promises; loads and stores need no alignment.
-                unsafe {
-                    let mut sum = _mm256_loadu_si256(biases[place..].as_ptr().cast());
-                    for (group, &query) in query.iter().enumerate() {
-                        let codes = _mm256_loadu_si256(codes.as_ptr().add(start + group * BLOCK * GROUP).cast());
-                        let pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(query), codes);
-                        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, ones));
-                    }
-                    _mm256_storeu_si256(products[place..].as_mut_ptr().cast(), sum);
+        let mut reaching = 0;
+        for half in 0..STRIDE * 2 {
+            let (block, place) = (half / 2, half * HALF);
+            let start = block * per_block + half % 2 * HALF * GROUP;
+            // SAFETY: all offsets are inside the slices, as the caller promises; loads need no alignment.
+            let product = unsafe {
+                let mut product = _mm256_loadu_si256(biases.as_ptr().add(place).cast());
+                for (group, &query) in query.iter().enumerate() {
+                    let codes = _mm256_loadu_si256(codes.as_ptr().add(start + group * BLOCK * GROUP).cast());
+                    let pairs = _mm256_maddubs_epi16(_mm256_set1_epi32(query), codes);
+                    product = _mm256_add_epi32(product, _mm256_madd_epi16(pairs, ones));
                 }
-            }
+                product
+            };
+            let below = _mm256_cmpgt_epi32(_mm256_set1_epi32(least[block]), product);
+            let mask = !_mm256_movemask_ps(_mm256_castsi256_ps(below)) as u8;
+            reaching |= u64::from(mask) << place;
         }
+        reaching
     }
 }
 
@@ -411,16 +406,14 @@ mod tests {
         // Components of the query from 1 to 127, the largest that can stand there.
         let query: Vec<i32> =
             (0..groups).map(|_| i32::from_le_bytes(std::array::from_fn(|_| 127 - rng.below(2) as u8 * 126))).collect();
-        let mut expected = [0; STRIDE * BLOCK];
-        portable_code_products(&codes, &biases, &query, &mut expected);
-        let mut found = [0; STRIDE * BLOCK];
-        code_products(&codes, &biases, &query, &mut found);
-        assert_eq!(found, expected);
-        #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") {
-            // SAFETY: the feature was asked for, and the sizes are those of one stride.
-            unsafe { avx2::code_products(&codes, &biases, &query, &mut found) };
-            assert_eq!(found, expected);
+        for least in [[i32::MIN; STRIDE], [0; STRIDE], [1_000, 500, -500, i32::MAX]] {
+            let expected = portable_reaching(&codes, &biases, &query, &least);
+            assert_eq!(reaching(&codes, &biases, &query, &least), expected);
+            #[cfg(target_arch = "x86_64")]
+            if is_x86_feature_detected!("avx2") {
+                // SAFETY: the feature was asked for, and the sizes are those of one stride.
+                assert_eq!(unsafe { avx2::reaching(&codes, &biases, &query, &least) }, expected);
+            }
         }
     }
 }

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use merx_decide::{Boost, Catalogue, Recorder};
-use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductNumber, Scenario};
+use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, ModelVersions, Recommendations, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, ShopRecords, Vitals};
 use crate::rejects::Rejects;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -23,11 +23,13 @@ pub struct SlotPreset {
     pub diversity: f32,
     pub filter: Option<Filter>,
     pub boosts: Vec<Boost>,
+    /// For the case that nothing learnt can answer; empty: the shop's list.
+    pub static_list: Vec<ProductId>,
 }
 
 impl SlotPreset {
     pub fn new(scenario: Scenario, count: usize) -> Self {
-        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new() }
+        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new(), static_list: Vec::new() }
     }
 }
 
@@ -63,6 +65,7 @@ pub struct Parts {
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
     pub models: Arc<dyn ModelVersions>,
+    pub jobs: Arc<dyn Jobs>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }

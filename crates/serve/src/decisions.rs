@@ -98,7 +98,7 @@ pub(crate) struct DecisionList {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct LatestQuery {
-    #[param(minimum = 1, maximum = 100, default = 20)]
+    #[param(minimum = 1, maximum = 1000, default = 20)]
     limit: Option<usize>,
 }
 
@@ -110,8 +110,8 @@ pub(crate) async fn list_decisions(
     Query(query): Query<LatestQuery>,
 ) -> Result<Response, Problem> {
     let limit = query.limit.unwrap_or(20);
-    if !(1..=100).contains(&limit) {
-        return Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to 100")));
+    if !(1..=1_000).contains(&limit) {
+        return Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to 1000")));
     }
     blocking(move || {
         let records = app.parts.recorder.latest(limit)?;

@@ -22,6 +22,10 @@ pub(crate) struct Health {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     log_lag_events: Option<u64>,
+    /// What does not work as it should although requests are answered; the status is "degraded" then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(example = json!([]))]
+    troubles: Vec<String>,
 }
 
 /// Liveness
@@ -30,7 +34,7 @@ pub(crate) struct Health {
 #[utoipa::path(get, path = "/health/live", tag = "operating",
     responses((status = 200, description = "It lives", body = Health)))]
 pub(crate) async fn live() -> Response {
-    Answered(Health { status: "ok", log_lag_events: None }).into_response()
+    Answered(Health { status: "ok", log_lag_events: None, troubles: Vec::new() }).into_response()
 }
 
 /// Readiness
@@ -42,15 +46,16 @@ pub(crate) async fn ready(State(app): State<Shared>) -> Result<Response, Problem
     if app.is_stopping() {
         return Err(Problem::because(Code::Unavailable, "the server is stopping").retry_after(1));
     }
-    let lag = blocking(move || {
+    let (lag, troubles) = blocking(move || {
         app.parts.vitals.store_writable()?;
-        Ok(app.parts.vitals.log_lag_events())
+        Ok((app.parts.vitals.log_lag_events(), app.parts.vitals.troubles()))
     })
     .await?;
     if lag > MAX_LAG_EVENTS {
         return Err(Problem::because(Code::Unavailable, format!("{lag} events wait to be looked at")).retry_after(1));
     }
-    Ok(Answered(Health { status: "ok", log_lag_events: Some(lag) }).into_response())
+    let status = if troubles.is_empty() { "ok" } else { "degraded" };
+    Ok(Answered(Health { status, log_lag_events: Some(lag), troubles }).into_response())
 }
 
 /// Metrics

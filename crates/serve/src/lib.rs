@@ -7,9 +7,11 @@
 mod app;
 mod auth;
 mod body;
+mod client;
 mod decisions;
 mod entities;
 mod health;
+mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
@@ -32,11 +34,13 @@ mod wire;
 
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
+pub use client::{Client, ClientError};
+pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
 pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, ModelChangeError, ModelEntry, ModelVersions, Recommendations, ShopRecords, StockPlace, Vitals,
+    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, ShopRecords, StockPlace, Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;

@@ -20,7 +20,7 @@ use crate::body::json_bytes;
 use crate::problem::{Code, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 9] = [
+const TAGS: [(&str, &str); 10] = [
     ("recommendations", "What to show a shopper now."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
@@ -28,6 +28,7 @@ const TAGS: [(&str, &str); 9] = [
     ("stock", "Units of a variant at a location."),
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
+    ("jobs", "Trainings and exports: asked for, watched."),
     ("keys", "API keys."),
     ("operating", "Health, metrics and this reference."),
 ];

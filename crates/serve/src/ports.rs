@@ -6,6 +6,8 @@ use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, 
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_store::{Appended, StoreError};
 
+use crate::jobs::{JobEntry, JobKind};
+
 /// Events on their way to the log, and the vault that they pass.
 pub trait Intake: Send + Sync {
     /// Returns after the events are durable: one answer an event, in order. `Busy` takes none of them.
@@ -90,12 +92,24 @@ pub trait ModelVersions: Send + Sync {
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
 }
 
+/// Who does what takes longer than a request.
+pub trait Jobs: Send + Sync {
+    /// Puts a job in the queue; where one of the kind waits or runs, that one is returned.
+    fn start(&self, kind: JobKind) -> JobEntry;
+    /// Newest first, as many as are remembered.
+    fn list(&self) -> Vec<JobEntry>;
+    /// `None`: nothing is scheduled.
+    fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError>;
+}
+
 /// How the rest of the process is.
 pub trait Vitals: Send + Sync {
     /// Whether a write of one row comes through.
     fn store_writable(&self) -> Result<(), StoreError>;
     /// Events in the log that projections have not seen yet.
     fn log_lag_events(&self) -> u64;
+    /// What does not work as it should while requests are answered, in words for the operator.
+    fn troubles(&self) -> Vec<String>;
     /// After the last request: writes out what is only in memory (decision records, the online store's snapshot).
     fn finish(&self);
 }

@@ -166,6 +166,9 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Making room takes an operator some minutes; a client that keeps its events asks again meanwhile.
+const RETRY_NO_SPACE_S: u64 = 30;
+
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         match error {
@@ -176,13 +179,13 @@ impl From<StoreError> for Problem {
             // What the disk says is the operator's business, not the caller's.
             StoreError::NoSpace { .. } => {
                 tracing::error!(%error, "the disk refuses writes");
-                Self::new(Code::NoSpace)
+                Self::new(Code::NoSpace).retry_after(RETRY_NO_SPACE_S)
             }
             StoreError::Damaged { .. } => {
                 tracing::error!(%error, "stored bytes are damaged");
                 Self::new(Code::Internal)
             }
-            StoreError::Unavailable { .. } => {
+            StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
                 tracing::error!(%error, "the store is unavailable");
                 Self::new(Code::Unavailable).retry_after(1)
             }

@@ -436,6 +436,7 @@ struct SoundSlot {
     exclude: Vec<ProductId>,
     after: Option<DecisionId>,
     rules: SlotRules,
+    static_list: Vec<ProductId>,
 }
 
 /// Collects what is wrong with a request, so that the caller learns all of it at once.
@@ -538,6 +539,7 @@ fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistake
         exclude: read_ids(slot.exclude, at("exclude"), MAX_EXCLUDED, mistakes),
         after: after.and_then(|after| mistakes.taken(at("after"), "invalid_id", after)),
         rules: SlotRules { filter, boosts },
+        static_list: preset.static_list.clone(),
     })
 }
 
@@ -576,6 +578,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let static_list = parts.static_list.load();
     let mut rules = Vec::with_capacity(question.slots.len());
     let mut slots = Vec::with_capacity(question.slots.len());
+    let mut lists = Vec::with_capacity(question.slots.len());
     let mut notes = Vec::new();
     let catalogue = parts.catalogue.read();
     for (number, (slot, earlier)) in question.slots.into_iter().zip(earlier).enumerate() {
@@ -583,6 +586,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
         let mut exclude = earlier;
         exclude.extend(slot.exclude.iter().filter_map(|id| catalogue.number(id)));
         rules.push(slot.rules);
+        lists.push(slot.static_list.iter().filter_map(|id| catalogue.number(id)).collect());
         slots.push(Slot {
             name: slot.name,
             scenario: slot.scenario,
@@ -592,7 +596,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
             diversity: slot.diversity,
         });
     }
-    let shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list);
+    let shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list).with_lists(lists);
     let situation = Situation {
         decision,
         subject,

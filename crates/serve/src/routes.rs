@@ -22,7 +22,9 @@ use crate::auth::{self, Access};
 use crate::keys::Scope;
 use crate::observe::observe;
 use crate::problem::{Code, Problem};
-use crate::{decisions, health, keys_api, models, openapi, orders, products, recommend, reference, stock, tracking};
+use crate::{
+    decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, stock, tracking,
+};
 
 pub(crate) type Shared = Arc<App>;
 
@@ -91,6 +93,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<models::__path_list_models>(ADMIN, get(models::list_models)),
         endpoint::<models::__path_promote_model>(ADMIN, post(models::promote_model)),
         endpoint::<models::__path_roll_back_model>(ADMIN, post(models::roll_back_model)),
+
+        endpoint::<jobs::__path_list_jobs>(ADMIN, get(jobs::list_jobs)),
+        endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
+        endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
 
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),

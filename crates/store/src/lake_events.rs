@@ -19,7 +19,7 @@ use crate::{EventLog, Lake, Result, StoreError};
 
 /// The table of events in the lake, and the name of the reader that fills it.
 pub const EVENTS_TABLE: &str = "events";
-const READER: &str = "lake";
+pub const READER: &str = "lake";
 const SUBJECT: &str = "subject";
 /// Events of one export. It stays the same: a part written again must hold at least what it held.
 const EXPORT_EVENTS: usize = 50_000;

@@ -18,6 +18,9 @@ pub enum StoreError {
     /// A unique key or a compare-and-set found something else than expected.
     #[error("conflict in {what}: {detail}")]
     Conflict { what: &'static str, detail: String },
+    /// Another process has the data folder open.
+    #[error("the data folder {folder} is open in another Merx process")]
+    Locked { folder: String },
     #[error("{what}: {detail}")]
     Unavailable { what: &'static str, detail: String },
 }

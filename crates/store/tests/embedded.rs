@@ -15,7 +15,7 @@ fn everything_is_there_after_reopening() {
     let hash;
     {
         let store = open().unwrap();
-        assert!(matches!(open(), Err(StoreError::Unavailable { .. })), "one process at a time");
+        assert!(matches!(open(), Err(StoreError::Locked { .. })), "one process at a time");
         let appended = store.log.append(vec![sample_event(1), sample_event(2), sample_event(1)]).unwrap();
         assert_eq!(appended, [Appended::Stored, Appended::Stored, Appended::Duplicate]);
         store

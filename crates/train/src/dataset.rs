@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use merx_domain::{
-    AttributeValue, DAY_MS, Event, EventMeaning, Product, ProductId, ProductNumber, SubjectId, TimestampMs,
+    AttributeValue, DAY_MS, Event, EventMeaning, MarketId, Product, ProductId, ProductNumber, SubjectId, TimestampMs,
 };
 use merx_models::{Interaction, Interactions, ItemContent, TrainingSet};
 use rustc_hash::FxHashMap;
@@ -12,6 +12,8 @@ use rustc_hash::FxHashMap;
 const MAX_HISTORY: usize = 1_000;
 /// Baskets larger than this teach nothing about what belongs together.
 const MAX_BASKET: usize = 200;
+/// Markets that are told apart.
+const MAX_MARKETS: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct DatasetSettings {
@@ -26,6 +28,9 @@ pub struct DatasetBuilder<'a> {
     settings: DatasetSettings,
     number: &'a dyn Fn(&ProductId) -> Option<ProductNumber>,
     histories: BTreeMap<SubjectId, Vec<Interaction>>,
+    /// Where a subject was seen last, as a place in `market_names`.
+    markets: FxHashMap<SubjectId, u16>,
+    market_names: Vec<MarketId>,
     /// Who a merged subject has become.
     merged: FxHashMap<SubjectId, SubjectId>,
     baskets: Vec<Vec<Interaction>>,
@@ -39,6 +44,8 @@ impl<'a> DatasetBuilder<'a> {
             settings,
             number,
             histories: BTreeMap::new(),
+            markets: FxHashMap::default(),
+            market_names: Vec::new(),
             merged: FxHashMap::default(),
             baskets: Vec::new(),
             events: 0,
@@ -70,7 +77,21 @@ impl<'a> DatasetBuilder<'a> {
             self.baskets.push(entries.clone());
         }
         self.histories.entry(subject).or_default().extend(entries);
+        if let Some(market) = self.market(&event.context.market) {
+            self.markets.insert(subject, market);
+        }
         self.events += 1;
+    }
+
+    /// A market's number, in the order of first mention. More markets than there are numbers are told apart no more.
+    fn market(&mut self, id: &MarketId) -> Option<u16> {
+        let known = self.market_names.iter().position(|known| known == id);
+        let place = known.unwrap_or_else(|| {
+            self.market_names.push(id.clone());
+            self.market_names.len() - 1
+        });
+        self.market_names.truncate(MAX_MARKETS);
+        u16::try_from(place).ok().filter(|_| place < MAX_MARKETS)
     }
 
     /// The newest event that teaches; the clock where there is none.
@@ -90,19 +111,22 @@ impl<'a> DatasetBuilder<'a> {
     pub fn build(self, item_count: usize, content: ItemContent) -> TrainingSet {
         let from_s = self.window_from().seconds();
         let mut histories = Interactions::new();
-        for mut row in self.histories.into_values() {
+        let mut markets = Vec::new();
+        for (subject, mut row) in self.histories {
             row.retain(|entry| entry.at_s >= from_s);
             row.sort_by_key(|entry| entry.at_s);
             let newest = row.len().saturating_sub(MAX_HISTORY);
             if !row.is_empty() {
                 histories.push_row(row.drain(newest..));
+                markets.push(self.markets.get(&subject).copied().unwrap_or(0));
             }
         }
         let mut baskets = Interactions::new();
         for basket in self.baskets.into_iter().filter(|basket| basket.iter().all(|entry| entry.at_s >= from_s)) {
             baskets.push_row(basket);
         }
-        TrainingSet { item_count, histories, markets: Vec::new(), baskets, content, now_s: self.newest.seconds() }
+        let now_s = self.newest.seconds();
+        TrainingSet { item_count, histories, markets, market_names: self.market_names, baskets, content, now_s }
     }
 
     fn current(&self, mut subject: SubjectId) -> SubjectId {
@@ -124,6 +148,9 @@ impl<'a> DatasetBuilder<'a> {
         self.merged.insert(from, into);
         if let Some(row) = self.histories.remove(&from) {
             self.histories.entry(into).or_default().extend(row);
+        }
+        if let Some(market) = self.markets.remove(&from) {
+            self.markets.entry(into).or_insert(market);
         }
     }
 }
@@ -204,5 +231,23 @@ mod tests {
         let items: Vec<u32> = set.histories.row(0).iter().map(|entry| entry.item).collect();
         assert_eq!(items, [1, 2, 3, 4], "older than the window and newer than now are left out");
         assert_eq!(set.baskets.rows(), 1);
+    }
+
+    #[test]
+    fn a_row_has_the_market_where_its_subject_was_last() {
+        let settings = DatasetSettings { now: TimestampMs(100 * DAY_MS), window_days: 50 };
+        let mut builder = DatasetBuilder::new(settings, &number);
+        let mut view = |subject, day, market: &str| {
+            let mut event = event(subject, EventKind::ProductViewed, day, &["p1"]);
+            event.context.market = MarketId::new(market).unwrap();
+            builder.add(&event);
+        };
+        view(1, 60, "de");
+        view(2, 61, "gb");
+        view(1, 62, "gb");
+        view(3, 63, "de");
+        let set = builder.build(2, ItemContent::default());
+        let names: Vec<&str> = (0..3).map(|row| set.market_names[usize::from(set.market_of(row))].as_str()).collect();
+        assert_eq!(names, ["gb", "gb", "de"]);
     }
 }

@@ -4,7 +4,6 @@
 //! time is an argument.
 
 mod dataset;
-pub mod evaluate;
 mod fit;
 pub mod protocols;
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use merx_domain::MarketId;
+use merx_models::evaluate::Metric;
+use merx_models::plan::{Choice, Member, Plan, thinned};
 use merx_models::{
-    BlendLearner, BlendSet, BuyAgainLearner, ContentLearner, Example, IalsLearner, ItemContent, Learner, Model,
-    ModelError, PopularityLearner, PopularitySettings, Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner,
-    TransitionsSettings, families, split_by_time,
+    BuyAgainLearner, ContentLearner, ItemContent, Learner, Model, ModelError, PopularityLearner, PopularitySettings,
+    Recommender, SessionKnnLearner, TrainingSet, TransitionsLearner, TransitionsSettings, families, split_by_time,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -14,11 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::recommend::model::{Labels, RecommendModel, Role};
 
 const FAMILY: &str = "recommend";
-/// Leads the bytes; old formats stay readable. Format 1: `Saved` by postcard.
-const FORMAT: u16 = 1;
-/// Share of the newest interactions that the blend's weights are learnt from.
+/// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets.
+const FORMAT: u16 = 2;
+/// Share of the newest interactions that settings and the blend's weights are learnt from.
 const LEARNING_SHARE: f64 = 0.08;
-const LEARNING_EXAMPLES: usize = 4_000;
+const LEARNING_EXAMPLES: usize = 8_000;
+/// Histories that a trial of settings is fitted on, at most.
+const TRIAL_ROWS: usize = 20_000;
 /// Fewer questions teach a blend nothing that its members don't know.
 const ENOUGH_EXAMPLES: usize = 50;
 /// A trend stands out against counts that halve in this time.
@@ -30,7 +34,7 @@ const TREND_OVER_S: f32 = 5.0 * 86_400.0;
 pub struct RecommendLearner;
 
 #[derive(Serialize, Deserialize)]
-struct Saved {
+struct SavedMembers {
     /// Role, family, the family's own bytes.
     members: Vec<(Role, String, Vec<u8>)>,
     labels: Vec<Labels>,
@@ -45,21 +49,14 @@ impl Learner for RecommendLearner {
     }
 
     fn fit(&self, set: &TrainingSet, seed: u64) -> Result<RecommendModel, ModelError> {
-        let mut members: BTreeMap<Role, Arc<dyn Recommender>> = BTreeMap::new();
-        // Without a single interaction there is nothing to serve; any other part may be missing in a small shop.
-        members.insert(Role::Popular, Arc::new(PopularityLearner::default().fit(set, seed)?));
-        let trending =
-            PopularitySettings { half_life_s: TREND_OVER_S, trend_half_life_s: TREND_AGAINST_S, ..Default::default() };
-        insert(&mut members, Role::Trending, PopularityLearner { settings: trending }.fit(set, seed));
-        insert(&mut members, Role::Similar, TransitionsLearner { settings: alternatives() }.fit(set, seed));
-        insert(&mut members, Role::Together, TransitionsLearner { settings: baskets() }.fit(&of_baskets(set), seed));
-        insert(&mut members, Role::Alike, ContentLearner::default().fit(set, seed));
-        insert(&mut members, Role::BuyAgain, BuyAgainLearner::default().fit(set, seed));
-        insert(&mut members, Role::Session, SessionKnnLearner::default().fit(set, seed));
-        if let Some(blend) = blend(set, seed)? {
-            members.insert(Role::ForYou, blend);
+        fit_by(choose(set, seed)?, set, seed)
+    }
+
+    fn refit(&self, model: &RecommendModel, set: &TrainingSet, seed: u64) -> Result<RecommendModel, ModelError> {
+        match &model.plan {
+            Some(plan) => fit_by(Some(plan.clone()), set, seed),
+            None => self.fit(set, seed),
         }
-        Ok(RecommendModel { members, labels: labels(&set.content) })
     }
 
     fn load(&self, bytes: &[u8]) -> Result<RecommendModel, ModelError> {
@@ -70,17 +67,47 @@ impl Learner for RecommendLearner {
         };
         let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(|| refused(0, "too short"))?;
         let format = u16::from_le_bytes(*format);
-        if format != FORMAT {
-            return Err(refused(format, "unknown format"));
-        }
-        let saved: Saved = postcard::from_bytes(body).map_err(|error| refused(format, &error.to_string()))?;
+        let unreadable = |error: postcard::Error| refused(format, &error.to_string());
+        let (saved, markets): (SavedMembers, Vec<MarketId>) = match format {
+            1 => (postcard::from_bytes(body).map_err(unreadable)?, Vec::new()),
+            2 => postcard::from_bytes(body).map_err(unreadable)?,
+            _ => return Err(refused(format, "unknown format")),
+        };
         let members = saved
             .members
             .iter()
             .map(|(role, family, bytes)| Ok((*role, families::load(family, bytes)?)))
             .collect::<Result<_, ModelError>>()?;
-        Ok(RecommendModel { members, labels: saved.labels })
+        Ok(RecommendModel { members, labels: saved.labels, markets, plan: None })
     }
+}
+
+/// Fits every role, the personal ones as planned.
+fn fit_by(plan: Option<Plan>, set: &TrainingSet, seed: u64) -> Result<RecommendModel, ModelError> {
+    let mut members: BTreeMap<Role, Arc<dyn Recommender>> = BTreeMap::new();
+    // Without a single interaction there is nothing to serve; any other part may be missing in a small shop.
+    members.insert(Role::Popular, Arc::new(PopularityLearner::default().fit(set, seed)?));
+    let trending =
+        PopularitySettings { half_life_s: TREND_OVER_S, trend_half_life_s: TREND_AGAINST_S, ..Default::default() };
+    insert(&mut members, Role::Trending, PopularityLearner { settings: trending }.fit(set, seed));
+    insert(&mut members, Role::Similar, TransitionsLearner { settings: alternatives() }.fit(set, seed));
+    insert(&mut members, Role::Together, TransitionsLearner { settings: baskets() }.fit(&of_baskets(set), seed));
+    insert(&mut members, Role::Alike, ContentLearner::default().fit(set, seed));
+    insert(&mut members, Role::BuyAgain, BuyAgainLearner::default().fit(set, seed));
+    insert(&mut members, Role::Session, session_learner(plan.as_ref()).fit(set, seed));
+    if let Some(plan) = &plan {
+        members.insert(Role::ForYou, plan.fit(set, seed)?);
+    }
+    Ok(RecommendModel { members, labels: labels(&set.content), markets: set.market_names.clone(), plan })
+}
+
+/// With the settings that do best at the first places, where some were chosen.
+fn session_learner(plan: Option<&Plan>) -> SessionKnnLearner {
+    let chosen = plan.iter().flat_map(|plan| plan.members()).find_map(|member| match member {
+        Member::SessionKnn(learner) => Some(*learner),
+        _ => None,
+    });
+    chosen.unwrap_or_default()
 }
 
 impl Model for RecommendModel {
@@ -91,9 +118,9 @@ impl Model for RecommendModel {
     fn save(&self) -> Vec<u8> {
         let members = self.members.iter();
         let members = members.map(|(role, member)| (*role, member.family().to_owned(), member.save())).collect();
-        let saved = Saved { members, labels: self.labels.clone() };
-        // Vectors of plain numbers always have an encoding.
-        postcard::to_extend(&saved, FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
+        let saved = SavedMembers { members, labels: self.labels.clone() };
+        // Vectors of plain numbers and names always have an encoding.
+        postcard::to_extend(&(saved, &self.markets), FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
     }
 }
 
@@ -128,34 +155,25 @@ fn of_baskets(set: &TrainingSet) -> TrainingSet {
     TrainingSet { histories: set.baskets.clone(), ..set.clone() }
 }
 
-/// The members of a blend, in their order. A shop without product texts has no content model, and none is missed.
-fn blend_members(set: &TrainingSet, seed: u64) -> Result<Vec<Arc<dyn Recommender>>, ModelError> {
-    let mut members: Vec<Arc<dyn Recommender>> = vec![
-        Arc::new(SessionKnnLearner::default().fit(set, seed)?),
-        Arc::new(TransitionsLearner::default().fit(set, seed)?),
-        Arc::new(IalsLearner::default().fit(set, seed)?),
-        Arc::new(PopularityLearner::default().fit(set, seed)?),
-    ];
-    if let Ok(content) = ContentLearner::default().fit(set, seed) {
-        members.push(Arc::new(content));
-    }
-    Ok(members)
-}
-
-/// Weights from members that did not see the newest time, then the same weights over members that did.
-fn blend(set: &TrainingSet, seed: u64) -> Result<Option<Arc<dyn Recommender>>, ModelError> {
+/// What recommends to a history, chosen on the newest time. `None` where too little happened in it to choose by.
+fn choose(set: &TrainingSet, seed: u64) -> Result<Option<Plan>, ModelError> {
     let split = split_by_time(set, LEARNING_SHARE, LEARNING_EXAMPLES);
-    if split.questions.len() < ENOUGH_EXAMPLES {
+    if split.questions.len() < ENOUGH_EXAMPLES || split.before.histories.is_empty() {
         return Ok(None);
     }
-    let (learning, kept_back): (Vec<_>, Vec<_>) =
-        split.questions.into_iter().enumerate().partition(|(place, _)| place % 5 != 0);
-    let examples = |part: Vec<(usize, Example)>| part.into_iter().map(|(_, example)| example).collect();
-    let members = blend_members(&split.before, seed)?;
-    let learnt = BlendLearner::default()
-        .fit(&BlendSet { members, examples: examples(learning), kept_back: examples(kept_back) }, seed)?;
-    let anew = learnt.with_members(blend_members(set, seed)?);
-    Ok(anew.map(|blend| Arc::new(blend) as Arc<dyn Recommender>))
+    let (choosing, learning): (Vec<_>, Vec<_>) =
+        split.questions.into_iter().enumerate().partition(|(place, _)| place % 5 == 4);
+    let examples = |part: Vec<(usize, _)>| part.into_iter().map(|(_, example)| example).collect::<Vec<_>>();
+    let choice = Choice {
+        fit: &split.before,
+        trial: &thinned(&split.before, TRIAL_ROWS, seed),
+        learning: &examples(learning),
+        choosing: &examples(choosing),
+        ordered: true,
+        repeats: false,
+        objective: Metric::Ndcg(20),
+    };
+    Plan::choose(&choice, seed).map(Some)
 }
 
 /// The most particular category of a product and its brand, as numbers from 1.

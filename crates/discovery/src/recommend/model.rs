@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use merx_domain::MarketId;
 use merx_models::Recommender;
+use merx_models::plan::Plan;
 use serde::{Deserialize, Serialize};
 
 /// What a recommender inside the model is for.
@@ -37,6 +39,10 @@ pub struct RecommendModel {
     pub members: BTreeMap<Role, Arc<dyn Recommender>>,
     /// By product number.
     pub labels: Vec<Labels>,
+    /// Which market a model's market number stands for.
+    pub markets: Vec<MarketId>,
+    /// What [`Role::ForYou`] was chosen by; not kept with the artifact.
+    pub plan: Option<Plan>,
 }
 
 impl RecommendModel {
@@ -44,10 +50,16 @@ impl RecommendModel {
         self.members.get(&role).map(AsRef::as_ref)
     }
 
-    /// Which family fills which role.
+    /// Which family fills which role, and the settings that were chosen.
     pub fn parameters(&self) -> serde_json::Value {
         let family = |(role, member): (&Role, &Arc<dyn Recommender>)| (format!("{role:?}"), member.family().to_owned());
-        self.members.iter().map(family).collect()
+        let roles: serde_json::Value = self.members.iter().map(family).collect();
+        serde_json::json!({ "roles": roles, "for_you": self.plan.as_ref().map(Plan::settings) })
+    }
+
+    /// The number by which models know a market. One that was never learnt from is scored as the whole shop.
+    pub fn market(&self, id: &MarketId) -> u16 {
+        self.markets.iter().position(|known| known == id).map_or(u16::MAX, |place| place as u16)
     }
 
     pub fn labels(&self, item: u32) -> Labels {

@@ -52,7 +52,7 @@ impl SlotFiller<'_> {
     /// From the list that a merchant made, in its order, then from the catalogue.
     pub(super) fn fill_listed(&self) -> Vec<Candidate> {
         let mut shown = Vec::new();
-        self.take_listed(&self.shelf.static_list(), &mut shown);
+        self.take_listed(&self.shelf.static_list(self.slot_number), &mut shown);
         if shown.len() < self.slot.count {
             self.take_listed(&self.shelf.listing(self.slot_number, LISTING), &mut shown);
         }
@@ -88,12 +88,16 @@ impl SlotFiller<'_> {
         let history = self.history(role);
         let seeds: Vec<u32> = self.seeds(role);
         let session_start = self.session_start(&history);
-        let query =
-            Query { history: &history, session_start, seeds: &seeds, now_s: self.situation.now.seconds(), market: 0 };
+        let query = self.query(&history, session_start, &seeds);
         let mut open = member.open(&query);
         let mut found = Vec::new();
         open.candidates(self.pool_size(), &mut found);
         self.keep(role, open.as_mut(), found, shown);
+    }
+
+    fn query<'q>(&self, history: &'q [Interaction], session_start: usize, seeds: &'q [u32]) -> Query<'q> {
+        let market = self.model.map_or(0, |model| model.market(&self.situation.market));
+        Query { history, session_start, seeds, now_s: self.situation.now.seconds(), market }
     }
 
     /// Best first, what may be shown only, boosted, varied, explained.
@@ -179,13 +183,7 @@ impl SlotFiller<'_> {
         let mut scores = vec![0.0; items.len()];
         if let Some(member) = self.model.and_then(|model| model.member(Role::ForYou)) {
             let history = self.history(Role::ForYou);
-            let query = Query {
-                history: &history,
-                session_start: self.session_start(&history),
-                seeds: &[],
-                now_s: self.situation.now.seconds(),
-                market: 0,
-            };
+            let query = self.query(&history, self.session_start(&history), &[]);
             member.open(&query).score(&items, &mut scores);
         }
         let best = scores.iter().copied().fold(f32::MIN_POSITIVE, f32::max);

@@ -217,11 +217,26 @@ impl Blend {
         &self.members
     }
 
+    /// What was learnt, without the members.
+    pub fn weights(&self) -> BlendWeights {
+        let families = self.members.iter().map(|member| member.family()).collect();
+        BlendWeights { settings: self.settings, network: self.network.clone(), families }
+    }
+}
+
+/// What a blend has learnt of its members, to be used over others.
+#[derive(Debug, Clone)]
+pub struct BlendWeights {
+    settings: BlendSettings,
+    network: Network,
+    families: Vec<&'static str>,
+}
+
+impl BlendWeights {
     /// The same weights over members fitted anew: as many, in the same order. `None` where they are of other families.
-    pub fn with_members(&self, members: Vec<Arc<dyn Recommender>>) -> Option<Self> {
-        let families = |members: &[Arc<dyn Recommender>]| members.iter().map(|m| m.family()).collect::<Vec<_>>();
-        let alike = families(&members) == families(&self.members);
-        alike.then(|| Self { settings: self.settings, network: self.network.clone(), members })
+    pub fn over(&self, members: Vec<Arc<dyn Recommender>>) -> Option<Blend> {
+        let alike = members.iter().map(|member| member.family()).eq(self.families.iter().copied());
+        alike.then(|| Blend { settings: self.settings, network: self.network.clone(), members })
     }
 }
 
@@ -563,8 +578,8 @@ mod tests {
         let history = entries(&[9, 10], 0);
         assert_eq!(best(&loaded, &history, &[], 20), best(&blend, &history, &[], 20));
         assert!(BlendLearner::default().load(&bytes[..bytes.len() - 3]).is_err());
-        let refitted = blend.with_members(members(&set())).unwrap();
+        let refitted = blend.weights().over(members(&set())).unwrap();
         assert_eq!(best(&refitted, &history, &[], 20), best(&blend, &history, &[], 20));
-        assert!(blend.with_members(members(&set())[1..].to_vec()).is_none());
+        assert!(blend.weights().over(members(&set())[1..].to_vec()).is_none());
     }
 }

@@ -54,6 +54,30 @@ async fn metrics_count_requests_by_route_and_status() {
 }
 
 #[tokio::test]
+async fn what_is_degraded_is_said_and_goes_on() {
+    let shop = Shop::open();
+    shop.pulse.model_broken.store(true, Ordering::Relaxed);
+    let health = call(&shop, "GET", "/health/ready", "", None).await.ok();
+    assert_eq!((&health["status"], &health["troubles"][0]), (&json!("degraded"), &json!("a model is damaged")));
+}
+
+#[tokio::test]
+async fn jobs_are_started_once_and_watched() {
+    let shop = Shop::open();
+    let training = json!({"kind": "training"});
+    call(&shop, "POST", "/v1/jobs", &shop.secret, Some(training.clone())).await.problem(403, "forbidden");
+    call(&shop, "POST", "/v1/jobs", &shop.admin, Some(json!({"kind": "dance"}))).await.problem(422, "invalid_request");
+    let job = call(&shop, "POST", "/v1/jobs", &shop.admin, Some(training.clone())).await;
+    assert_eq!(job.status, 202);
+    assert_eq!(call(&shop, "POST", "/v1/jobs", &shop.admin, Some(training)).await.text(), job.text());
+    let job = call(&shop, "GET", "/v1/jobs/1", &shop.admin, None).await.ok();
+    assert_eq!((&job["kind"], &job["state"], &job["by"]), (&json!("training"), &json!("waiting"), &json!("request")));
+    let list = call(&shop, "GET", "/v1/jobs", &shop.admin, None).await.ok();
+    assert_eq!((&list["items"][0], list["next_training_at"].is_string()), (&job, true));
+    call(&shop, "GET", "/v1/jobs/2", &shop.admin, None).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn the_checked_in_document_is_the_servers_own() {
     let shop = Shop::open();
     let served = call(&shop, "GET", "/openapi.json", "", None).await.text();

@@ -14,8 +14,8 @@ use merx_domain::{
 };
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
-    App, Intake, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit, Scope, Settings, ShopRecords,
-    SlotPreset, StockPlace, Vitals,
+    App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
+    RateLimit, Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -219,11 +219,48 @@ impl ModelVersions for TwoVersions {
     }
 }
 
+/// Takes jobs and never does them.
+#[derive(Default)]
+pub struct Unwilling(Mutex<Vec<JobEntry>>);
+
+impl Jobs for Unwilling {
+    fn start(&self, kind: JobKind) -> JobEntry {
+        let mut jobs = self.0.lock();
+        if let Some(known) = jobs.iter().find(|job| job.kind == kind) {
+            return known.clone();
+        }
+        let job = JobEntry {
+            id: jobs.len() as u64 + 1,
+            kind,
+            by: AskedBy::Request,
+            state: JobState::Waiting,
+            step: "waiting".to_owned(),
+            progress: None,
+            asked_at: NOW,
+            started_at: None,
+            ended_at: None,
+            result: None,
+            error: None,
+        };
+        jobs.insert(0, job.clone());
+        job
+    }
+
+    fn list(&self) -> Vec<JobEntry> {
+        self.0.lock().clone()
+    }
+
+    fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError> {
+        Ok(Some(NOW))
+    }
+}
+
 #[derive(Default)]
 pub struct Pulse {
     pub broken: AtomicBool,
     pub lag: AtomicU64,
     pub finished: AtomicBool,
+    pub model_broken: AtomicBool,
 }
 
 impl Vitals for Pulse {
@@ -236,6 +273,11 @@ impl Vitals for Pulse {
 
     fn log_lag_events(&self) -> u64 {
         self.lag.load(Ordering::Relaxed)
+    }
+
+    fn troubles(&self) -> Vec<String> {
+        let broken = self.model_broken.load(Ordering::Relaxed);
+        broken.then(|| "a model is damaged".to_owned()).into_iter().collect()
     }
 
     fn finish(&self) {
@@ -338,6 +380,7 @@ impl Shop {
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             models: Arc::new(TwoVersions(Mutex::new(1))),
+            jobs: Arc::new(Unwilling::default()),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });

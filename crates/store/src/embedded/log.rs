@@ -11,6 +11,7 @@ use merx_domain::{Event, EventId, SubjectId};
 use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension, Row};
 
+use super::ids::{Arrived, IdIndex};
 use super::sqlite::{Readers, explain, open_writer};
 use crate::codec::{decode_event, encode_event};
 use crate::{Appended, EventLog, LogOffset, Result, StoreError};
@@ -19,12 +20,13 @@ const WHAT: &str = "event log";
 /// Events of one commit: a longer transaction gains nothing and keeps senders waiting.
 const COMMIT_EVENTS: usize = 20_000;
 
-/// `subject` has no index: only erasure asks by it, and erasure may read the whole log. `ends` repeats the last place
-/// (and the furthest ever given, which erasure does not take back): where the table ends earlier, its tail is lost.
+/// `events` has no index: ids are found through `ids` (see `ids.rs`), and by subject only erasure asks, which may read
+/// the whole log. `ends` repeats the last place (and the furthest ever given, which erasure does not take back): where
+/// the table ends earlier, its tail is lost.
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS events (
-        place INTEGER PRIMARY KEY AUTOINCREMENT,
-        id BLOB NOT NULL UNIQUE,
+        place INTEGER PRIMARY KEY,
+        id BLOB NOT NULL,
         subject BLOB NOT NULL,
         body BLOB NOT NULL
     );
@@ -75,6 +77,7 @@ pub struct SqliteEventLog {
     queued: Arc<AtomicUsize>,
     settings: LogSettings,
     readers: Readers,
+    ids: Arc<IdIndex>,
     bell: Arc<Bell>,
 }
 
@@ -85,18 +88,26 @@ impl SqliteEventLog {
     pub fn open(path: &Path, settings: LogSettings) -> Result<Self> {
         let connection = open_writer(path, WHAT)?;
         connection.execute_batch(SCHEMA).map_err(|error| explain(WHAT, &error))?;
+        let ids = Arc::new(IdIndex::open(&connection)?);
         let end = last_place(&connection)?;
+        let furthest = ends(&connection)?.1.max(end);
         let bell = Arc::new(Bell { end: Mutex::new(end), rung: Condvar::new() });
         let queued = Arc::new(AtomicUsize::new(0));
         // The bound is counted in events (`queued`), not in requests.
         let (sender, receiver) = unbounded();
-        let writing = Writer { connection, queued: Arc::clone(&queued), bell: Arc::clone(&bell) };
+        let writing = Writer {
+            connection,
+            furthest: furthest.map_or(0, |place| place.0 as i64),
+            ids: Arc::clone(&ids),
+            queued: Arc::clone(&queued),
+            bell: Arc::clone(&bell),
+        };
         let writer = std::thread::Builder::new()
             .name("event-log".into())
             .spawn(move || writing.run(&receiver))
             .map_err(|error| StoreError::Unavailable { what: WHAT, detail: error.to_string() })?;
         let readers = Readers::of(path, WHAT);
-        let log = Self { requests: Some(sender), writer: Some(writer), queued, settings, readers, bell };
+        let log = Self { requests: Some(sender), writer: Some(writer), queued, settings, readers, ids, bell };
         log.check_tail()?;
         Ok(log)
     }
@@ -127,12 +138,7 @@ impl SqliteEventLog {
     }
 
     fn place_of(&self, id: EventId) -> Result<Option<LogOffset>> {
-        self.readers.with(|reader| {
-            reader
-                .prepare_cached("SELECT place FROM events WHERE id = $1")
-                .and_then(|mut statement| statement.query_row([&id.to_bytes()[..]], offset).optional())
-                .map_err(|error| explain(WHAT, &error))
-        })
+        self.readers.with(|reader| self.ids.place_of(reader, &id.to_bytes()))
     }
 
     fn ask<T>(&self, request: impl FnOnce(Sender<Result<T>>) -> Request) -> Result<T> {
@@ -216,6 +222,9 @@ impl Drop for SqliteEventLog {
 
 struct Writer {
     connection: Connection,
+    /// The last place given.
+    furthest: i64,
+    ids: Arc<IdIndex>,
     queued: Arc<AtomicUsize>,
     bell: Arc<Bell>,
 }
@@ -247,6 +256,10 @@ impl Writer {
                 self.append(appends);
             }
         }
+        // Not needed for anything but a quick start: what isn't filed is read again then.
+        if let Err(error) = self.ids.file_all(&mut self.connection) {
+            tracing::warn!(%error, "event log: the index of ids is completed at the next start");
+        }
     }
 
     /// Commits all together; where that fails, each alone, so that one caller's trouble is not another's.
@@ -273,25 +286,34 @@ impl Writer {
 
     fn write(&mut self, batches: &[&[Encoded]]) -> Result<Vec<Vec<Appended>>> {
         let fail = |error: rusqlite::Error| explain(WHAT, &error);
+        let mut furthest = self.furthest;
         let transaction = self.connection.transaction().map_err(fail)?;
+        let mut arrived = Arrived::default();
         let mut outcomes = Vec::with_capacity(batches.len());
         {
             let mut insert = transaction
-                .prepare_cached(
-                    "INSERT INTO events (id, subject, body) VALUES ($1, $2, $3) ON CONFLICT (id) DO NOTHING",
-                )
+                .prepare_cached("INSERT INTO events (place, id, subject, body) VALUES ($1, $2, $3, $4)")
                 .map_err(fail)?;
             for batch in batches {
                 let mut outcome = Vec::with_capacity(batch.len());
                 for event in *batch {
-                    let changed = insert.execute((&event.id[..], &event.subject[..], &event.body[..])).map_err(fail)?;
-                    outcome.push(if changed == 1 { Appended::Stored } else { Appended::Duplicate });
+                    if arrived.contains(&event.id) || self.ids.place_of(&transaction, &event.id)?.is_some() {
+                        outcome.push(Appended::Duplicate);
+                        continue;
+                    }
+                    furthest += 1;
+                    insert.execute((furthest, &event.id[..], &event.subject[..], &event.body[..])).map_err(fail)?;
+                    arrived.add(event.id, furthest);
+                    outcome.push(Appended::Stored);
                 }
                 outcomes.push(outcome);
             }
         }
+        let filed = self.ids.file_some(&transaction, arrived, furthest)?;
         let end = note_end(&transaction)?;
         transaction.commit().map_err(fail)?;
+        self.furthest = furthest;
+        self.ids.committed(filed);
         *self.bell.end.lock() = end;
         self.bell.rung.notify_all();
         Ok(outcomes)
@@ -308,10 +330,12 @@ impl Writer {
         // Freed pages are overwritten with zeros, and the write-ahead log is emptied: erased means gone.
         self.connection.execute_batch("PRAGMA secure_delete = ON").map_err(fail)?;
         let transaction = self.connection.transaction().map_err(fail)?;
+        let erased = self.ids.erase(&transaction, subject)?;
         let removed =
             transaction.execute("DELETE FROM events WHERE subject = $1", [&subject.to_bytes()[..]]).map_err(fail)?;
         let end = note_end(&transaction)?;
         transaction.commit().map_err(fail)?;
+        self.ids.forget(&erased);
         // Whoever waits must not be woken for what is no longer there.
         *self.bell.end.lock() = end;
         let busy: bool =
@@ -376,7 +400,7 @@ fn ends(connection: &Connection) -> Result<(Option<LogOffset>, Option<LogOffset>
         .map_err(|error| explain(WHAT, &error))
 }
 
-fn last_place(connection: &Connection) -> Result<Option<LogOffset>> {
+pub(super) fn last_place(connection: &Connection) -> Result<Option<LogOffset>> {
     connection
         .prepare_cached("SELECT place FROM events ORDER BY place DESC LIMIT 1")
         .and_then(|mut statement| statement.query_row([], offset).optional())
@@ -384,7 +408,7 @@ fn last_place(connection: &Connection) -> Result<Option<LogOffset>> {
 }
 
 /// The first column, a place.
-fn offset(row: &Row<'_>) -> rusqlite::Result<LogOffset> {
+pub(super) fn offset(row: &Row<'_>) -> rusqlite::Result<LogOffset> {
     row.get(0).map(|place: i64| LogOffset(place as u64))
 }
 

@@ -1,6 +1,7 @@
 //! The embedded implementations: a folder on one machine.
 
 mod artifacts;
+mod ids;
 mod lake;
 mod log;
 mod online;
@@ -69,10 +70,7 @@ fn lock(folder: &Path) -> Result<File> {
     let file = File::create(folder.join("lock")).map_err(|error| file_error(what, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable {
-            what,
-            detail: format!("{} is open in another Merx process; stop it or choose another folder", folder.display()),
-        }),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: folder.display().to_string() }),
         Err(TryLockError::Error(error)) => Err(file_error(what, &error)),
     }
 }

@@ -23,7 +23,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::task::{Task, distinct, sample, together};
 use super::{BenchError, files};
-use crate::evaluate::Metric;
+use merx_models::evaluate::Metric;
 
 const LEARNING: usize = 12_000;
 const CHOOSING: usize = 4_000;

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use super::task::{Dictionary, Task, distinct, in_order, one_group_in_five, sample, together, training_set};
 use super::{BenchError, files};
-use crate::evaluate::Metric;
+use merx_models::evaluate::Metric;
 
 /// Questions that weights are learned from and settings are chosen on, at most.
 const LEARNING: usize = 24_000;

@@ -4,21 +4,23 @@
 //! there, learns the blend on it, fits all again on all training rows, and only then looks at the test rows, once.
 
 mod export;
+mod factors;
 mod files;
 mod invoices;
 mod layouts;
 mod task;
-mod tune;
 
 use std::path::{Path, PathBuf};
 
 use merx_domain::Clock;
+use merx_models::evaluate::{Judged, bootstrap, coverage, rank};
+use merx_models::plan::Plan;
 use merx_models::{Example, ModelError, Recommender};
 use rayon::prelude::*;
 use serde::Serialize;
 
+pub use self::factors::{FactorsOptions, bench_batch, bench_factors};
 pub use self::task::Task;
-use crate::evaluate::{Judged, bootstrap, coverage};
 
 /// A layout of files, and with it a protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,11 +128,11 @@ fn usable(task: Task) -> Result<Task, BenchError> {
 
 fn measure(task: &Task, seed: u64, clock: &dyn Clock, emit: &mut dyn FnMut(&Figure)) -> Result<(), BenchError> {
     let started = clock.now();
-    let plan = tune::choose(task, seed)?;
+    let plan = Plan::choose(&task.choice(), seed)?;
     let choose_s = seconds(started, clock);
 
     let started = clock.now();
-    let model = plan.fit(task, seed)?;
+    let model = plan.fit(task.learnt_from(), seed)?;
     let fit_s = seconds(started, clock);
 
     let started = clock.now();
@@ -138,7 +140,7 @@ fn measure(task: &Task, seed: u64, clock: &dyn Clock, emit: &mut dyn FnMut(&Figu
     let ranked_s = seconds(started, clock);
 
     let mut report = |metric: String, value: f64, unit: &'static str, interval: Option<[f64; 2]>| {
-        let settings = plan.settings.clone();
+        let settings = plan.settings().clone();
         emit(&Figure { metric, value, unit, interval, set: task.set.clone(), settings });
     };
     let judged: Vec<Judged> =
@@ -166,16 +168,4 @@ fn seconds(since: merx_domain::TimestampMs, clock: &dyn Clock) -> f64 {
 /// The best `limit` items for each question, best first.
 fn rank_all(model: &dyn Recommender, examples: &[Example], repeats: bool, limit: usize) -> Vec<Vec<u32>> {
     examples.par_iter().map(|example| rank(model, example, repeats, limit)).collect()
-}
-
-fn rank(model: &dyn Recommender, example: &Example, repeats: bool, limit: usize) -> Vec<u32> {
-    let query = example.query();
-    let seen = |item: u32| !repeats && example.history.iter().any(|entry| entry.item == item);
-    let hidden = if repeats { 0 } else { example.history.len() };
-    let mut found = Vec::new();
-    model.open(&query).candidates(limit + hidden, &mut found);
-    found.retain(|scored| !seen(scored.item));
-    found.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
-    found.truncate(limit);
-    found.into_iter().map(|scored| scored.item).collect()
 }

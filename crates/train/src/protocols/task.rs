@@ -1,11 +1,12 @@
 //! A data set cut for measuring: what may be learned from, what decides about settings, what is measured at the end.
 
 use merx_domain::EventMeaning;
+use merx_models::plan::Choice;
 use merx_models::{Example, Interaction, Interactions, ItemContent, TrainingSet};
 use merx_numeric::rng::Rng;
 use rustc_hash::FxHashMap;
 
-use crate::evaluate::Metric;
+use merx_models::evaluate::Metric;
 
 /// One set under one protocol.
 #[derive(Debug, Clone)]
@@ -28,6 +29,26 @@ pub struct Task {
     pub objective: Metric,
     /// The source's own names of dense items.
     pub item_names: Vec<String>,
+}
+
+impl Task {
+    /// What settings are chosen by.
+    pub(super) fn choice(&self) -> Choice<'_> {
+        Choice {
+            fit: &self.fit,
+            trial: &self.fit,
+            learning: &self.learning,
+            choosing: &self.choosing,
+            ordered: self.ordered,
+            repeats: self.repeats,
+            objective: self.objective,
+        }
+    }
+
+    /// All that may be learned from once settings are chosen.
+    pub(super) fn learnt_from(&self) -> &TrainingSet {
+        self.train.as_ref().unwrap_or(&self.fit)
+    }
 }
 
 /// Dense numbers for whatever a source calls its items, in order of first mention.

@@ -1,7 +1,36 @@
 //! How good is a ranking? Metrics of lists against what was really wanted, with their uncertainty.
 
 use merx_numeric::rng::Rng;
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
+
+use crate::{Example, Recommender, Scored};
+
+/// The best `limit` items for a question, best first; those of its history only where they may come again.
+pub fn rank(model: &dyn Recommender, example: &Example, repeats: bool, limit: usize) -> Vec<u32> {
+    let mut known: Vec<u32> = Vec::new();
+    if !repeats {
+        known.extend(example.history.iter().map(|entry| entry.item));
+        known.sort_unstable();
+        known.dedup();
+    }
+    let mut found = Vec::new();
+    model.open(&example.query()).candidates_without(&known, limit, &mut found);
+    found.sort_unstable_by(Scored::rank);
+    found.truncate(limit);
+    found.into_iter().map(|scored| scored.item).collect()
+}
+
+/// The mean of a metric over questions, each asked of the model.
+pub fn mean_quality(model: &dyn Recommender, questions: &[Example], repeats: bool, metric: Metric) -> f64 {
+    let quality = |example: &Example| {
+        let ranked = rank(model, example, repeats, metric.depth());
+        metric.of(&Judged::new(&ranked, &example.relevant))
+    };
+    // Summed in order, so that threads change nothing.
+    let values: Vec<f64> = questions.par_iter().map(quality).collect();
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
 
 /// A quality of a ranked list. All lie between 0 and 1; higher is better.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,115 @@
+//! What a shop does beside answering: jobs that were asked for, the schedule that asks for them, records that leave.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::Result;
+use merx_domain::{DAY_MS, HOUR_MS, TimestampMs};
+use merx_serve::{AskedBy, JobEntry, JobKind};
+use merx_store::StoreError;
+use serde_json::Value;
+
+use crate::jobs::{JobBoard, Step};
+use crate::shop::{RECOMMEND, Shop};
+use crate::{lake, training};
+
+/// How often the schedule is looked at.
+const LOOK_ROUND: Duration = Duration::from_secs(30);
+/// A job that failed is not tried again by the schedule before.
+const PAUSE_AFTER_FAILURE_MS: i64 = HOUR_MS;
+/// Old decision records leave in steps, so that no transaction is long.
+const FORGET_STEP: usize = 10_000;
+/// How long a stop waits for a job to notice. A training that is fitting does not, and goes with the process: what it
+/// writes, it writes in one transaction.
+const STOP_POLLS: u32 = 20;
+const STOP_POLL: Duration = Duration::from_millis(100);
+
+/// A thread that does jobs, and by the schedule asks for them.
+pub(crate) struct Housekeeping {
+    board: Arc<JobBoard>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    /// `scheduled`: also what nobody asks for. A command that opens the folder for one job does only that.
+    pub(crate) fn start(shop: Arc<Shop>, board: Arc<JobBoard>, scheduled: bool) -> Result<Self> {
+        let working = Arc::clone(&board);
+        let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
+            while !working.is_stopping() {
+                if scheduled {
+                    keep_house(&shop, &working);
+                }
+                while let Some(job) = working.take(LOOK_ROUND) {
+                    run(&shop, &working, &job);
+                }
+            }
+        })?;
+        Ok(Self { board, thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        self.board.stop();
+        let Some(thread) = self.thread.take() else { return };
+        for _ in 0..STOP_POLLS {
+            if thread.is_finished() {
+                let _ = thread.join();
+                return;
+            }
+            std::thread::sleep(STOP_POLL);
+        }
+        tracing::warn!("a job is under way; it is given up");
+    }
+}
+
+fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
+    let say = |step: Step| {
+        tracing::info!(job = job.id, step = step.words, "working");
+        board.report(job.id, step)
+    };
+    let outcome = match job.kind {
+        JobKind::Training => training::train(shop, shop.clock.now(), &say).map(|report| report.to_json()),
+        JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
+    };
+    tell(job, &outcome);
+    board.end(job.id, outcome);
+}
+
+fn tell(job: &JobEntry, outcome: &Result<Value>) {
+    match outcome {
+        Ok(result) => tracing::info!(job = job.id, kind = ?job.kind, %result, "done"),
+        Err(error) => tracing::warn!(job = job.id, kind = ?job.kind, error = format!("{error:#}"), "failed"),
+    }
+}
+
+fn keep_house(shop: &Shop, board: &JobBoard) {
+    let now = shop.clock.now();
+    let before = now.plus_ms(-i64::from(shop.config.record.keep_days) * DAY_MS);
+    if let Err(error) = shop.recorder.forget_before(before, FORGET_STEP) {
+        tracing::error!(%error, "old decisions could not be removed");
+    }
+    let training = next_training_at(shop).map(|due| due.is_some_and(|due| due <= now));
+    ask_if_due(board, JobKind::Training, training, now);
+    let export = lake::export_is_due(&shop.store, &shop.config.lake, now);
+    ask_if_due(board, JobKind::Export, export, now);
+}
+
+fn ask_if_due(board: &JobBoard, kind: JobKind, due: Result<bool, StoreError>, now: TimestampMs) {
+    match due {
+        Ok(true) if board.failed_at(kind).is_none_or(|failed| now.since(failed) >= PAUSE_AFTER_FAILURE_MS) => {
+            board.ask(kind, AskedBy::Schedule);
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, ?kind, "whether it is due could not be found"),
+    }
+}
+
+/// By the schedule. A shop that never trained waits for its first training by hand: `None`.
+pub(crate) fn next_training_at(shop: &Shop) -> Result<Option<TimestampMs>, StoreError> {
+    let models = shop.registry.list().map_err(crate::serving::store_error_of_registry)?;
+    let last = models.iter().filter(|model| model.name == RECOMMEND).map(|model| model.created_at).max();
+    let every_hours = shop.config.train.every_hours;
+    Ok(last.and_then(|last| merx_train::next_due(Some(last), every_hours, shop.clock.now())))
+}

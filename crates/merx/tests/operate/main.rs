@@ -1,0 +1,11 @@
+//! The real binary, started, killed, starved and damaged; asked over HTTP and by its commands.
+
+#![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
+#![allow(clippy::disallowed_methods, reason = "how long a restart takes is printed")]
+
+mod crash_import;
+mod crash_ingest;
+mod crash_train;
+mod faults;
+mod harness;
+mod live;
