@@ -76,7 +76,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
             let options = BenchOptions { layout: layout(&format)?, data, seed, export_split };
             bench_recommend(&options, &SystemClock, &mut print)?;
         }
-        BenchCommand::Search(arguments) => search::run(&arguments)?,
+        BenchCommand::Search(arguments) => search::run(&arguments, &SystemClock)?,
         BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,

@@ -1,7 +1,7 @@
 //! The words of the catalogue: which there are, how often, and which stem each has.
 
 use compact_str::CompactString;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::search::text::Token;
 
@@ -19,13 +19,27 @@ pub struct Word {
 pub struct Lexicon {
     term_numbers: FxHashMap<CompactString, u32>,
     terms: Vec<CompactString>,
+    /// Products that have each term.
+    term_products: Vec<u32>,
     word_numbers: FxHashMap<CompactString, u32>,
     words: Vec<Word>,
 }
 
 impl Lexicon {
-    /// Numbers the token's term and counts its word where it is one; `counted` says that this product had it already.
-    pub fn add(&mut self, token: &Token, counted: bool) -> u32 {
+    /// Numbers the words and terms of a product and counts each once.
+    pub fn add_product<'a>(&mut self, tokens: impl Iterator<Item = &'a Token>) {
+        let mut words: FxHashSet<&str> = FxHashSet::default();
+        let mut terms: FxHashSet<u32> = FxHashSet::default();
+        for token in tokens {
+            let term = self.add(token, !words.insert(&token.surface));
+            if terms.insert(term) {
+                self.term_products[term as usize] += 1;
+            }
+        }
+    }
+
+    /// Numbers the token's term and counts its word; `counted` says that this product had it already.
+    fn add(&mut self, token: &Token, counted: bool) -> u32 {
         let term = self.intern(&token.term);
         let word = match self.word_numbers.get(&token.surface) {
             Some(&word) => word,
@@ -47,7 +61,17 @@ impl Lexicon {
         let number = self.terms.len() as u32;
         self.term_numbers.insert(term.clone(), number);
         self.terms.push(term.clone());
+        self.term_products.push(0);
         number
+    }
+
+    /// Products that have a term, 0 for an unknown one.
+    pub fn term_products(&self, term: &str) -> u32 {
+        self.term_number(term).map_or(0, |number| self.term_products[number as usize])
+    }
+
+    pub fn products_of(&self, term: u32) -> u32 {
+        self.term_products.get(term as usize).copied().unwrap_or(0)
     }
 
     pub fn term_number(&self, term: &str) -> Option<u32> {

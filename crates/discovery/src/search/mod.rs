@@ -3,6 +3,7 @@
 //! `text/` reads products and queries alike; `query.rs` says what is asked for; `retrieve.rs` finds every match in the index of
 //! `text_index.rs`; `features.rs` measures the best of them more closely, and `ranker.rs` puts them in order.
 
+mod company;
 mod document;
 mod features;
 pub mod judged;
@@ -14,6 +15,7 @@ mod shop_index;
 mod spelling;
 pub mod text;
 mod text_index;
+mod understand;
 
 pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
 pub use features::{FEATURES, FeatureRow, feature_names};

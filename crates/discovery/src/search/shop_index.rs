@@ -4,6 +4,9 @@ use merx_domain::ProductNumber;
 use rayon::prelude::*;
 
 use crate::search::SearchError;
+use crate::search::company::Postings;
+use crate::search::spelling::{Speller, SpellingSettings};
+use crate::search::understand::{Reader, ReadingSettings};
 use crate::search::document::{FIELD_COUNT, SearchDocument};
 use crate::search::features::{Feature, FeatureRow, ProductTerms, QueryView};
 use crate::search::lexicon::Lexicon;
@@ -18,6 +21,8 @@ pub struct SearchOptions {
     pub language: Language,
     pub lexical: LexicalSettings,
     pub ranker: LinearRanker,
+    pub spelling: SpellingSettings,
+    pub reading: ReadingSettings,
 }
 
 /// Products measured closely; the rest follow in lexical order.
@@ -37,6 +42,7 @@ pub struct SearchIndex {
     opened: Opened,
     lexicon: Lexicon,
     products: Vec<ProductTerms>,
+    speller: Speller,
 }
 
 impl SearchIndex {
@@ -49,14 +55,15 @@ impl SearchIndex {
         let mut products: Vec<ProductTerms> = Vec::new();
         for (document, tokens) in documents.iter().zip(&analysed) {
             text.put(document, tokens, false)?;
-            add_words(&mut lexicon, tokens);
+            lexicon.add_product(tokens.iter().flatten());
             let place = document.number.0 as usize;
             products.resize_with(products.len().max(place + 1), Default::default);
             products[place] = ProductTerms::of(tokens, &lexicon);
         }
         text.commit()?;
         let opened = text.open()?;
-        Ok(Self { options, analyser, text, opened, lexicon, products })
+        let speller = Speller::new(&lexicon, options.spelling);
+        Ok(Self { options, analyser, text, opened, lexicon, products, speller })
     }
 
     pub fn lexicon(&self) -> &Lexicon {
@@ -73,7 +80,16 @@ impl SearchIndex {
 
     /// The best products for a text, best first.
     pub fn search(&self, text: &str, limit: usize) -> Result<Vec<Hit>, SearchError> {
-        let query = ParsedQuery::parse(text, &self.analyser);
+        let mut query = ParsedQuery::parse(text, &self.analyser);
+        let company = Postings::new(&self.opened, self.text.terms(), &self.lexicon);
+        let reader = Reader {
+            analyser: &self.analyser,
+            lexicon: &self.lexicon,
+            speller: &self.speller,
+            company: &company,
+            settings: self.options.reading,
+        };
+        reader.read(&mut query, true);
         let Matches { mut matches, information } =
             retrieve::matches(&query, &self.opened, self.text.terms(), &self.options.lexical)?;
         let order = |a: &Match, b: &Match| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product));
@@ -99,10 +115,3 @@ impl SearchIndex {
     }
 }
 
-fn add_words(lexicon: &mut Lexicon, tokens: &[Vec<Token>; FIELD_COUNT]) {
-    let mut seen: rustc_hash::FxHashSet<&str> = Default::default();
-    for token in tokens.iter().flatten() {
-        let counted = !seen.insert(&token.surface);
-        lexicon.add(token, counted);
-    }
-}

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use merx_discovery::search::judged::{Figures, JudgedQuery};
-use merx_discovery::search::{SearchDocument, SearchIndex, SearchOptions, feature_names};
-use merx_domain::ProductNumber;
-use rustc_hash::FxHashMap;
-use serde_json::json;
+use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
+use merx_discovery::search::{SearchDocument, SearchIndex, SearchOptions};
+use merx_domain::{Clock, ProductNumber};
+use rustc_hash::{FxHashMap, FxHashSet};
+use serde_json::{Value, json};
 
 #[derive(Debug, Args)]
 pub(crate) struct SearchArguments {
@@ -23,12 +23,140 @@ pub(crate) struct SearchArguments {
     /// Table of misspelt queries: misspelt, corrected. It says which queries are misspelt, and is used for nothing else.
     #[arg(long)]
     typos: Option<PathBuf>,
-    /// Write each query's measured products here, tab-separated.
+    /// Leave out the figures of test queries: for choosing settings.
     #[arg(long)]
-    export_features: Option<PathBuf>,
+    development_only: bool,
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
-fn read_table(path: &Path) -> Result<Vec<FxHashMap<String, String>>> {
+struct Judged {
+    documents: Vec<SearchDocument>,
+    queries: Vec<JudgedQuery>,
+    /// Queries that are known to be misspelt, and all that the table of misspelt queries lists.
+    misspelt: FxHashSet<String>,
+    listed: FxHashSet<String>,
+}
+
+/// Parts of the queries that figures are given for. Settings were chosen on the first.
+const PARTS: [(&str, &[Part]); 3] = [
+    ("development", &[Part::Training, Part::Validation]),
+    ("test", &[Part::Test]),
+    ("all", &[Part::Training, Part::Validation, Part::Test]),
+];
+
+pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> {
+    let judged = Judged::read(arguments)?;
+    let begun = clock.now();
+    let index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
+    let index_s = seconds(begun, clock);
+    judged.measure("lexical", &index, arguments, clock, json!({"index_s": index_s}))
+}
+
+fn seconds(begun: merx_domain::TimestampMs, clock: &dyn Clock) -> f64 {
+    clock.now().since(begun) as f64 / 1e3
+}
+
+impl Judged {
+    fn read(arguments: &SearchArguments) -> Result<Self> {
+        let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
+        let mut documents = Vec::new();
+        read_table(&arguments.products, ["product_uid", "product_title"], |[id, title]| {
+            let number = documents.len() as u32;
+            numbers.insert(id.to_owned(), number);
+            documents.push(SearchDocument::named(ProductNumber(number), title));
+            Ok(())
+        })?;
+        let mut queries: Vec<JudgedQuery> = Vec::new();
+        let mut places: FxHashMap<String, usize> = FxHashMap::default();
+        read_table(&arguments.judgments, ["query", "product_uid", "relevance"], |[query, product, relevance]| {
+            let place = *places.entry(query.to_owned()).or_insert_with(|| {
+                queries.push(JudgedQuery { text: query.to_owned(), gains: FxHashMap::default() });
+                queries.len() - 1
+            });
+            let relevance: f32 = relevance.parse()?;
+            if let Some(product) = numbers.get(product) {
+                queries[place].gains.insert(*product, (relevance - 1.0) / 2.0);
+            }
+            Ok(())
+        })?;
+        queries.retain(|query| query.gains.values().any(|gain| *gain > 0.0));
+        let (mut misspelt, mut listed) = (FxHashSet::default(), FxHashSet::default());
+        if let Some(path) = &arguments.typos {
+            read_table(path, ["misspelt", "corrected"], |[typed, corrected]| {
+                listed.insert(typed.to_owned());
+                if typed.to_lowercase() != corrected.to_lowercase() {
+                    misspelt.insert(typed.to_owned());
+                }
+                Ok(())
+            })?;
+        }
+        Ok(Self { documents, queries, misspelt, listed })
+    }
+
+    /// Asks every query and prints a line for each part of them.
+    fn measure(&self, ranking: &str, index: &SearchIndex, arguments: &SearchArguments, clock: &dyn Clock, more: Value) -> Result<()> {
+        let mut latencies_ms = Vec::with_capacity(self.queries.len());
+        let mut rows: Vec<(&JudgedQuery, Part, Figures)> = Vec::with_capacity(self.queries.len());
+        for query in &self.queries {
+            let begun = Stopwatch::start();
+            let hits = index.search(&query.text, CONDENSED_DEPTH)?;
+            latencies_ms.push(begun.elapsed_ms());
+            let found: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
+            rows.push((query, query.part(), Figures::of(&found, query)));
+        }
+        let _ = clock;
+        let kinds: [(&str, &dyn Fn(&str) -> bool); 3] = [
+            ("any", &|_| true),
+            ("misspelt", &|query| self.misspelt.contains(query)),
+            ("clean", &|query| !self.listed.contains(query)),
+        ];
+        for (name, parts) in PARTS.iter().filter(|(name, _)| !arguments.development_only || *name == "development") {
+            for (kind, belongs) in kinds.iter().take(if self.listed.is_empty() { 1 } else { 3 }) {
+                let of_part = rows.iter().filter(|(query, part, _)| parts.contains(part) && belongs(&query.text));
+                let figures: Vec<Figures> = of_part.map(|(.., figures)| *figures).collect();
+                println!("{}", line(ranking, name, kind, &figures, arguments.seed));
+            }
+        }
+        latencies_ms.sort_by(f64::total_cmp);
+        let quantile = |share: f64| latencies_ms[((latencies_ms.len() as f64 * share) as usize).min(latencies_ms.len() - 1)];
+        let mut timing = json!({"ranking": ranking, "products": self.documents.len(), "queries": self.queries.len(), "depth": CONDENSED_DEPTH,
+            "latency_p50_ms": quantile(0.5), "latency_p99_ms": quantile(0.99)});
+        if let (Some(timing), Value::Object(more)) = (timing.as_object_mut(), more) {
+            timing.extend(more);
+        }
+        println!("{timing}");
+        Ok(())
+    }
+}
+
+fn line(ranking: &str, part: &str, kind: &str, figures: &[Figures], seed: u64) -> Value {
+    let mean = Figures::mean(figures);
+    let interval = |of: fn(&Figures) -> f64| mean_interval(&figures.iter().map(of).collect::<Vec<f64>>(), seed);
+    json!({
+        "ranking": ranking, "part": part, "spelling": kind, "queries": figures.len(),
+        "ndcg@10": mean.ndcg_at_10, "ndcg@10_ci95": interval(|row| row.ndcg_at_10),
+        "condensed_ndcg@10": mean.condensed_ndcg_at_10, "condensed_ndcg@10_ci95": interval(|row| row.condensed_ndcg_at_10),
+        "mrr@10": mean.mrr_at_10, "recall@100": mean.recall_at_100, "judged@10": mean.judged_at_10,
+    })
+}
+
+/// Measures one search. Nothing but printed figures depends on it.
+struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    #[allow(clippy::disallowed_methods, reason = "the clock of the shop counts milliseconds; a search takes less")]
+    fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    fn elapsed_ms(&self) -> f64 {
+        self.0.elapsed().as_secs_f64() * 1e3
+    }
+}
+
+/// Hands the wanted columns of each row of a tab-separated table over, plain or gzipped.
+fn read_table<const N: usize>(path: &Path, columns: [&str; N], mut take: impl FnMut([&str; N]) -> Result<()>) -> Result<()> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();
     if path.extension().is_some_and(|extension| extension == "gz") {
@@ -38,85 +166,16 @@ fn read_table(path: &Path) -> Result<Vec<FxHashMap<String, String>>> {
     }
     let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').flexible(true).from_reader(text.as_bytes());
     let header = reader.headers()?.clone();
-    let rows = reader.records().map(|row| {
+    let mut places = [0; N];
+    for (place, column) in places.iter_mut().zip(columns) {
+        let Some(found) = header.iter().position(|name| name == column) else {
+            bail!("{}: no column {column}", path.display());
+        };
+        *place = found;
+    }
+    for row in reader.records() {
         let row = row.with_context(|| path.display().to_string())?;
-        Ok(header.iter().map(str::to_owned).zip(row.iter().map(str::to_owned)).collect())
-    });
-    rows.collect()
-}
-
-const DEPTH: usize = 200;
-
-pub(crate) fn run(options: &SearchArguments) -> Result<()> {
-    let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
-    let mut documents = Vec::new();
-    for row in read_table(&options.products)? {
-        let number = documents.len() as u32;
-        numbers.insert(row["product_uid"].clone(), number);
-        documents.push(SearchDocument::named(ProductNumber(number), row["product_title"].clone()));
-    }
-    let mut queries: Vec<JudgedQuery> = Vec::new();
-    let mut places: FxHashMap<String, usize> = FxHashMap::default();
-    for row in read_table(&options.judgments)? {
-        let place = *places.entry(row["query"].clone()).or_insert_with(|| {
-            queries.push(JudgedQuery { text: row["query"].clone(), gains: FxHashMap::default() });
-            queries.len() - 1
-        });
-        let relevance: f32 = row["relevance"].parse()?;
-        if let Some(product) = numbers.get(&row["product_uid"]) {
-            queries[place].gains.insert(*product, (relevance - 1.0) / 2.0);
-        }
-    }
-    queries.retain(|query| query.gains.values().any(|gain| *gain > 0.0));
-    let mut misspelt: Vec<String> = Vec::new();
-    if let Some(path) = &options.typos {
-        for row in read_table(path)? {
-            if row["misspelt"].to_lowercase() != row["corrected"].to_lowercase() {
-                misspelt.push(row["misspelt"].clone());
-            }
-        }
-    }
-    let begun = std::time::Instant::now();
-    let index = SearchIndex::build(&documents, SearchOptions::default())?;
-    let index_s = begun.elapsed().as_secs_f64();
-    let mut latencies = Vec::new();
-    let mut rows = Vec::new();
-    for query in &queries {
-        let begun = std::time::Instant::now();
-        let hits = index.search(&query.text, DEPTH)?;
-        latencies.push(begun.elapsed().as_secs_f64() * 1e3);
-        let ranking: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
-        rows.push((query, Figures::of(&ranking, query)));
-    }
-    latencies.sort_by(f64::total_cmp);
-    if let Some(path) = &options.export_features {
-        export(&index, &queries, path)?;
-    }
-    let mean = |part: &dyn Fn(&str) -> bool| {
-        let rows: Vec<&Figures> = rows.iter().filter(|(query, _)| part(&query.text)).map(|(_, figures)| figures).collect();
-        let mean = |of: fn(&Figures) -> f64| rows.iter().map(|row| of(row)).sum::<f64>() / rows.len().max(1) as f64;
-        json!({"queries": rows.len(), "ndcg@10": mean(|f| f.ndcg_at_10), "condensed_ndcg@10": mean(|f| f.condensed_ndcg_at_10),
-            "mrr@10": mean(|f| f.mrr_at_10), "recall@100": mean(|f| f.recall_at_100), "judged@10": mean(|f| f.judged_at_10)})
-    };
-    println!("{}", mean(&|_| true));
-    println!("{}", mean(&|query| misspelt.iter().any(|m| m == query)));
-    println!("{}", json!({"index_s": index_s, "latency_p50_ms": latencies[latencies.len() / 2], "latency_p99_ms": latencies[latencies.len() * 99 / 100]}));
-    Ok(())
-}
-
-fn export(index: &SearchIndex, queries: &[JudgedQuery], path: &Path) -> Result<()> {
-    use std::io::Write;
-    let mut out = std::io::BufWriter::new(File::create(path)?);
-    writeln!(out, "query\tproduct\tgain\tideal_gains\t{}", feature_names().join("\t"))?;
-    for (number, query) in queries.iter().enumerate() {
-        for hit in index.search(&query.text, 400)? {
-            let gain = query.gains.get(&hit.product.0).copied().unwrap_or(-1.0);
-            write!(out, "{number}\t{}\t{gain}\t0", hit.product.0)?;
-            for value in hit.features {
-                write!(out, "\t{value}")?;
-            }
-            writeln!(out)?;
-        }
+        take(places.map(|place| row.get(place).unwrap_or_default())).with_context(|| format!("{}: {row:?}", path.display()))?;
     }
     Ok(())
 }

@@ -78,8 +78,20 @@ impl Speller {
     }
 
     /// How likely a known word is as it stands.
-    pub fn as_typed(&self, word: &str, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> f32 {
-        lexicon.word(word).map_or(f32::NEG_INFINITY, |known| self.likelihood(known.term, known.products, neighbours, company))
+    pub fn as_typed(&self, word: &str, products: u32, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> f32 {
+        match lexicon.word(word) {
+            Some(known) => self.likelihood(known.term, known.products.max(products), neighbours, company),
+            None => self.settings.frequency_weight * logarithm(products),
+        }
+    }
+
+    /// The two words that a word is made of, and how many products have both, where they are met together most.
+    pub fn parted(&self, word: &str, lexicon: &Lexicon, company: &dyn Company) -> Option<(CompactString, CompactString, u32)> {
+        let part = |text: &str| (text.chars().count() >= SHORTEST_PART).then(|| lexicon.word(text)).flatten();
+        let parts = word.char_indices().map(|(at, _)| word.split_at(at));
+        let both = parts.filter_map(|(left, right)| Some((part(left)?, part(right)?)));
+        let counted = both.map(|(left, right)| (left.text.clone(), right.text.clone(), company.together(left.term, right.term)));
+        counted.max_by_key(|(.., together)| *together)
     }
 
     pub fn doubt(&self) -> f32 {
@@ -186,9 +198,7 @@ mod tests {
         let mut lexicon = Lexicon::default();
         for (word, count) in words {
             let tokens = analyser.tokens(word);
-            (0..*count).for_each(|_| {
-                lexicon.add(&tokens[0], false);
-            });
+            (0..*count).for_each(|_| lexicon.add_product(tokens.iter()));
         }
         lexicon
     }
