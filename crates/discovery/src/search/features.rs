@@ -6,7 +6,7 @@ use crate::search::document::{FIELD_COUNT, Field};
 use crate::search::lexicon::Lexicon;
 use crate::search::query::ParsedQuery;
 use crate::search::retrieve::Match;
-use crate::search::text::Token;
+use crate::search::text::{Token, TokenKind};
 
 macro_rules! features {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
@@ -68,12 +68,22 @@ features! {
     QueryMatches,
     QueryBest,
     QueryNumbers,
-    /// Cosine of the vectors of query and product.
+    /// Information of the most telling required term that is missing, beside that of all.
+    WorstMissing,
+    /// Share of the best products at first look that are the same thing (its name's head ends with the same word), and
+    /// that begin with the same word: often the brand.
+    KindShare,
+    MakerShare,
+    /// Cosine of the vectors of query and product, and beside the best of this query.
     Meaning,
+    MeaningOfBest,
+    /// Cosine of the vectors of the query and of the word that says what the product is.
+    KindMeaning,
     /// Likeness to the best products of the first look.
     Feedback,
-    /// Place by lexical score, as 1 / (60 + place).
+    /// Place by lexical score and by meaning, as 1 / (60 + place).
     Place,
+    MeaningPlace,
 }
 
 pub fn feature_names() -> &'static [&'static str] {
@@ -88,7 +98,11 @@ pub struct ProductTerms {
     terms: Box<[u32]>,
     /// Where the head of the name, the name, its further readings, brand, category and attributes end.
     ends: [u16; 6],
+    /// The last word of the name's head, which says what the product is; [`NO_TERM`] where there is none.
+    kind: u32,
 }
+
+pub const NO_TERM: u32 = u32::MAX;
 
 /// Attribute tables can be as long as descriptions.
 const MOST_ATTRIBUTE_TERMS: usize = 64;
@@ -114,7 +128,17 @@ impl ProductTerms {
             terms.extend(tokens[field as usize].iter().take(MOST_ATTRIBUTE_TERMS).filter_map(number));
             ends[place] = terms.len() as u16;
         }
-        Self { terms: terms.into(), ends }
+        let in_head = &primary[..head.map_or(primary.len(), |place| place + 1)];
+        let noun = in_head.iter().rev().find(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
+        Self { terms: terms.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
+    }
+
+    pub fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    pub fn first(&self) -> u32 {
+        self.terms.first().copied().unwrap_or(NO_TERM)
     }
 
     fn part(&self, from: usize, to: usize) -> &[u32] {
@@ -154,7 +178,6 @@ impl ProductTerms {
 
 /// A query, ready to be measured against products.
 pub struct QueryView<'a> {
-    query: &'a ParsedQuery,
     information: &'a [f32],
     /// Which terms of the query a term of the index answers.
     asked: FxHashMap<u32, u32>,
@@ -194,7 +217,7 @@ impl<'a> QueryView<'a> {
             }
             numeric |= if is_numeric { bit } else { 0 };
         }
-        let view = Self { query, information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
+        let view = Self { information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
         let ceiling = query.terms.iter().zip(information).map(|(term, information)| term.weight * information).sum();
         Self { total: view.information_of(required), ceiling, ..view }
     }
@@ -202,6 +225,16 @@ impl<'a> QueryView<'a> {
     fn information_of(&self, terms: u32) -> f32 {
         let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
         of.map(|(_, information)| information).sum()
+    }
+
+    fn worst(&self, terms: u32) -> f32 {
+        let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
+        of.map(|(_, information)| *information).fold(0.0, f32::max)
+    }
+
+    /// Information of the required terms among `terms`, beside that of all.
+    pub fn coverage(&self, terms: u32) -> f32 {
+        self.share(terms)
     }
 
     fn share(&self, terms: u32) -> f32 {
@@ -216,7 +249,7 @@ impl<'a> QueryView<'a> {
         terms.iter().fold(0, |bits, term| bits | self.answered(*term))
     }
 
-    /// Everything but [`Feature::Meaning`], [`Feature::Feedback`] and [`Feature::Place`].
+    /// Everything that product and query alone tell; what the other products tell is added by [`super::measure`].
     pub fn measure(&self, found: &Match, product: &ProductTerms) -> FeatureRow {
         let mut row = [0.0; FEATURES];
         let mut set = |feature: Feature, value: f32| row[feature as usize] = value;
@@ -226,6 +259,7 @@ impl<'a> QueryView<'a> {
         set(Feature::Coverage, self.share(found.terms));
         set(Feature::Missing, missing.count_ones() as f32);
         set(Feature::Complete, f32::from(u8::from(missing == 0)));
+        set(Feature::WorstMissing, self.worst(missing) / self.total.max(1e-6));
 
         let places: Vec<u32> = product.name().iter().map(|term| self.answered(*term)).collect();
         let head = &places[..product.head().len().min(places.len())];
@@ -238,7 +272,7 @@ impl<'a> QueryView<'a> {
         let (neighbours, near) = self.pairs(&places);
         set(Feature::Neighbours, neighbours);
         set(Feature::Near, near);
-        set(Feature::HeadNoun, f32::from(u8::from(head.last().is_some_and(|bits| *bits != 0))));
+        set(Feature::HeadNoun, f32::from(u8::from(self.answered(product.kind()) != 0)));
         set(Feature::QueryNoun, f32::from(u8::from(in_name & self.noun != 0)));
         set(Feature::QueryNounInHead, f32::from(u8::from(in_head & self.noun != 0)));
         set(Feature::FirstWord, f32::from(u8::from(places.first().is_some_and(|bits| *bits != 0))));
@@ -280,10 +314,6 @@ impl<'a> QueryView<'a> {
             near += usize::from(close);
         }
         (neighbours as f32 / pairs as f32, near as f32 / pairs as f32)
-    }
-
-    pub fn query(&self) -> &ParsedQuery {
-        self.query
     }
 }
 

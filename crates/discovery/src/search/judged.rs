@@ -27,6 +27,13 @@ impl JudgedQuery {
             _ => Part::Test,
         }
     }
+
+    /// DCG of the best ten in the best order.
+    pub fn ideal(&self) -> f64 {
+        let mut ideal: Vec<f32> = self.gains.values().copied().collect();
+        ideal.sort_by(|a, b| b.total_cmp(a));
+        discounted(ideal.into_iter())
+    }
 }
 
 /// FNV-1a, whose values never change; the high half, because the low bits mix least.
@@ -56,9 +63,7 @@ pub struct Figures {
 impl Figures {
     pub fn of(ranking: &[u32], judged: &JudgedQuery) -> Self {
         let gain = |product: &u32| judged.gains.get(product).copied();
-        let mut ideal: Vec<f32> = judged.gains.values().copied().collect();
-        ideal.sort_by(|a, b| b.total_cmp(a));
-        let ideal = discounted(ideal.into_iter()).max(f64::MIN_POSITIVE);
+        let ideal = judged.ideal().max(f64::MIN_POSITIVE);
         let condensed = ranking.iter().take(CONDENSED_DEPTH).filter_map(gain);
         let relevant = judged.gains.values().filter(|gain| **gain >= RELEVANT).count();
         let is_relevant = |product: &&u32| gain(product).is_some_and(|gain| gain >= RELEVANT);

@@ -70,6 +70,11 @@ impl Lexicon {
         self.term_number(term).map_or(0, |number| self.term_products[number as usize])
     }
 
+    /// By term: products that have it.
+    pub fn counts(&self) -> &[u32] {
+        &self.term_products
+    }
+
     pub fn products_of(&self, term: u32) -> u32 {
         self.term_products.get(term as usize).copied().unwrap_or(0)
     }

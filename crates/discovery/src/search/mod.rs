@@ -3,11 +3,13 @@
 //! `text/` reads products and queries alike; `query.rs` says what is asked for; `retrieve.rs` finds every match in the index of
 //! `text_index.rs`; `features.rs` measures the best of them more closely, and `ranker.rs` puts them in order.
 
+pub mod boosted;
 mod company;
 mod document;
 mod features;
 pub mod judged;
 mod lexicon;
+mod meaning;
 mod query;
 mod ranker;
 mod retrieve;
@@ -19,9 +21,12 @@ mod understand;
 
 pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
 pub use features::{FEATURES, FeatureRow, feature_names};
-pub use ranker::LinearRanker;
+pub use meaning::MeaningSettings;
+pub use ranker::Ranker;
+pub use spelling::SpellingSettings;
+pub use understand::{Correction, ReadingSettings};
 pub use retrieve::LexicalSettings;
-pub use shop_index::{Hit, SearchIndex, SearchOptions};
+pub use shop_index::{Hit, SearchIndex, SearchOptions, Understood};
 
 /// Why a search or a change of the index failed. All are the operator's or ours: no query can cause one.
 #[derive(Debug, thiserror::Error)]

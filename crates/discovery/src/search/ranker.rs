@@ -2,24 +2,51 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::search::boosted::Forest;
 use crate::search::features::{FEATURES, Feature, FeatureRow};
 
-/// A weight a measurement.
+/// How measurements become one score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LinearRanker {
-    pub weights: Vec<f32>,
+pub enum Ranker {
+    /// A weight a measurement: what serves before anything was learnt.
+    Weighted(Vec<f32>),
+    /// Learnt from judgements or clicks.
+    Learnt(Forest),
 }
 
-impl Default for LinearRanker {
+/// Few and plain, chosen by hand: the lexical score leads, what a product is about helps where words don't meet.
+const PLAIN: [(Feature, f32); 7] = [
+    (Feature::Lexical, 1.0),
+    (Feature::Meaning, 0.25),
+    (Feature::Feedback, 0.1),
+    (Feature::KindShare, 0.1),
+    (Feature::QueryNounInHead, 0.05),
+    (Feature::Neighbours, 0.05),
+    (Feature::NamePrecision, 0.05),
+];
+
+impl Default for Ranker {
     fn default() -> Self {
-        let mut weights = vec![0.0; FEATURES];
-        weights[Feature::Lexical as usize] = 1.0;
-        Self { weights }
+        Self::weighted(&PLAIN)
     }
 }
 
-impl LinearRanker {
+impl Ranker {
+    pub(super) fn weighted(weights: &[(Feature, f32)]) -> Self {
+        let mut row = vec![0.0; FEATURES];
+        weights.iter().for_each(|(feature, weight)| row[*feature as usize] = *weight);
+        Self::Weighted(row)
+    }
+
+    /// The lexical score alone.
+    pub fn lexical() -> Self {
+        Self::weighted(&[(Feature::Lexical, 1.0)])
+    }
+
     pub fn score(&self, row: &FeatureRow) -> f32 {
-        self.weights.iter().zip(row).map(|(weight, value)| weight * value).sum()
+        match self {
+            Self::Weighted(weights) => weights.iter().zip(row).map(|(weight, value)| weight * value).sum(),
+            Self::Learnt(forest) => forest.score(row),
+        }
     }
 }

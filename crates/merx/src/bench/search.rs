@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
-use merx_discovery::search::{SearchDocument, SearchIndex, SearchOptions};
+use merx_discovery::search::boosted::{BoostSettings, Example, Forest};
+use merx_discovery::search::{FEATURES, MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
 use merx_domain::{Clock, ProductNumber};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
@@ -48,10 +49,22 @@ const PARTS: [(&str, &[Part]); 3] = [
 pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> {
     let judged = Judged::read(arguments)?;
     let begun = clock.now();
-    let index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
+    let mut index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
     let index_s = seconds(begun, clock);
-    judged.measure("lexical", &index, arguments, clock, json!({"index_s": index_s}))
+    judged.measure("lexical", &index, &Ranker::lexical(), arguments, json!({"index_s": index_s}))?;
+    let begun = clock.now();
+    index.learn_meaning(MeaningSettings::default());
+    let index_s = index_s + seconds(begun, clock);
+    judged.measure("hybrid", &index, &Ranker::default(), arguments, json!({"index_s": index_s}))?;
+    let begun = clock.now();
+    let ranker = judged.learn(&index, arguments.seed)?;
+    judged.measure("learnt", &index, &ranker, arguments, json!({"train_s": seconds(begun, clock)}))
 }
+
+/// Of a query's candidates that nobody judged, so many of the first teach what not to show.
+const UNJUDGED: usize = 60;
+/// How much it counts that a judged product stands above one that nobody judged: it may be as good.
+const UNJUDGED_TRUST: f32 = 0.3;
 
 fn seconds(begun: merx_domain::TimestampMs, clock: &dyn Clock) -> f64 {
     clock.now().since(begun) as f64 / 1e3
@@ -94,18 +107,59 @@ impl Judged {
         Ok(Self { documents, queries, misspelt, listed })
     }
 
+    /// A ranker from the judgements of training queries; the number of trees is chosen on the validation queries.
+    fn learn(&self, index: &SearchIndex, seed: u64) -> Result<Ranker> {
+        let mut examples = Vec::new();
+        for query in self.queries.iter().filter(|query| query.part() == Part::Training) {
+            examples.push(self.example(index, query)?);
+        }
+        let forest = Forest::fit(&examples, FEATURES, &BoostSettings::default(), seed);
+        let mut best: Option<(f64, Ranker)> = None;
+        for trees in [1, 2, 3, 4].map(|quarter| forest.trees() * quarter / 4) {
+            let ranker = Ranker::Learnt(forest.clone().truncated(trees));
+            let mut figures = Vec::new();
+            for query in self.queries.iter().filter(|query| query.part() == Part::Validation) {
+                let hits = index.search(&query.text, CONDENSED_DEPTH, &ranker)?;
+                figures.push(Figures::of(&hits.iter().map(|hit| hit.product.0).collect::<Vec<u32>>(), query));
+            }
+            let mean = Figures::mean(&figures);
+            let quality = mean.ndcg_at_10 + mean.condensed_ndcg_at_10;
+            if best.as_ref().is_none_or(|(known, _)| quality > *known) {
+                best = Some((quality, ranker));
+            }
+        }
+        Ok(best.map_or_else(Ranker::default, |(_, ranker)| ranker))
+    }
+
+    fn example(&self, index: &SearchIndex, query: &JudgedQuery) -> Result<Example> {
+        let hits = index.candidates(&index.understand(&query.text, true), CONDENSED_DEPTH)?;
+        let mut example = Example { ideal: query.ideal() as f32, ..Example::default() };
+        let mut unjudged = 0;
+        for (place, hit) in hits.iter().enumerate() {
+            let gain = query.gains.get(&hit.product.0);
+            // Beyond the first, every tenth: what is far down must stay there.
+            if gain.is_none() && (unjudged >= UNJUDGED && place % 10 != 0) {
+                continue;
+            }
+            unjudged += usize::from(gain.is_none());
+            example.rows.extend(hit.features);
+            example.gains.push(gain.copied().unwrap_or(0.0));
+            example.trust.push(if gain.is_some() { 1.0 } else { UNJUDGED_TRUST });
+        }
+        Ok(example)
+    }
+
     /// Asks every query and prints a line for each part of them.
-    fn measure(&self, ranking: &str, index: &SearchIndex, arguments: &SearchArguments, clock: &dyn Clock, more: Value) -> Result<()> {
+    fn measure(&self, ranking: &str, index: &SearchIndex, ranker: &Ranker, arguments: &SearchArguments, more: Value) -> Result<()> {
         let mut latencies_ms = Vec::with_capacity(self.queries.len());
         let mut rows: Vec<(&JudgedQuery, Part, Figures)> = Vec::with_capacity(self.queries.len());
         for query in &self.queries {
             let begun = Stopwatch::start();
-            let hits = index.search(&query.text, CONDENSED_DEPTH)?;
+            let hits = index.search(&query.text, CONDENSED_DEPTH, ranker)?;
             latencies_ms.push(begun.elapsed_ms());
             let found: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
             rows.push((query, query.part(), Figures::of(&found, query)));
         }
-        let _ = clock;
         let kinds: [(&str, &dyn Fn(&str) -> bool); 3] = [
             ("any", &|_| true),
             ("misspelt", &|query| self.misspelt.contains(query)),
