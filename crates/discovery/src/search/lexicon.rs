@@ -1,5 +1,8 @@
 //! The words of the catalogue: which there are, how often, and which stem each has.
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use compact_str::CompactString;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -23,6 +26,8 @@ pub struct Lexicon {
     term_products: Vec<u32>,
     word_numbers: FxHashMap<CompactString, u32>,
     words: Vec<Word>,
+    /// Words in the order of their letters.
+    sorted: BTreeMap<CompactString, u32>,
 }
 
 impl Lexicon {
@@ -46,6 +51,7 @@ impl Lexicon {
             None => {
                 let word = self.words.len() as u32;
                 self.word_numbers.insert(token.surface.clone(), word);
+                self.sorted.insert(token.surface.clone(), word);
                 self.words.push(Word { text: token.surface.clone(), term, products: 0 });
                 word
             }
@@ -89,6 +95,17 @@ impl Lexicon {
 
     pub fn term_count(&self) -> usize {
         self.terms.len()
+    }
+
+    /// Words that begin with a prefix, the most frequent first. Of very many, only the first by letter are looked at.
+    pub fn completions(&self, prefix: &str, most: usize) -> Vec<&Word> {
+        const LOOKED_AT: usize = 2_000;
+        let from = (Bound::Included(prefix), Bound::Unbounded);
+        let range = self.sorted.range::<str, _>(from).take_while(|(word, _)| word.starts_with(prefix));
+        let mut found: Vec<&Word> = range.take(LOOKED_AT).map(|(_, number)| &self.words[*number as usize]).collect();
+        found.sort_by(|a, b| b.products.cmp(&a.products).then_with(|| a.text.cmp(&b.text)));
+        found.truncate(most);
+        found
     }
 
     pub fn words(&self) -> &[Word] {

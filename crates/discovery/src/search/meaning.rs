@@ -10,6 +10,7 @@ use merx_numeric::kernels::{axpy, dot};
 use merx_numeric::rng::Rng;
 use merx_numeric::sparse::SparseRows;
 use merx_numeric::spectral::truncated_svd;
+use merx_numeric::top_k::TopK;
 use rayon::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,7 +29,7 @@ pub struct MeaningSettings {
 
 impl Default for MeaningSettings {
     fn default() -> Self {
-        Self { dimensions: 128, power_iterations: 1, least_products: 2, value_power: 0.5, most_products: 200_000, seed: 1 }
+        Self { dimensions: 128, power_iterations: 1, least_products: 2, value_power: 1.0, most_products: 200_000, seed: 1 }
     }
 }
 
@@ -139,6 +140,19 @@ impl ProductVectors {
             Err(_) if (product as usize) < self.index.len() => Cow::Borrowed(self.index.vector(product)),
             Err(_) => Cow::Owned(vec![0.0; self.encoder.dimensions()]),
         }
+    }
+
+    /// The nearest of those that are wanted, each compared.
+    pub(super) fn nearest_among(&self, query: &[f32], limit: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
+        let last = self.changed.last().map_or(0, |last| *last as usize + 1);
+        let mut best = TopK::new(limit);
+        for product in (0..self.index.len().max(last) as u32).filter(|product| wanted(*product)) {
+            let cosine = dot(&self.vector(product), query);
+            if cosine > 0.0 {
+                best.offer(product, cosine);
+            }
+        }
+        best.drain_sorted().into_iter().map(|hit| (hit.index, hit.score)).collect()
     }
 
     /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.

@@ -4,6 +4,7 @@
 //! `text_index.rs`; `features.rs` measures the best of them more closely, and `ranker.rs` puts them in order.
 
 pub mod boosted;
+pub mod catalogue;
 mod company;
 mod document;
 mod features;
@@ -14,6 +15,7 @@ mod query;
 mod ranker;
 mod retrieve;
 mod shop_index;
+mod synonyms;
 mod spelling;
 pub mod text;
 mod text_index;
@@ -26,7 +28,8 @@ pub use ranker::Ranker;
 pub use spelling::SpellingSettings;
 pub use understand::{Correction, ReadingSettings};
 pub use retrieve::LexicalSettings;
-pub use shop_index::{Hit, SearchIndex, SearchOptions, Understood};
+pub use shop_index::{Change, Hit, Nearest, Reading, SearchIndex, SearchOptions, SearchReader, Understood};
+pub use synonyms::{Synonym, Synonyms};
 
 /// Why a search or a change of the index failed. All are the operator's or ours: no query can cause one.
 #[derive(Debug, thiserror::Error)]

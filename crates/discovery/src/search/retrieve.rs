@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 
+use compact_str::CompactString;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tantivy::postings::Postings;
 use tantivy::schema::IndexRecordOption;
@@ -49,15 +51,28 @@ pub struct Match {
 pub struct Matches {
     /// In no particular order.
     pub matches: Vec<Match>,
+    /// Bits of the terms that a product should have.
+    pub required: u32,
     /// The information of each term of the query: ln((N - n + .5) / (n + .5) + 1).
     pub information: Vec<f32>,
 }
 
+impl Matches {
+    /// Information of the required terms that a product has, beside that of all.
+    pub fn coverage(&self, matched: &Match) -> f32 {
+        let of = |terms: u32| {
+            let wanted = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
+            wanted.map(|(_, information)| information).sum::<f32>()
+        };
+        of(matched.terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
+    }
+}
+
 #[derive(Default)]
 struct Scratch {
-    /// By document: weighted occurrences of the term at hand, and of the first word of a pair.
+    /// By document: weighted occurrences of the term at hand, and of one word of a phrase.
     occurrences: Vec<f32>,
-    first: Vec<f32>,
+    word: Vec<f32>,
     /// By document: the score and the terms so far.
     scores: Vec<f32>,
     terms: Vec<u32>,
@@ -79,7 +94,8 @@ pub fn matches(query: &ParsedQuery, opened: &Opened, terms: TermMaker, settings:
             let reading = Reading { segment, opened, terms, settings };
             reading.collect(query, &information, scratch, &mut matches)?;
         }
-        Ok(Matches { matches, information })
+        let required = query.required().fold(0, |bits, (place, _)| bits | 1 << place);
+        Ok(Matches { matches, required, information })
     })
 }
 
@@ -112,7 +128,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn collect(&self, query: &ParsedQuery, information: &[f32], scratch: &mut Scratch, found: &mut Vec<Match>) -> Result<(), SearchError> {
         let documents = self.segment.reader.max_doc() as usize;
-        for array in [&mut scratch.occurrences, &mut scratch.first, &mut scratch.scores] {
+        for array in [&mut scratch.occurrences, &mut scratch.word, &mut scratch.scores] {
             array.resize(array.len().max(documents), 0.0);
         }
         scratch.terms.resize(scratch.terms.len().max(documents), 0);
@@ -134,9 +150,9 @@ impl Reading<'_> {
     fn add_term(&self, term: &QueryTerm, scratch: &mut Scratch) -> Result<(), SearchError> {
         for alternative in &term.alternatives {
             match alternative.terms.as_slice() {
+                [] => {}
                 [word] => self.add_word(word, alternative.weight, &mut scratch.occurrences, &mut scratch.current)?,
-                [first, second] => self.add_pair(first, second, alternative.weight, scratch)?,
-                _ => {}
+                words => self.add_phrase(words, alternative.weight, scratch)?,
             }
         }
         Ok(())
@@ -144,7 +160,7 @@ impl Reading<'_> {
 
     /// Adds the weighted occurrences of a word in all fields.
     fn add_word(&self, word: &str, weight: f32, occurrences: &mut [f32], current: &mut Vec<u32>) -> Result<(), SearchError> {
-        for field in 0..FIELD_COUNT {
+        for field in (0..FIELD_COUNT).filter(|field| self.settings.field_weights[*field] > 0.0) {
             let term = self.terms.term(field, word);
             let Some(mut postings) = self.segment.terms[field].read_postings(&term, IndexRecordOption::WithFreqs)? else {
                 continue;
@@ -167,24 +183,29 @@ impl Reading<'_> {
         Ok(())
     }
 
-    /// Documents with both words count as often as the rarer of the two stands there.
-    fn add_pair(&self, first: &str, second: &str, weight: f32, scratch: &mut Scratch) -> Result<(), SearchError> {
-        let mut firsts = Vec::new();
-        self.add_word(first, weight, &mut scratch.first, &mut firsts)?;
-        let mut seconds = Vec::new();
-        let mut second_occurrences = vec![0.0; scratch.first.len()];
-        self.add_word(second, weight, &mut second_occurrences, &mut seconds)?;
-        for document in seconds {
-            let both = second_occurrences[document as usize].min(scratch.first[document as usize]);
-            let place = &mut scratch.occurrences[document as usize];
-            if both > 0.0 {
-                if *place == 0.0 {
-                    scratch.current.push(document);
+    /// Documents with all words count as often as the rarest of them stands there.
+    fn add_phrase(&self, words: &[CompactString], weight: f32, scratch: &mut Scratch) -> Result<(), SearchError> {
+        let mut rarest: Option<FxHashMap<u32, f32>> = None;
+        for word in words {
+            let mut documents = Vec::new();
+            self.add_word(word, weight, &mut scratch.word, &mut documents)?;
+            let mut both: FxHashMap<u32, f32> = FxHashMap::default();
+            for document in documents {
+                let occurrences = std::mem::take(&mut scratch.word[document as usize]);
+                let before = rarest.as_ref().map_or(Some(occurrences), |rarest| rarest.get(&document).copied());
+                if let Some(before) = before {
+                    both.insert(document, occurrences.min(before));
                 }
-                *place += both;
             }
+            rarest = Some(both);
         }
-        firsts.iter().for_each(|document| scratch.first[*document as usize] = 0.0);
+        for (document, occurrences) in rarest.unwrap_or_default() {
+            let place = &mut scratch.occurrences[document as usize];
+            if *place == 0.0 {
+                scratch.current.push(document);
+            }
+            *place += occurrences;
+        }
         Ok(())
     }
 

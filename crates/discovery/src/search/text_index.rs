@@ -13,7 +13,7 @@ use tantivy::tokenizer::{PreTokenizedString, Token as TantivyToken};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader, TantivyDocument, Term};
 
 use crate::search::SearchError;
-use crate::search::document::{FIELD_COUNT, FIELDS, SearchDocument};
+use crate::search::document::{FIELD_COUNT, FIELDS};
 use crate::search::text::Token;
 
 /// Tantivy's least memory for a writing thread is 15 MB; larger buffers make fewer segments.
@@ -62,12 +62,12 @@ impl TextIndex {
     }
 
     /// Puts a product in, in place of what stood under its number.
-    pub fn put(&self, document: &SearchDocument, tokens: &[Vec<Token>; FIELD_COUNT], replaces: bool) -> Result<(), SearchError> {
+    pub fn put(&self, product: ProductNumber, tokens: &[Vec<Token>; FIELD_COUNT], replaces: bool) -> Result<(), SearchError> {
         if replaces {
-            self.remove(document.number);
+            self.remove(product);
         }
         let mut stored = TantivyDocument::new();
-        stored.add_u64(self.number, u64::from(document.number.0));
+        stored.add_u64(self.number, u64::from(product.0));
         for (field, tokens) in self.fields.iter().zip(tokens) {
             if !tokens.is_empty() {
                 stored.add_pre_tokenized_text(*field, pre_tokenized(tokens));

@@ -21,11 +21,13 @@ pub struct ReadingSettings {
     /// Two words written as one, one written as two.
     pub joined: f32,
     pub parted: f32,
+    /// A word that begins as typed, while the shopper is typing.
+    pub completed: f32,
 }
 
 impl Default for ReadingSettings {
     fn default() -> Self {
-        Self { correction: 1.0, other_correction: 0.4, near: 1.5, doubted: 0.7, joined: 0.8, parted: 0.7 }
+        Self { correction: 1.0, other_correction: 0.4, near: 1.5, doubted: 0.7, joined: 0.8, parted: 0.7, completed: 0.6 }
     }
 }
 
@@ -48,13 +50,25 @@ pub(super) struct Reader<'a> {
 
 /// Corrections beyond these are left out.
 const MOST_READINGS: usize = 3;
+const MOST_COMPLETIONS: usize = 16;
 
 impl Reader<'_> {
     /// Adds readings to the terms of a query; gives what was corrected.
-    pub(super) fn read(&self, query: &mut ParsedQuery, forgives: bool) -> Vec<Correction> {
+    pub(super) fn read(&self, query: &mut ParsedQuery, forgives: bool, unfinished: bool) -> Vec<Correction> {
         self.join(query);
         self.part(query);
+        if unfinished {
+            self.complete(query);
+        }
         if forgives { self.correct(query) } else { Vec::new() }
+    }
+
+    /// `cordless dri`: the words that begin so.
+    fn complete(&self, query: &mut ParsedQuery) {
+        let Some(last) = query.terms.iter_mut().rev().find(|term| term.required) else { return };
+        for word in self.lexicon.completions(&last.surface.clone(), MOST_COMPLETIONS) {
+            last.add(Alternative::word(self.analyser.stem(&word.text), self.settings.completed));
+        }
     }
 
     fn products(&self, term: &QueryTerm) -> u32 {
@@ -141,7 +155,7 @@ impl QueryTerm {
         self.kind == TokenKind::Word
     }
 
-    fn add(&mut self, alternative: Alternative) {
+    pub(super) fn add(&mut self, alternative: Alternative) {
         if !self.alternatives.iter().any(|known| known.terms == alternative.terms) {
             self.alternatives.push(alternative);
         }

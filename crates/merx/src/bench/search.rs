@@ -49,7 +49,7 @@ const PARTS: [(&str, &[Part]); 3] = [
 pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> {
     let judged = Judged::read(arguments)?;
     let begun = clock.now();
-    let mut index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
+    let index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
     let index_s = seconds(begun, clock);
     judged.measure("lexical", &index, &Ranker::lexical(), arguments, json!({"index_s": index_s}))?;
     let begun = clock.now();
@@ -132,7 +132,7 @@ impl Judged {
     }
 
     fn example(&self, index: &SearchIndex, query: &JudgedQuery) -> Result<Example> {
-        let hits = index.candidates(&index.understand(&query.text, true), CONDENSED_DEPTH)?;
+        let hits = index.candidates(&query.text, CONDENSED_DEPTH)?;
         let mut example = Example { ideal: query.ideal() as f32, ..Example::default() };
         let mut unjudged = 0;
         for (place, hit) in hits.iter().enumerate() {

@@ -18,14 +18,22 @@ const MOST_CANDIDATES: usize = 512;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Deletions {
     entries: Vec<(u32, u32)>,
+    /// Of words that came later, in order too; few enough to be moved at each.
+    later: Vec<(u32, u32)>,
+}
+
+/// Words that come later than these wait for the next building.
+const MOST_LATER: usize = 100_000;
+
+fn is_correctable(text: &str) -> bool {
+    text.chars().all(char::is_alphabetic) && (3..=LONGEST).contains(&text.chars().count())
 }
 
 impl Deletions {
     pub(super) fn new(lexicon: &Lexicon) -> Self {
-        let correctable = |text: &str| text.chars().all(char::is_alphabetic) && (3..=LONGEST).contains(&text.chars().count());
         let words = lexicon.words();
         let mut numbers: Vec<u32> = (0..words.len() as u32)
-            .filter(|number| words[*number as usize].products > 0 && correctable(&words[*number as usize].text))
+            .filter(|number| words[*number as usize].products > 0 && is_correctable(&words[*number as usize].text))
             .collect();
         if numbers.len() > MOST_WORDS {
             numbers.sort_by_key(|number| (std::cmp::Reverse(words[*number as usize].products), *number));
@@ -36,16 +44,28 @@ impl Deletions {
             entries.extend(keys(&words[number as usize].text).into_iter().map(|key| (key, number)));
         }
         entries.sort_unstable();
-        Self { entries }
+        Self { entries, later: Vec::new() }
+    }
+
+    pub(super) fn add(&mut self, number: u32, word: &str) {
+        if self.later.len() < MOST_LATER && is_correctable(word) {
+            for key in keys(word) {
+                let entry = (key, number);
+                let place = self.later.partition_point(|known| *known < entry);
+                self.later.insert(place, entry);
+            }
+        }
     }
 
     /// Words that may be meant, each once.
     pub(super) fn candidates(&self, word: &str) -> Vec<u32> {
         let mut found: FxHashSet<u32> = FxHashSet::default();
         for key in keys(word) {
-            let start = self.entries.partition_point(|entry| entry.0 < key);
-            let of_key = self.entries[start..].iter().take_while(|entry| entry.0 == key);
-            found.extend(of_key.take(MOST_CANDIDATES - found.len().min(MOST_CANDIDATES)).map(|entry| entry.1));
+            for entries in [&self.entries, &self.later] {
+                let start = entries.partition_point(|entry| entry.0 < key);
+                let of_key = entries[start..].iter().take_while(|entry| entry.0 == key);
+                found.extend(of_key.take(MOST_CANDIDATES - found.len().min(MOST_CANDIDATES)).map(|entry| entry.1));
+            }
         }
         let mut found: Vec<u32> = found.into_iter().collect();
         found.sort_unstable();

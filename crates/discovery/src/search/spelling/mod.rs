@@ -64,6 +64,13 @@ impl Speller {
         Self { settings, deletions: Deletions::new(lexicon) }
     }
 
+    /// Takes in the words from number `known` on.
+    pub fn learn(&mut self, lexicon: &Lexicon, known: usize) {
+        for (number, word) in lexicon.words().iter().enumerate().skip(known) {
+            self.deletions.add(number as u32, &word.text);
+        }
+    }
+
     /// What `word` may have been meant to be, likeliest first. `neighbours`: the terms beside it.
     pub fn suggest(&self, word: &str, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> Vec<Suggestion> {
         if word.chars().count() < SHORTEST || !word.chars().any(char::is_alphabetic) {
