@@ -83,6 +83,18 @@ impl Forest {
         self.trees.len()
     }
 
+    /// Whether every node of every tree leads to another or to a leaf: what was read from bytes may not.
+    pub(super) fn is_sound(&self, width: usize) -> bool {
+        self.trees.iter().all(|tree| {
+            let leads = |from: usize, child: i16| match usize::try_from(child) {
+                Ok(node) => node > from && node < tree.nodes.len(),
+                Err(_) => ((-(i32::from(child)) - 1) as usize) < tree.leaves.len(),
+            };
+            let sound = |(at, node): (usize, &Node)| usize::from(node.feature) < width && leads(at, node.left) && leads(at, node.right);
+            !tree.leaves.is_empty() && tree.nodes.iter().enumerate().all(sound)
+        })
+    }
+
     /// The first trees only.
     pub fn truncated(mut self, trees: usize) -> Self {
         self.trees.truncate(trees);

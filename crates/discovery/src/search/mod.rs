@@ -7,6 +7,7 @@ pub mod boosted;
 pub mod catalogue;
 mod company;
 mod document;
+pub mod engine;
 mod features;
 pub mod judged;
 mod lexicon;
@@ -21,6 +22,7 @@ pub mod text;
 mod text_index;
 mod understand;
 
+pub use engine::{EngineSettings, SearchAnswer, SearchAsk, SearchEngine};
 pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
 pub use features::{FEATURES, FeatureRow, feature_names};
 pub use meaning::MeaningSettings;

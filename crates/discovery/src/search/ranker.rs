@@ -44,6 +44,14 @@ impl Ranker {
         Self::weighted(&[(Feature::Lexical, 1.0)])
     }
 
+    /// Whether it fits the measurements there are.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Weighted(weights) => weights.len() == FEATURES,
+            Self::Learnt(forest) => forest.is_sound(FEATURES),
+        }
+    }
+
     pub fn score(&self, row: &FeatureRow) -> f32 {
         match self {
             Self::Weighted(weights) => weights.iter().zip(row).map(|(weight, value)| weight * value).sum(),

@@ -66,6 +66,14 @@ impl Matches {
         };
         of(matched.terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
     }
+
+    /// Keeps what covers at least `share` of what the best covers, and anything at all.
+    pub fn keep_tier(&mut self, share: f32) {
+        let coverage: Vec<f32> = self.matches.iter().map(|matched| self.coverage(matched)).collect();
+        let floor = (coverage.iter().copied().fold(0.0, f32::max) * share).max(f32::MIN_POSITIVE);
+        let mut of_each = coverage.into_iter();
+        self.matches.retain(|_| of_each.next().is_some_and(|coverage| coverage >= floor));
+    }
 }
 
 #[derive(Default)]

@@ -282,11 +282,11 @@ impl SearchReader<'_> {
         hits
     }
 
-    /// Whether any product has all the words of a text, as they stand.
-    pub fn finds(&self, text: &str) -> bool {
+    /// Whether any product that is `shown` has all the words of a text, as they stand.
+    pub fn finds(&self, text: &str, shown: &dyn Fn(ProductNumber) -> bool) -> bool {
         let understood = self.understand(text, Reading { forgives: false, ..Reading::PLAIN });
         let Ok(matched) = self.matched(&understood, &[]) else { return false };
-        matched.matches.iter().any(|found| found.terms & matched.required == matched.required)
+        matched.matches.iter().any(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)))
     }
 
     /// Words of the catalogue that begin with a prefix, most frequent first.

@@ -7,7 +7,8 @@ mod column;
 mod facets;
 mod predicate;
 
-pub use facets::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics};
+pub use facets::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics, text_of};
+pub use predicate::Predicate;
 
 use std::collections::BTreeMap;
 

@@ -11,6 +11,7 @@ mod units;
 
 pub use language::Language;
 pub use scan::fold;
+pub(crate) use units::is_unit;
 
 use compact_str::CompactString;
 use rust_stemmers::Stemmer;

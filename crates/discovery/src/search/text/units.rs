@@ -66,6 +66,11 @@ fn named(text: &str) -> Option<Unit> {
     Some(Unit { base, factor: *factor })
 }
 
+/// Whether a folded word names a unit.
+pub(crate) fn is_unit(word: &str) -> bool {
+    named(word).is_some() || matches!(word, "sq" | "square" | "cu" | "cubic")
+}
+
 /// The unit that follows a number and how many chunks name it.
 pub(super) fn unit_after(chunks: &[Chunk]) -> Option<(Unit, usize)> {
     let hyphen = usize::from(chunks.first().is_some_and(|chunk| chunk.is_joining('-')));
