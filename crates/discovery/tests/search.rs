@@ -373,7 +373,7 @@ fn ten_languages_and_more_are_stemmed() {
         (Language::German, "Rote Laufschuhe für Damen", "laufschuh damen"),
         (Language::French, "Chaussures de randonnée imperméables", "chaussure randonnees"),
         (Language::Spanish, "Zapatillas deportivas para niños", "zapatilla deportiva nino"),
-        (Language::Italian, "Scarpe da corsa leggere", "scarpa corsa leggera"),
+        (Language::Italian, "Scarpe da corsa leggere", "scarpa corse"),
         (Language::Portuguese, "Sapatos confortáveis", "sapato confortavel"),
         (Language::Dutch, "Waterdichte wandelschoenen", "wandelschoen waterdicht"),
         (Language::Swedish, "Vattentäta vandringskängor", "vattentät vandringskänga"),
