@@ -37,8 +37,16 @@ pub struct Example {
     pub gains: Vec<f32>,
     /// How sure each gain is, 0 to 1: an exchange of two counts as much as the less sure of them.
     pub trust: Vec<f32>,
+    /// The scores that the trees are added to; empty: none.
+    pub base: Vec<f32>,
     /// DCG of the best possible order, of products that were not found too.
     pub ideal: f32,
+}
+
+impl Example {
+    fn base(&self) -> impl Iterator<Item = f32> {
+        (0..self.gains.len()).map(|row| self.base.get(row).copied().unwrap_or(0.0))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -105,7 +113,7 @@ impl Forest {
         let table = Table::new(examples, width);
         let mut rng = Rng::from_seed(seed);
         let mut forest = Self::default();
-        let mut scores = vec![0.0f32; table.rows];
+        let mut scores: Vec<f32> = examples.iter().flat_map(Example::base).collect();
         for _ in 0..settings.trees {
             let slopes = slopes(examples, &scores, settings.depth);
             let used = rng.sample(width, ((width as f64 * settings.feature_share).ceil() as usize).max(1));
@@ -375,7 +383,7 @@ mod tests {
     fn nothing_to_learn_from_gives_an_order_all_the_same() {
         let settings = BoostSettings { trees: 3, ..BoostSettings::default() };
         assert_eq!(Forest::fit(&[], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
-        let same = Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], ideal: 1.0 };
+        let same = Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], base: Vec::new(), ideal: 1.0 };
         assert_eq!(Forest::fit(&[same], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
     }
 }

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
-use merx_discovery::search::boosted::{BoostSettings, Example, Forest};
-use merx_discovery::search::{FEATURES, MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
+use merx_discovery::search::boosted::{BoostSettings, Example};
+use merx_discovery::search::{MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
 use merx_domain::{Clock, ProductNumber};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
@@ -113,10 +113,11 @@ impl Judged {
         for query in self.queries.iter().filter(|query| query.part() == Part::Training) {
             examples.push(self.example(index, query)?);
         }
-        let forest = Forest::fit(&examples, FEATURES, &BoostSettings::default(), seed);
+        let settings = BoostSettings::default();
+        let learnt = Ranker::learn(&mut examples, &settings, seed);
         let mut best: Option<(f64, Ranker)> = None;
-        for trees in [1, 2, 3, 4].map(|quarter| forest.trees() * quarter / 4) {
-            let ranker = Ranker::Learnt(forest.clone().truncated(trees));
+        for trees in [1, 2, 3, 4].map(|quarter| settings.trees * quarter / 4) {
+            let ranker = learnt.truncated(trees);
             let mut figures = Vec::new();
             for query in self.queries.iter().filter(|query| query.part() == Part::Validation) {
                 let hits = index.search(&query.text, CONDENSED_DEPTH, &ranker)?;

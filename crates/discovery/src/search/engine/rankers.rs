@@ -6,8 +6,7 @@ use arc_swap::ArcSwap;
 use merx_domain::{EngineError, FallbackLevel, ModelVersion};
 use merx_models::{Learner, Model, ModelError};
 
-use crate::search::boosted::{BoostSettings, Example, Forest};
-use crate::search::features::FEATURES;
+use crate::search::boosted::{BoostSettings, Example};
 use crate::search::ranker::Ranker;
 
 const FAMILY: &str = "search_ranker";
@@ -49,7 +48,7 @@ impl Learner for RankLearner {
         if !set.iter().any(|example| example.gains.iter().any(|gain| *gain > 0.0)) {
             return Err(ModelError::NoData("no query has a product that was wanted".to_owned()));
         }
-        Ok(RankerModel { ranker: Ranker::Learnt(Forest::fit(set, FEATURES, &self.settings, seed)) })
+        Ok(RankerModel { ranker: Ranker::learn(&mut set.to_vec(), &self.settings, seed) })
     }
 
     fn load(&self, bytes: &[u8]) -> Result<RankerModel, ModelError> {
@@ -124,11 +123,12 @@ impl Rankers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::search::features::FEATURES;
 
     fn example() -> Example {
         let rows = (0..200).flat_map(|row| (0..FEATURES).map(move |feature| if feature == 3 { row as f32 } else { 0.5 })).collect();
         let gains: Vec<f32> = (0..200).map(|row| f32::from(u8::from(row > 150))).collect();
-        Example { rows, trust: vec![1.0; 200], gains, ideal: 4.5 }
+        Example { rows, trust: vec![1.0; 200], base: Vec::new(), gains, ideal: 4.5 }
     }
 
     #[test]
