@@ -5,6 +5,7 @@
 
 pub mod boosted;
 pub mod catalogue;
+pub mod clicks;
 mod company;
 mod document;
 pub mod engine;

@@ -66,7 +66,7 @@ impl ParsedQuery {
             kind: token.kind,
             position: token.position,
             alternatives: vec![Alternative::word(token.term.clone(), 1.0)],
-            weight: if required { 1.0 } else { 0.6 },
+            weight: if required { 1.0 } else { FURTHER_READING_WEIGHT },
             required,
         });
     }

@@ -61,8 +61,10 @@ pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> 
     judged.measure("learnt", &index, &ranker, arguments, json!({"train_s": seconds(begun, clock)}))
 }
 
-/// Of a query's candidates that nobody judged, so many of the first teach what not to show.
-const UNJUDGED: usize = 60;
+/// Of a query's candidates the first are all learnt from, of the rest every so many. What was judged must not count in this:
+/// if all judged ones were kept, those far down would seem the better for being there.
+const LEARNT_FIRST: usize = 100;
+const LEARNT_EVERY: usize = 5;
 /// How much it counts that a judged product stands above one that nobody judged: it may be as good.
 const UNJUDGED_TRUST: f32 = 0.3;
 
@@ -135,14 +137,9 @@ impl Judged {
     fn example(&self, index: &SearchIndex, query: &JudgedQuery) -> Result<Example> {
         let hits = index.candidates(&query.text, CONDENSED_DEPTH)?;
         let mut example = Example { ideal: query.ideal() as f32, ..Example::default() };
-        let mut unjudged = 0;
-        for (place, hit) in hits.iter().enumerate() {
+        let learnt = |place: usize| place < LEARNT_FIRST || place.is_multiple_of(LEARNT_EVERY);
+        for (_, hit) in hits.iter().enumerate().filter(|(place, _)| learnt(*place)) {
             let gain = query.gains.get(&hit.product.0);
-            // Beyond the first, every tenth: what is far down must stay there.
-            if gain.is_none() && (unjudged >= UNJUDGED && place % 10 != 0) {
-                continue;
-            }
-            unjudged += usize::from(gain.is_none());
             example.rows.extend(hit.features);
             example.gains.push(gain.copied().unwrap_or(0.0));
             example.trust.push(if gain.is_some() { 1.0 } else { UNJUDGED_TRUST });
