@@ -44,6 +44,12 @@ pub struct Example {
 }
 
 impl Example {
+    pub fn push(&mut self, row: &[f32], gain: f32, trust: f32) {
+        self.rows.extend_from_slice(row);
+        self.gains.push(gain);
+        self.trust.push(trust);
+    }
+
     fn base(&self) -> impl Iterator<Item = f32> {
         (0..self.gains.len()).map(|row| self.base.get(row).copied().unwrap_or(0.0))
     }

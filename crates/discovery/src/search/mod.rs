@@ -11,6 +11,7 @@ mod document;
 pub mod engine;
 mod features;
 pub mod judged;
+pub mod learning;
 mod lexicon;
 mod meaning;
 mod query;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
-use merx_discovery::search::boosted::{BoostSettings, Example};
+use merx_discovery::search::boosted::BoostSettings;
+use merx_discovery::search::learning::judged_example;
 use merx_discovery::search::{MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
 use merx_domain::{Clock, ProductNumber};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -61,13 +62,6 @@ pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> 
     judged.measure("learnt", &index, &ranker, arguments, json!({"train_s": seconds(begun, clock)}))
 }
 
-/// Of a query's candidates the first are all learnt from, of the rest every so many. What was judged must not count in this:
-/// if all judged ones were kept, those far down would seem the better for being there.
-const LEARNT_FIRST: usize = 100;
-const LEARNT_EVERY: usize = 5;
-/// How much it counts that a judged product stands above one that nobody judged: it may be as good.
-const UNJUDGED_TRUST: f32 = 0.3;
-
 fn seconds(begun: merx_domain::TimestampMs, clock: &dyn Clock) -> f64 {
     clock.now().since(begun) as f64 / 1e3
 }
@@ -113,7 +107,7 @@ impl Judged {
     fn learn(&self, index: &SearchIndex, seed: u64) -> Result<Ranker> {
         let mut examples = Vec::new();
         for query in self.queries.iter().filter(|query| query.part() == Part::Training) {
-            examples.push(self.example(index, query)?);
+            examples.push(judged_example(index, query)?);
         }
         let settings = BoostSettings::default();
         let learnt = Ranker::learn(&mut examples, &settings, seed);
@@ -132,19 +126,6 @@ impl Judged {
             }
         }
         Ok(best.map_or_else(Ranker::default, |(_, ranker)| ranker))
-    }
-
-    fn example(&self, index: &SearchIndex, query: &JudgedQuery) -> Result<Example> {
-        let hits = index.candidates(&query.text, CONDENSED_DEPTH)?;
-        let mut example = Example { ideal: query.ideal() as f32, ..Example::default() };
-        let learnt = |place: usize| place < LEARNT_FIRST || place.is_multiple_of(LEARNT_EVERY);
-        for (_, hit) in hits.iter().enumerate().filter(|(place, _)| learnt(*place)) {
-            let gain = query.gains.get(&hit.product.0);
-            example.rows.extend(hit.features);
-            example.gains.push(gain.copied().unwrap_or(0.0));
-            example.trust.push(if gain.is_some() { 1.0 } else { UNJUDGED_TRUST });
-        }
-        Ok(example)
     }
 
     /// Asks every query and prints a line for each part of them.

@@ -84,6 +84,8 @@ pub enum HitReason {
     /// How near its texts are to the query by meaning, -1 to 1.
     Meaning { cosine: f32 },
     Popular { weight: f32 },
+    /// Clicked more or less often for this query than others, in logits, place set aside.
+    Clicked { lift: f32 },
     /// A merchant's rule placed, raised or lowered it.
     Rule { id: String },
     /// The query names its brand or category.

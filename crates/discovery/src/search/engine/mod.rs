@@ -12,7 +12,7 @@ mod suggest;
 
 pub use ask::{HitReason, Refinement, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 pub use intent::{Priced, read_price};
-pub use rankers::{RankLearner, RankerModel};
+pub use rankers::{LoadRanker, RankLearner, RankerModel};
 pub use rules::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use suggest::{SuggestAsk, Suggestion, SuggestionKind};
 
@@ -20,6 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use merx_models::{Learner, ModelError};
 use merx_domain::{
     Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf, Situation,
     SubjectFeatures,
@@ -27,6 +28,8 @@ use merx_domain::{
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::search::clicks::ClickModel;
+use crate::search::learning::clicked_examples;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
 use crate::search::text::fold;
 use crate::search::document::SearchDocument;
@@ -34,7 +37,7 @@ use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
 use crate::search::synonyms::{Synonym, Synonyms};
 use crate::search::{Ranker, SearchError};
 use intent::Names;
-use rankers::{LoadRanker, Rankers};
+use rankers::Rankers;
 use request::{Means, Search};
 use suggest::LoggedQueries;
 
@@ -49,6 +52,8 @@ pub struct EngineSettings {
     pub margin: f32,
     pub stock: f32,
     pub newness: f32,
+    /// What a product adds that is clicked e times as often for this query as others are, place set aside.
+    pub clicks: f32,
     /// Factors on the score of what the query names, and of what the shopper leans to most.
     pub named: f32,
     pub personal: f32,
@@ -65,11 +70,21 @@ impl Default for EngineSettings {
             margin: 0.0,
             stock: 0.0,
             newness: 0.0,
+            clicks: 0.15,
             named: 1.15,
             personal: 1.15,
             reads_prices: true,
         }
     }
+}
+
+/// Why no ranker could be learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum RankingError {
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
 }
 
 /// What merchants set, as searches use it.
@@ -95,6 +110,7 @@ pub struct SearchEngine {
     names: ArcSwap<Names>,
     merchandising: ArcSwap<Merchandising>,
     rankers: Rankers,
+    clicks: ArcSwap<ClickModel>,
     logged: RwLock<LoggedQueries>,
     /// How often shoppers chose in a facet, by what they searched for (a category, or nothing) and facet.
     usage: RwLock<FxHashMap<(String, String), u32>>,
@@ -114,6 +130,7 @@ impl SearchEngine {
             names: ArcSwap::default(),
             merchandising: ArcSwap::default(),
             rankers: Rankers::new(load),
+            clicks: ArcSwap::default(),
             logged: RwLock::default(),
             usage: RwLock::default(),
         })
@@ -216,6 +233,17 @@ impl SearchEngine {
         self.rankers.serve(live, previous);
     }
 
+    /// What shoppers clicked after which query, from now on.
+    pub fn set_clicks(&self, clicks: ClickModel) {
+        self.clicks.store(Arc::new(clicks));
+    }
+
+    /// A ranker from clicks, on the products as they are now; it serves once the registry promoted it and [`Self::serve`] says so.
+    pub fn learn_ranker(&self, clicks: &ClickModel, learner: &RankLearner, seed: u64) -> Result<RankerModel, RankingError> {
+        let examples = clicked_examples(&self.index.load_full(), clicks)?;
+        Ok(learner.fit(&examples, seed)?)
+    }
+
     /// Replaces the queries that suggestions come from: text and how often it was searched for.
     pub fn set_logged_queries(&self, queries: impl IntoIterator<Item = (String, u32)>) {
         *self.logged.write() = LoggedQueries::new(queries);
@@ -308,6 +336,7 @@ impl SearchEngine {
             catalogue: &self.catalogue.read(),
             names: &self.names.load(),
             merchandising: &self.merchandising.load(),
+            clicks: &self.clicks.load(),
             view: View { market: &situation.market, now: situation.now },
             ask,
             features,

@@ -4,6 +4,7 @@ use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
 use rustc_hash::FxHashSet;
 
 use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
+use crate::search::clicks::{ClickModel, QueryClicks};
 use crate::search::document::{FIELDS, Field};
 use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 use crate::search::engine::intent::{Names, read_price};
@@ -24,6 +25,8 @@ const MOST_REFINEMENTS: usize = 30;
 /// Hits in a page that the shelf may refuse before the page stays short.
 const MOST_REFUSED: usize = 200;
 const MOST_POPULAR: usize = 100;
+/// Clicks move a product no further than these many logits.
+const MOST_LIFT: f32 = 3.0;
 
 /// What may be used to answer.
 #[derive(Clone, Copy)]
@@ -56,6 +59,7 @@ pub(super) struct Search<'a> {
     pub catalogue: &'a Catalogue,
     pub names: &'a Names,
     pub merchandising: &'a Merchandising,
+    pub clicks: &'a ClickModel,
     pub view: View<'a>,
     pub ask: &'a SearchAsk,
     pub features: &'a SubjectFeatures,
@@ -118,7 +122,7 @@ impl Search<'_> {
         let names = self.names.in_query(&text, self.index.analyser());
         answer.named = names.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
         answer.hits = if self.ask.sort.is_empty() {
-            let Some(ranked) = self.ranked(matched, &orders, &answer.named) else { return Ok(None) };
+            let Some(ranked) = self.ranked(&text, matched, &orders, &answer.named) else { return Ok(None) };
             self.page(self.pinned(ranked, &orders))
         } else {
             self.page(self.sorted(&matched.found.hits))
@@ -288,7 +292,7 @@ impl Search<'_> {
     }
 
     /// Hits by relevance, as deep as the page needs. `None`: too late.
-    fn ranked(&self, matched: Matched, orders: &Orders, named: &[(String, String)]) -> Option<Vec<SearchHit>> {
+    fn ranked(&self, text: &str, matched: Matched, orders: &Orders, named: &[(String, String)]) -> Option<Vec<SearchHit>> {
         let depth = self.depth() + orders.pins.len();
         let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
         if (self.late)() {
@@ -301,8 +305,9 @@ impl Search<'_> {
         let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
         let span = (highest - lowest).max(1e-6);
         let factors = self.factors(orders, named);
+        let clicks = self.clicks.of_query(text).filter(|_| self.means.ranker.is_some());
         let mut ranked: Vec<SearchHit> =
-            hits.iter().map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, &factors)).collect();
+            hits.iter().map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors)).collect();
         ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
         Some(ranked)
     }
@@ -337,7 +342,7 @@ impl Search<'_> {
         })
     }
 
-    fn weighed(&self, hit: &Hit, score: f32, factors: &[Factor<'_>]) -> SearchHit {
+    fn weighed(&self, hit: &Hit, score: f32, clicks: Option<QueryClicks<'_>>, factors: &[Factor<'_>]) -> SearchHit {
         let settings = &self.engine.settings;
         let mut reasons = vec![HitReason::Words { coverage: hit.features[Feature::Coverage as usize] }];
         let cosine = hit.features[Feature::Meaning as usize];
@@ -353,6 +358,11 @@ impl Search<'_> {
             if row.popularity > 0.0 {
                 reasons.push(HitReason::Popular { weight: row.popularity });
             }
+        }
+        let lift = clicks.map_or(0.0, |clicks| clicks.lift(hit.product).clamp(-MOST_LIFT, MOST_LIFT));
+        if lift != 0.0 {
+            score += settings.clicks * lift;
+            reasons.push(HitReason::Clicked { lift });
         }
         for factor in factors.iter().filter(|factor| (factor.passes)(hit.product)) {
             score *= factor.factor;
