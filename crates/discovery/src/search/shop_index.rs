@@ -96,17 +96,26 @@ impl SearchIndex {
     pub fn build(documents: &[SearchDocument], options: SearchOptions) -> Result<Self, SearchError> {
         let analyser = Analyser::new(options.language);
         let analysed: Vec<Tokens> = documents.par_iter().map(|document| tokens_of(document, &analyser)).collect();
-        let mut text = TextIndex::in_memory()?;
-        let mut lexicon = Lexicon::default();
-        let mut products: Vec<ProductTerms> = Vec::new();
-        for (document, tokens) in documents.iter().zip(&analysed) {
-            text.put(document.number, tokens, false)?;
-            lexicon.add_product(tokens.iter().flatten());
-            put_terms(&mut products, document.number, ProductTerms::of(tokens, &lexicon));
-        }
-        text.commit()?;
-        let opened = text.open()?;
-        let speller = Speller::new(&lexicon, options.spelling);
+        let numbered = || documents.iter().map(|document| document.number).zip(&analysed);
+        let write = || -> Result<(TextIndex, Opened), SearchError> {
+            let mut text = TextIndex::in_memory()?;
+            numbered().try_for_each(|(number, tokens)| text.put(number, tokens, false))?;
+            text.commit()?;
+            let opened = text.open()?;
+            Ok((text, opened))
+        };
+        let count = || {
+            let mut lexicon = Lexicon::default();
+            let mut products: Vec<ProductTerms> = Vec::new();
+            for (number, tokens) in numbered() {
+                lexicon.add_product(tokens.iter().flatten());
+                put_terms(&mut products, number, ProductTerms::of(tokens, &lexicon));
+            }
+            let speller = Speller::new(&lexicon, options.spelling);
+            (lexicon, products, speller)
+        };
+        let (written, (lexicon, products, speller)) = rayon::join(write, count);
+        let (text, opened) = written?;
         let terms = text.terms();
         let state = State { opened, lexicon, products, speller, vectors: None };
         let index = Self { options, analyser, terms, text: Mutex::new(text), state: RwLock::new(state) };

@@ -1,4 +1,8 @@
-//! `merx bench search`: product search over judged queries.
+//! `merx bench search`: finding products, learning from clicks, and large catalogues.
+
+mod clicks;
+mod judged;
+mod scale;
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -6,25 +10,26 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
-use merx_discovery::search::boosted::BoostSettings;
-use merx_discovery::search::learning::judged_example;
-use merx_discovery::search::{MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
-use merx_domain::{Clock, ProductNumber};
-use rustc_hash::{FxHashMap, FxHashSet};
-use serde_json::{Value, json};
+use merx_domain::{Clock, TimestampMs};
 
+/// One of three: judged queries, click sessions, or a simulated catalogue.
 #[derive(Debug, Args)]
 pub(crate) struct SearchArguments {
     /// Table of products, tab-separated, plain or gzipped: product_uid, product_title.
-    #[arg(long)]
-    products: PathBuf,
+    #[arg(long, requires = "judgments")]
+    products: Option<PathBuf>,
     /// Table of judgements: query, product_uid, relevance from 1 to 3.
-    #[arg(long)]
-    judgments: PathBuf,
+    #[arg(long, requires = "products")]
+    judgments: Option<PathBuf>,
     /// Table of misspelt queries: misspelt, corrected. It says which queries are misspelt, and is used for nothing else.
-    #[arg(long)]
+    #[arg(long, requires = "products")]
     typos: Option<PathBuf>,
+    /// Folder of click sessions, a gzipped table a query: sess_id, query, rank, clicked_doc_id, clicked.
+    #[arg(long, conflicts_with = "products")]
+    sessions: Option<PathBuf>,
+    /// So many products of the simulated shop, searched and counted in facets.
+    #[arg(long, value_name = "PRODUCTS", conflicts_with_all = ["products", "sessions"])]
+    simulated: Option<u32>,
     /// Leave out the figures of test queries: for choosing settings.
     #[arg(long)]
     development_only: bool,
@@ -32,146 +37,31 @@ pub(crate) struct SearchArguments {
     seed: u64,
 }
 
-struct Judged {
-    documents: Vec<SearchDocument>,
-    queries: Vec<JudgedQuery>,
-    /// Queries that are known to be misspelt, and all that the table of misspelt queries lists.
-    misspelt: FxHashSet<String>,
-    listed: FxHashSet<String>,
-}
-
-/// Parts of the queries that figures are given for. Settings were chosen on the first.
-const PARTS: [(&str, &[Part]); 3] = [
-    ("development", &[Part::Training, Part::Validation]),
-    ("test", &[Part::Test]),
-    ("all", &[Part::Training, Part::Validation, Part::Test]),
-];
-
 pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> {
-    let judged = Judged::read(arguments)?;
-    let begun = clock.now();
-    let index = SearchIndex::build(&judged.documents, SearchOptions::default())?;
-    let index_s = seconds(begun, clock);
-    judged.measure("lexical", &index, &Ranker::lexical(), arguments, json!({"index_s": index_s}))?;
-    let begun = clock.now();
-    index.learn_meaning(MeaningSettings::default());
-    let index_s = index_s + seconds(begun, clock);
-    judged.measure("hybrid", &index, &Ranker::default(), arguments, json!({"index_s": index_s}))?;
-    let begun = clock.now();
-    let ranker = judged.learn(&index, arguments.seed)?;
-    judged.measure("learnt", &index, &ranker, arguments, json!({"train_s": seconds(begun, clock)}))
+    let seed = arguments.seed;
+    match (&arguments.products, &arguments.judgments, &arguments.sessions, arguments.simulated) {
+        (Some(products), Some(judgments), ..) => {
+            let (typos, development_only) = (arguments.typos.as_deref(), arguments.development_only);
+            judged::run(&judged::Paths { products, judgments, typos, development_only, seed }, clock)
+        }
+        (.., Some(sessions), _) => clicks::run(sessions, seed),
+        (.., Some(products)) => scale::run(products, seed, clock),
+        _ => bail!("what to measure: --products with --judgments, --sessions, or --simulated"),
+    }
 }
 
-fn seconds(begun: merx_domain::TimestampMs, clock: &dyn Clock) -> f64 {
+fn seconds(begun: TimestampMs, clock: &dyn Clock) -> f64 {
     clock.now().since(begun) as f64 / 1e3
 }
 
-impl Judged {
-    fn read(arguments: &SearchArguments) -> Result<Self> {
-        let mut numbers: FxHashMap<String, u32> = FxHashMap::default();
-        let mut documents = Vec::new();
-        read_table(&arguments.products, ["product_uid", "product_title"], |[id, title]| {
-            let number = documents.len() as u32;
-            numbers.insert(id.to_owned(), number);
-            documents.push(SearchDocument::named(ProductNumber(number), title));
-            Ok(())
-        })?;
-        let mut queries: Vec<JudgedQuery> = Vec::new();
-        let mut places: FxHashMap<String, usize> = FxHashMap::default();
-        read_table(&arguments.judgments, ["query", "product_uid", "relevance"], |[query, product, relevance]| {
-            let place = *places.entry(query.to_owned()).or_insert_with(|| {
-                queries.push(JudgedQuery { text: query.to_owned(), gains: FxHashMap::default() });
-                queries.len() - 1
-            });
-            let relevance: f32 = relevance.parse()?;
-            if let Some(product) = numbers.get(product) {
-                queries[place].gains.insert(*product, (relevance - 1.0) / 2.0);
-            }
-            Ok(())
-        })?;
-        queries.retain(|query| query.gains.values().any(|gain| *gain > 0.0));
-        let (mut misspelt, mut listed) = (FxHashSet::default(), FxHashSet::default());
-        if let Some(path) = &arguments.typos {
-            read_table(path, ["misspelt", "corrected"], |[typed, corrected]| {
-                listed.insert(typed.to_owned());
-                if typed.to_lowercase() != corrected.to_lowercase() {
-                    misspelt.insert(typed.to_owned());
-                }
-                Ok(())
-            })?;
-        }
-        Ok(Self { documents, queries, misspelt, listed })
-    }
-
-    /// A ranker from the judgements of training queries; the number of trees is chosen on the validation queries.
-    fn learn(&self, index: &SearchIndex, seed: u64) -> Result<Ranker> {
-        let mut examples = Vec::new();
-        for query in self.queries.iter().filter(|query| query.part() == Part::Training) {
-            examples.push(judged_example(index, query)?);
-        }
-        let settings = BoostSettings::default();
-        let learnt = Ranker::learn(&mut examples, &settings, seed);
-        let mut best: Option<(f64, Ranker)> = None;
-        for trees in [1, 2, 3, 4].map(|quarter| settings.trees * quarter / 4) {
-            let ranker = learnt.truncated(trees);
-            let mut figures = Vec::new();
-            for query in self.queries.iter().filter(|query| query.part() == Part::Validation) {
-                let hits = index.search(&query.text, CONDENSED_DEPTH, &ranker)?;
-                figures.push(Figures::of(&hits.iter().map(|hit| hit.product.0).collect::<Vec<u32>>(), query));
-            }
-            let mean = Figures::mean(&figures);
-            let quality = mean.ndcg_at_10 + mean.condensed_ndcg_at_10;
-            if best.as_ref().is_none_or(|(known, _)| quality > *known) {
-                best = Some((quality, ranker));
-            }
-        }
-        Ok(best.map_or_else(Ranker::default, |(_, ranker)| ranker))
-    }
-
-    /// Asks every query and prints a line for each part of them.
-    fn measure(&self, ranking: &str, index: &SearchIndex, ranker: &Ranker, arguments: &SearchArguments, more: Value) -> Result<()> {
-        let mut latencies_ms = Vec::with_capacity(self.queries.len());
-        let mut rows: Vec<(&JudgedQuery, Part, Figures)> = Vec::with_capacity(self.queries.len());
-        for query in &self.queries {
-            let begun = Stopwatch::start();
-            let hits = index.search(&query.text, CONDENSED_DEPTH, ranker)?;
-            latencies_ms.push(begun.elapsed_ms());
-            let found: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
-            rows.push((query, query.part(), Figures::of(&found, query)));
-        }
-        let kinds: [(&str, &dyn Fn(&str) -> bool); 3] = [
-            ("any", &|_| true),
-            ("misspelt", &|query| self.misspelt.contains(query)),
-            ("clean", &|query| !self.listed.contains(query)),
-        ];
-        for (name, parts) in PARTS.iter().filter(|(name, _)| !arguments.development_only || *name == "development") {
-            for (kind, belongs) in kinds.iter().take(if self.listed.is_empty() { 1 } else { 3 }) {
-                let of_part = rows.iter().filter(|(query, part, _)| parts.contains(part) && belongs(&query.text));
-                let figures: Vec<Figures> = of_part.map(|(.., figures)| *figures).collect();
-                println!("{}", line(ranking, name, kind, &figures, arguments.seed));
-            }
-        }
-        latencies_ms.sort_by(f64::total_cmp);
-        let quantile = |share: f64| latencies_ms[((latencies_ms.len() as f64 * share) as usize).min(latencies_ms.len() - 1)];
-        let mut timing = json!({"ranking": ranking, "products": self.documents.len(), "queries": self.queries.len(), "depth": CONDENSED_DEPTH,
-            "latency_p50_ms": quantile(0.5), "latency_p99_ms": quantile(0.99)});
-        if let (Some(timing), Value::Object(more)) = (timing.as_object_mut(), more) {
-            timing.extend(more);
-        }
-        println!("{timing}");
-        Ok(())
-    }
+fn quantile(values: &mut [f64], share: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
+    values.get(place).copied().unwrap_or(f64::NAN)
 }
 
-fn line(ranking: &str, part: &str, kind: &str, figures: &[Figures], seed: u64) -> Value {
-    let mean = Figures::mean(figures);
-    let interval = |of: fn(&Figures) -> f64| mean_interval(&figures.iter().map(of).collect::<Vec<f64>>(), seed);
-    json!({
-        "ranking": ranking, "part": part, "spelling": kind, "queries": figures.len(),
-        "ndcg@10": mean.ndcg_at_10, "ndcg@10_ci95": interval(|row| row.ndcg_at_10),
-        "condensed_ndcg@10": mean.condensed_ndcg_at_10, "condensed_ndcg@10_ci95": interval(|row| row.condensed_ndcg_at_10),
-        "mrr@10": mean.mrr_at_10, "recall@100": mean.recall_at_100, "judged@10": mean.judged_at_10,
-    })
+fn median(values: &mut [f64]) -> f64 {
+    quantile(values, 0.5)
 }
 
 /// Measures one search. Nothing but printed figures depends on it.
@@ -189,7 +79,16 @@ impl Stopwatch {
 }
 
 /// Hands the wanted columns of each row of a tab-separated table over, plain or gzipped.
-fn read_table<const N: usize>(path: &Path, columns: [&str; N], mut take: impl FnMut([&str; N]) -> Result<()>) -> Result<()> {
+fn read_table<const N: usize>(path: &Path, columns: [&str; N], take: impl FnMut([&str; N]) -> Result<()>) -> Result<()> {
+    read_separated(path, b'\t', columns, take)
+}
+
+fn read_separated<const N: usize>(
+    path: &Path,
+    separator: u8,
+    columns: [&str; N],
+    mut take: impl FnMut([&str; N]) -> Result<()>,
+) -> Result<()> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     let mut text = String::new();
     if path.extension().is_some_and(|extension| extension == "gz") {
@@ -197,7 +96,7 @@ fn read_table<const N: usize>(path: &Path, columns: [&str; N], mut take: impl Fn
     } else {
         BufReader::new(file).read_to_string(&mut text)?;
     }
-    let mut reader = csv::ReaderBuilder::new().delimiter(b'\t').flexible(true).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(text.as_bytes());
     let header = reader.headers()?.clone();
     let mut places = [0; N];
     for (place, column) in places.iter_mut().zip(columns) {
