@@ -25,7 +25,7 @@ pub struct BoostSettings {
 
 impl Default for BoostSettings {
     fn default() -> Self {
-        Self { trees: 250, leaves: 24, learning_rate: 0.08, leaf_rows: 60, shrinkage: 1.0, feature_share: 0.7, depth: 30 }
+        Self { trees: 300, leaves: 10, learning_rate: 0.06, leaf_rows: 200, shrinkage: 1.0, feature_share: 0.4, depth: 30 }
     }
 }
 
@@ -368,7 +368,7 @@ mod tests {
 
     #[test]
     fn what_was_planted_is_found() {
-        let settings = BoostSettings { trees: 60, leaf_rows: 10, ..BoostSettings::default() };
+        let settings = BoostSettings { trees: 60, leaf_rows: 10, feature_share: 0.7, ..BoostSettings::default() };
         let forest = Forest::fit(&examples(200, 1), 3, &settings, 1);
         let (mut right, mut pairs) = (0, 0);
         for example in examples(100, 2) {

@@ -13,7 +13,7 @@ use crate::search::shop_index::SearchIndex;
 const LEARNT_FIRST: usize = 100;
 const LEARNT_EVERY: usize = 5;
 /// How much it counts that a judged product stands above one that nobody judged: it may be as good.
-const UNJUDGED_TRUST: f32 = 0.3;
+const UNJUDGED_TRUST: f32 = 0.5;
 /// Products that were looked at so often are half sure.
 const SURE_LOOKS: f32 = 20.0;
 /// Queries that are learnt from at most.

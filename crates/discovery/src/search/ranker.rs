@@ -27,7 +27,7 @@ const PLAIN: [(Feature, f32); 7] = [
 ];
 
 /// How many times the logit of one product's being better than another is the difference of their weighted sums.
-const STEEPNESS: f32 = 12.0;
+const STEEPNESS: f32 = 10.0;
 
 impl Default for Ranker {
     fn default() -> Self {

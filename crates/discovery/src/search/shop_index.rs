@@ -33,6 +33,8 @@ pub struct SearchOptions {
 /// Products measured closely: the best by words and the nearest by meaning. The rest follow in lexical order.
 const MEASURED: usize = 400;
 const NEAREST: usize = 200;
+/// Products analysed before they are written: tokens take far more memory than what is kept of them.
+const ANALYSED: usize = 4_096;
 /// The best products of the first look, from which it is seen what kind of thing is asked for.
 const FIRST_LOOK: usize = 40;
 const FEEDBACK: usize = 10;
@@ -95,27 +97,24 @@ pub struct SearchIndex {
 impl SearchIndex {
     pub fn build(documents: &[SearchDocument], options: SearchOptions) -> Result<Self, SearchError> {
         let analyser = Analyser::new(options.language);
-        let analysed: Vec<Tokens> = documents.par_iter().map(|document| tokens_of(document, &analyser)).collect();
-        let numbered = || documents.iter().map(|document| document.number).zip(&analysed);
-        let write = || -> Result<(TextIndex, Opened), SearchError> {
-            let mut text = TextIndex::in_memory()?;
-            numbered().try_for_each(|(number, tokens)| text.put(number, tokens, false))?;
-            text.commit()?;
-            let opened = text.open()?;
-            Ok((text, opened))
-        };
-        let count = || {
-            let mut lexicon = Lexicon::default();
-            let mut products: Vec<ProductTerms> = Vec::new();
-            for (number, tokens) in numbered() {
-                lexicon.add_product(tokens.iter().flatten());
-                put_terms(&mut products, number, ProductTerms::of(tokens, &lexicon));
-            }
-            let speller = Speller::new(&lexicon, options.spelling);
-            (lexicon, products, speller)
-        };
-        let (written, (lexicon, products, speller)) = rayon::join(write, count);
-        let (text, opened) = written?;
+        let mut text = TextIndex::in_memory()?;
+        let mut lexicon = Lexicon::default();
+        let mut products: Vec<ProductTerms> = Vec::new();
+        for documents in documents.chunks(ANALYSED) {
+            let analysed: Vec<Tokens> = documents.par_iter().map(|document| tokens_of(document, &analyser)).collect();
+            let numbered = || documents.iter().map(|document| document.number).zip(&analysed);
+            let write = || numbered().try_for_each(|(number, tokens)| text.put(number, tokens, false));
+            let count = || {
+                for (number, tokens) in numbered() {
+                    lexicon.add_product(tokens.iter().flatten());
+                    put_terms(&mut products, number, ProductTerms::of(tokens, &lexicon));
+                }
+            };
+            rayon::join(write, count).0?;
+        }
+        let (committed, speller) = rayon::join(|| text.commit(), || Speller::new(&lexicon, options.spelling));
+        committed?;
+        let opened = text.open()?;
         let terms = text.terms();
         let state = State { opened, lexicon, products, speller, vectors: None };
         let index = Self { options, analyser, terms, text: Mutex::new(text), state: RwLock::new(state) };

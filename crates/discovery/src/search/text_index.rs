@@ -1,4 +1,4 @@
-//! The inverted index: tantivy keeps dictionaries, postings, positions, segments and deletions; [`super::retrieve`]
+//! The inverted index: tantivy keeps dictionaries, postings, segments and deletions; [`super::retrieve`]
 //! reads the postings.
 //!
 //! Texts come analysed, so that products and queries are read by one analyser.
@@ -17,7 +17,7 @@ use crate::search::document::{FIELD_COUNT, FIELDS};
 use crate::search::text::Token;
 
 /// Tantivy's least memory for a writing thread is 15 MB; larger buffers make fewer segments.
-const WRITER_BYTES: usize = 120_000_000;
+const WRITER_BYTES: usize = 64_000_000;
 
 /// One segment, opened.
 pub struct Segment {
@@ -50,7 +50,7 @@ impl TextIndex {
         let indexing = TextFieldIndexing::default()
             .set_tokenizer("raw")
             .set_fieldnorms(true)
-            .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+            .set_index_option(IndexRecordOption::WithFreqs);
         let options = TextOptions::default().set_indexing_options(indexing);
         let fields = FIELDS.map(|field| schema.add_text_field(field.name(), options.clone()));
         let number = schema.add_u64_field("number", INDEXED | FAST);

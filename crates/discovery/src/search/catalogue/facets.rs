@@ -86,9 +86,22 @@ impl FacetCounts {
         self.values = counted.map(|(value, count)| FacetValueCount { value: value.clone(), count }).collect();
     }
 
+    fn of_prices(&mut self, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {
+        let prices = catalogue.prices.of_market(view.market);
+        let mut all: Vec<f64> = found.iter().filter_map(|product| prices.get(*product)).collect();
+        self.covered = all.len();
+        all.sort_unstable_by(f64::total_cmp);
+        for run in all.chunk_by(|a, b| a == b) {
+            self.values.push(FacetValueCount { value: FilterValue::Number(run[0]), count: run.len() as u32 });
+        }
+    }
+
     fn of_own_field(&mut self, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {
         let field = self.field.clone();
-        if !matches!(field.as_str(), "price" | "in_stock" | "created_at") {
+        if field == "price" {
+            return self.of_prices(catalogue, found, view);
+        }
+        if !matches!(field.as_str(), "in_stock" | "created_at") {
             return;
         }
         let mut counts: FxHashMap<(bool, u64), (FilterValue, u32)> = FxHashMap::default();

@@ -6,6 +6,7 @@
 mod column;
 mod facets;
 mod predicate;
+mod price;
 
 pub use facets::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics, text_of};
 pub use predicate::Predicate;
@@ -20,6 +21,7 @@ use merx_domain::{
 use rustc_hash::FxHashMap;
 
 use column::Column;
+use price::PriceColumns;
 
 /// What of a product isn't counted as a facet of few values.
 #[derive(Debug, Clone)]
@@ -28,9 +30,8 @@ pub struct Row {
     pub name: Box<str>,
     visible: bool,
     availability: Box<[MarketAvailability]>,
-    /// Lowest price a market, `None` for all others.
-    prices: Box<[(Option<MarketId>, Money)]>,
-    cost: Option<Money>,
+    /// Cost in major units, not a number where unknown.
+    cost: f64,
     /// Units over all variants and locations; `None`: not tracked.
     stock: Option<i64>,
     pub created_at: TimestampMs,
@@ -40,29 +41,17 @@ pub struct Row {
 
 impl Row {
     fn new(product: &Product, stock: Option<i64>) -> Self {
-        let mut prices: BTreeMap<Option<MarketId>, Money> = BTreeMap::new();
-        for price in product.variants.iter().flat_map(|variant| &variant.prices) {
-            let lowest = prices.entry(price.market.clone()).or_insert(price.amount);
-            if price.amount.minor < lowest.minor {
-                *lowest = price.amount;
-            }
-        }
+        let cost = product.variants.iter().filter_map(|variant| variant.cost).min_by_key(|cost| cost.minor);
         Self {
             id: product.id.clone(),
             name: product.name.as_str().into(),
             visible: product.status == ProductStatus::Visible,
             availability: product.availability.clone().into(),
-            prices: prices.into_iter().collect(),
-            cost: product.variants.iter().filter_map(|variant| variant.cost).min_by_key(|cost| cost.minor),
+            cost: cost.map_or(f64::NAN, Money::major_f64),
             stock,
             created_at: product.created_at,
             popularity: 0.0,
         }
-    }
-
-    /// Shown to shoppers of a market now: visible, sold there, not sold out.
-    pub fn shown(&self, market: &MarketId, now: TimestampMs) -> bool {
-        self.visible && self.in_stock() && self.sold_in(market, now)
     }
 
     fn sold_in(&self, market: &MarketId, now: TimestampMs) -> bool {
@@ -75,22 +64,6 @@ impl Row {
 
     pub fn in_stock(&self) -> bool {
         self.stock.is_none_or(|stock| stock > 0)
-    }
-
-    /// The market's own price, else the general one.
-    pub fn price(&self, market: &MarketId) -> Option<Money> {
-        let find = |wanted: Option<&MarketId>| self.prices.iter().find(|(market, _)| market.as_ref() == wanted);
-        find(Some(market)).or_else(|| find(None)).map(|(_, price)| *price)
-    }
-
-    /// (price - cost) / price, 0 where either is unknown.
-    pub fn margin(&self, market: &MarketId) -> f32 {
-        match (self.price(market), self.cost) {
-            (Some(price), Some(cost)) if price.minor > 0 && price.currency == cost.currency => {
-                ((price.minor - cost.minor) as f32 / price.minor as f32).clamp(0.0, 1.0)
-            }
-            _ => 0.0,
-        }
     }
 
     /// 1 with plenty of stock, towards 0 with the last units.
@@ -117,9 +90,22 @@ pub struct View<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     rows: Vec<Option<Row>>,
+    /// By product: what is known of its being shown without a look at its row.
+    shown: Vec<Shown>,
+    prices: PriceColumns,
     numbers: FxHashMap<ProductId, ProductNumber>,
     /// `brand`, `category`, `category.lvl0` .., `attributes.NAME`.
     columns: BTreeMap<CompactString, Column>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Shown {
+    /// Hidden, sold out or gone.
+    #[default]
+    Never,
+    Everywhere,
+    /// By market and time.
+    Depends,
 }
 
 /// Between the levels of a path in the values of `category.lvl1` and deeper.
@@ -136,6 +122,8 @@ impl Catalogue {
         }
         self.numbers.insert(product.id.clone(), number);
         self.rows[number.index()] = Some(Row { popularity, ..Row::new(product, stock) });
+        self.prices.set(number, &lowest_prices(product));
+        self.note_shown(number);
         for (field, values) in facet_values(product) {
             if self.columns.len() < MOST_COLUMNS || self.columns.contains_key(&field) {
                 self.columns.entry(field).or_default().set(number, values);
@@ -146,12 +134,50 @@ impl Catalogue {
     pub fn remove(&mut self, number: ProductNumber) {
         let Some(row) = self.rows.get_mut(number.index()).and_then(Option::take) else { return };
         self.numbers.remove(&row.id);
+        self.prices.clear(number);
+        self.note_shown(number);
         self.columns.values_mut().for_each(|column| column.clear(number));
     }
 
     pub fn set_stock(&mut self, number: ProductNumber, stock: Option<i64>) {
         if let Some(Some(row)) = self.rows.get_mut(number.index()) {
             row.stock = stock;
+        }
+        self.note_shown(number);
+    }
+
+    fn note_shown(&mut self, number: ProductNumber) {
+        let shown = match self.row(number) {
+            Some(row) if row.visible && row.in_stock() && row.availability.is_empty() => Shown::Everywhere,
+            Some(row) if row.visible && row.in_stock() => Shown::Depends,
+            _ => Shown::Never,
+        };
+        if self.shown.len() <= number.index() {
+            self.shown.resize(number.index() + 1, Shown::Never);
+        }
+        self.shown[number.index()] = shown;
+    }
+
+    /// Whether shoppers may see a product now: visible, in stock, sold in their market.
+    #[inline]
+    pub fn is_shown(&self, number: ProductNumber, view: View<'_>) -> bool {
+        match self.shown.get(number.index()) {
+            Some(Shown::Everywhere) => true,
+            Some(Shown::Depends) => self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)),
+            Some(Shown::Never) | None => false,
+        }
+    }
+
+    /// In major units.
+    pub fn price(&self, number: ProductNumber, view: View<'_>) -> Option<f64> {
+        self.prices.of_market(view.market).get(number)
+    }
+
+    /// (price - cost) / price, 0 where either is unknown.
+    pub fn margin(&self, number: ProductNumber, view: View<'_>) -> f32 {
+        match (self.price(number, view), self.row(number)) {
+            (Some(price), Some(row)) if price > 0.0 && !row.cost.is_nan() => ((price - row.cost) / price).clamp(0.0, 1.0) as f32,
+            _ => 0.0,
         }
     }
 
@@ -200,13 +226,25 @@ impl Catalogue {
         match field {
             "id" => vec![text(row.id.as_str())],
             "name" => vec![text(&row.name)],
-            "price" => row.price(view.market).map(|price| FilterValue::Number(price.major_f64())).into_iter().collect(),
+            "price" => self.price(number, view).map(FilterValue::Number).into_iter().collect(),
             "in_stock" => vec![FilterValue::Flag(row.in_stock())],
             "created_at" => vec![FilterValue::Number(row.created_at.0 as f64)],
             "popularity" => vec![FilterValue::Number(f64::from(row.popularity))],
-            _ => self.columns.get(field).map(|column| column.of(number).cloned().collect()).unwrap_or_default(),
+            _ => self.columns.get(field).map(|column| column.of(number)).unwrap_or_default(),
         }
     }
+}
+
+/// Of all variants, by market; `None` for markets without a price of their own.
+fn lowest_prices(product: &Product) -> BTreeMap<Option<MarketId>, Money> {
+    let mut prices: BTreeMap<Option<MarketId>, Money> = BTreeMap::new();
+    for price in product.variants.iter().flat_map(|variant| &variant.prices) {
+        let lowest = prices.entry(price.market.clone()).or_insert(price.amount);
+        if price.amount.minor < lowest.minor {
+            *lowest = price.amount;
+        }
+    }
+    prices
 }
 
 fn facet_values(product: &Product) -> Vec<(CompactString, Vec<FilterValue>)> {

@@ -3,6 +3,7 @@
 use merx_domain::{Comparison, Filter, FilterValue, ProductNumber};
 
 use super::column::Column;
+use super::price::MarketPrices;
 use super::{Catalogue, View};
 
 pub struct Predicate<'a> {
@@ -17,6 +18,7 @@ enum Node<'a> {
     Not(Box<Node<'a>>),
     /// Whether a product has one of the values that are marked.
     Values(&'a Column, Vec<bool>),
+    Price(MarketPrices<'a>, Comparison, f64),
     /// A field of its own, asked product by product.
     Each(&'a Filter),
     Never,
@@ -24,15 +26,18 @@ enum Node<'a> {
 
 impl Catalogue {
     pub fn predicate<'a>(&'a self, filter: &'a Filter, view: View<'a>) -> Predicate<'a> {
-        Predicate { catalogue: self, view, node: self.node(filter) }
+        Predicate { catalogue: self, view, node: self.node(filter, view) }
     }
 
-    fn node<'a>(&'a self, filter: &'a Filter) -> Node<'a> {
-        let all = |parts: &'a [Filter]| parts.iter().map(|part| self.node(part)).collect();
+    fn node<'a>(&'a self, filter: &'a Filter, view: View<'a>) -> Node<'a> {
+        let all = |parts: &'a [Filter]| parts.iter().map(|part| self.node(part, view)).collect();
         match filter {
             Filter::All(parts) => Node::All(all(parts)),
             Filter::Any(parts) => Node::Any(all(parts)),
-            Filter::Not(part) => Node::Not(Box::new(self.node(part))),
+            Filter::Not(part) => Node::Not(Box::new(self.node(part, view))),
+            Filter::Compare { field, comparison, value: FilterValue::Number(value) } if field == "price" => {
+                Node::Price(self.prices.of_market(view.market), *comparison, *value)
+            }
             // What lacks the field is unequal too.
             Filter::Compare { field, comparison: Comparison::NotEqual, value } if !is_own(field) => {
                 let equal = Filter::Compare { field: field.clone(), comparison: Comparison::Equal, value: value.clone() };
@@ -65,8 +70,22 @@ impl Predicate<'_> {
             Node::Any(parts) => parts.iter().any(|part| self.holds(part, product)),
             Node::Not(part) => !self.holds(part, product),
             Node::Values(column, wanted) => column.held(product).iter().any(|value| wanted[*value as usize]),
+            Node::Price(prices, comparison, value) => holds(prices.get(product), *comparison, *value),
             Node::Each(filter) => filter.matches(&|field| self.catalogue.values_of(field, product, self.view)),
             Node::Never => false,
         }
+    }
+}
+
+/// As the filter language compares: what has no price is unequal to any.
+fn holds(price: Option<f64>, comparison: Comparison, value: f64) -> bool {
+    let Some(price) = price else { return comparison == Comparison::NotEqual };
+    match comparison {
+        Comparison::Equal => price == value,
+        Comparison::NotEqual => price != value,
+        Comparison::Less => price < value,
+        Comparison::LessOrEqual => price <= value,
+        Comparison::Greater => price > value,
+        Comparison::GreaterOrEqual => price >= value,
     }
 }

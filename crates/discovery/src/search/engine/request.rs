@@ -1,6 +1,7 @@
 //! The way of one search: rules, intent, words and meaning, filter, facets, order, page.
 
 use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
+use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
@@ -178,8 +179,7 @@ impl Search<'_> {
         let predicates: Vec<_> = filters.map(|filter| self.catalogue.predicate(filter, self.view)).collect();
         let hidden: FxHashSet<ProductNumber> = orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
         move |product| {
-            let shown = self.catalogue.row(product).is_some_and(|row| row.shown(self.view.market, self.view.now));
-            shown && !hidden.contains(&product) && predicates.iter().all(|predicate| predicate.passes(product))
+            self.catalogue.is_shown(product, self.view) && !hidden.contains(&product) && predicates.iter().all(|predicate| predicate.passes(product))
         }
     }
 
@@ -262,14 +262,8 @@ impl Search<'_> {
         }
         let mut seen: FxHashSet<String> = FxHashSet::default();
         requests.retain(|request| seen.insert(request.field.clone()));
-        answer.facets = requests.iter().map(|request| self.facet(request, found)).collect();
-    }
-
-    fn facet(&self, request: &FacetRequest, found: &Found) -> FacetCounts {
-        match found.almost.iter().find(|(field, _)| *field == request.field) {
-            Some((_, almost)) => self.catalogue.count_facet(request, &[found.hits.as_slice(), almost].concat(), self.view),
-            None => self.catalogue.count_facet(request, &found.hits, self.view),
-        }
+        let (catalogue, view) = (self.catalogue, self.view);
+        answer.facets = requests.par_iter().map(|request| counted(catalogue, view, request, found)).collect();
     }
 
     /// Facets that many of the hits have and that part them evenly, those that shoppers choose in for such queries first.
@@ -352,7 +346,7 @@ impl Search<'_> {
         let mut score = score;
         if let Some(row) = self.catalogue.row(hit.product) {
             score += settings.popularity * row.popularity
-                + settings.margin * row.margin(self.view.market)
+                + settings.margin * self.catalogue.margin(hit.product, self.view)
                 + settings.stock * row.plenty()
                 + settings.newness * row.newness(self.view.now);
             if row.popularity > 0.0 {
@@ -469,6 +463,14 @@ struct Factor<'a> {
     passes: Box<dyn Fn(ProductNumber) -> bool + 'a>,
     factor: f32,
     reason: HitReason,
+}
+
+/// A facet without its own refinements.
+fn counted(catalogue: &Catalogue, view: View<'_>, request: &FacetRequest, found: &Found) -> FacetCounts {
+    match found.almost.iter().find(|(field, _)| *field == request.field) {
+        Some((_, almost)) => catalogue.count_facet(request, &[found.hits.as_slice(), almost].concat(), view),
+        None => catalogue.count_facet(request, &found.hits, view),
+    }
 }
 
 fn plain(product: ProductNumber, popularity: f32) -> SearchHit {

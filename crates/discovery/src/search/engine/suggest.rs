@@ -95,7 +95,7 @@ pub(super) fn suggest(
     if typed.is_empty() {
         return Vec::new();
     }
-    let shown = |product: ProductNumber| catalogue.row(product).is_some_and(|row| row.shown(view.market, view.now));
+    let shown = |product: ProductNumber| catalogue.is_shown(product, view);
     let mut suggestions = queries(typed, ask.queries, reader, logged, &shown);
     for (kind, field, most) in [(SuggestionKind::Category, "category", ask.categories), (SuggestionKind::Brand, "brand", ask.brands)] {
         suggestions.extend(values(kind, field, typed, most, catalogue));

@@ -53,9 +53,9 @@ pub(super) fn run(folder: &Path, seed: u64) -> Result<()> {
         ("place and product", Box::new(|shown| ordered(shown, |product| model.attraction(&shown.query, product).map_or(0.0, |found| f64::from(found.rate))))),
     ];
     for (name, order) in &orders {
-        let gains: Vec<f64> = test.iter().filter_map(|impression| weighed_ndcg(impression, &order(impression), &model.examination)).collect();
+        let gains: Vec<f64> = test.iter().map(|impression| weighed_dcg(impression, &order(impression), &model.examination)).collect();
         let mean = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
-        println!("{}", json!({"ranking": name, "sessions": gains.len(), "ndcg@10": mean, "ndcg@10_ci95": mean_interval(&gains, seed)}));
+        println!("{}", json!({"ranking": name, "sessions": gains.len(), "weighed_dcg@10": mean, "weighed_dcg@10_ci95": mean_interval(&gains, seed)}));
     }
     println!("{}", json!({"examination": model.examination}));
     Ok(())
@@ -113,17 +113,13 @@ fn ordered(impression: &Impression, worth: impl Fn(ProductNumber) -> f64) -> Vec
     order
 }
 
-/// NDCG of a new order, clicks weighed by one over how likely their place was looked at (Joachims, Swaminathan, Schnabel
-/// 2017), weights at most ten. `None` where nothing was clicked.
-fn weighed_ndcg(impression: &Impression, order: &[ProductNumber], examination: &[f32]) -> Option<f64> {
-    const MOST: f64 = 10.0;
+/// What an order would be worth: clicks weighed by one over how likely their place was looked at, discounted by their new place,
+/// unbiased but for the bound on the weights (Joachims, Swaminathan, Schnabel 2017).
+fn weighed_dcg(impression: &Impression, order: &[ProductNumber], examination: &[f32]) -> f64 {
+    const MOST: f64 = 20.0;
     let weight = |place: usize| (1.0 / f64::from(examination.get(place).copied().unwrap_or(0.1)).max(1e-3)).min(MOST);
     let places = impression.clicked.iter().enumerate().filter(|(_, clicked)| **clicked);
     let gains: FxHashMap<u32, f64> = places.map(|(place, _)| (impression.shown[place].0, weight(place))).collect();
-    let discounted = |gains: &mut dyn Iterator<Item = f64>| gains.take(10).enumerate().map(|(place, gain)| gain / (place as f64 + 2.0).log2()).sum::<f64>();
-    let mut best: Vec<f64> = gains.values().copied().collect();
-    best.sort_by(|a, b| b.total_cmp(a));
-    let ideal = discounted(&mut best.into_iter());
-    let found = discounted(&mut order.iter().map(|product| gains.get(&product.0).copied().unwrap_or(0.0)));
-    (ideal > 0.0).then(|| found / ideal)
+    let discounted = order.iter().take(10).enumerate().map(|(place, product)| gains.get(&product.0).copied().unwrap_or(0.0) / (place as f64 + 2.0).log2());
+    discounted.sum()
 }

@@ -36,6 +36,7 @@ impl Shelf for Open {
 pub(super) fn run(products: u32, seed: u64, clock: &dyn Clock) -> Result<()> {
     let shop = Shop::new(ShopConfig { products, shoppers: 1, seed, ..ShopConfig::default() });
     let raw_bytes: usize = shop.products().map(|product| texts(&product)).sum();
+    let market = shop.config().markets.first().map(|market| market.id.clone()).unwrap_or_default();
     let before = resident_bytes();
     for (name, meaning) in [("lexical", None), ("hybrid", Some(MeaningSettings::default()))] {
         let options = SearchOptions { meaning, ..SearchOptions::default() };
@@ -55,7 +56,7 @@ pub(super) fn run(products: u32, seed: u64, clock: &dyn Clock) -> Result<()> {
                 "generated_s": generated_s, "index_s": index_s, "products_per_s": f64::from(products) / index_s.max(1e-3)})
         );
         for (kind, ask) in kinds() {
-            println!("{}", measured(&engine, name, kind, &queries, &ask)?);
+            println!("{}", measured(&engine, &market, name, kind, &queries, &ask)?);
         }
     }
     Ok(())
@@ -73,11 +74,11 @@ fn kinds() -> Vec<(&'static str, Asked)> {
     ]
 }
 
-fn measured(engine: &SearchEngine, ranking: &str, kind: &str, queries: &[String], ask: &Asked) -> Result<serde_json::Value> {
+fn measured(engine: &SearchEngine, market: &MarketId, ranking: &str, kind: &str, queries: &[String], ask: &Asked) -> Result<serde_json::Value> {
     let situation = Situation {
         decision: DecisionId::from_bytes([0; 16]),
         subject: None,
-        market: MarketId::default(),
+        market: market.clone(),
         device: Device::default(),
         now: merx_domain::TimestampMs(1_700_000_000_000),
         seed: 0,
