@@ -213,6 +213,19 @@ fn right_spellings_are_never_corrected_away() {
 }
 
 #[test]
+fn article_numbers_are_found_and_never_corrected() {
+    let mut products = catalogue();
+    products[5].variants[0].gtin = Some("drilk".into());
+    products[6].variants[0].gtin = Some("4006381333931".into());
+    let engine = engine_of(&products);
+    for (query, number) in [("drilk", 5), ("4006381333931", 6), ("p7-v", 7)] {
+        let answer = search(&engine, &SearchAsk::of(query));
+        assert_eq!(answer.hits[0].product, ProductNumber(number), "{query}");
+        assert_eq!(answer.searched_for, None);
+    }
+}
+
+#[test]
 fn nothing_found_is_recovered_step_by_step() {
     let products = catalogue();
     let engine = engine_of(&products);

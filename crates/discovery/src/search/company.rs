@@ -53,4 +53,12 @@ impl Company for Postings<'_> {
         }
         known[&first].iter().zip(&known[&second]).map(|(a, b)| (a & b).count_ones()).sum()
     }
+    fn anywhere(&self, term: &str) -> u32 {
+        let count = |field: usize| -> u32 {
+            let wanted = self.terms.term(field, term);
+            let segments = self.opened.segments.iter();
+            segments.map(|segment| segment.terms[field].doc_freq(&wanted).unwrap_or(0)).sum()
+        };
+        (0..FIELD_COUNT).map(count).max().unwrap_or(0)
+    }
 }

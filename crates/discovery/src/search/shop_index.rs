@@ -95,18 +95,23 @@ pub struct SearchIndex {
 }
 
 impl SearchIndex {
-    pub fn build(documents: &[SearchDocument], options: SearchOptions) -> Result<Self, SearchError> {
+    pub fn build(documents: impl IntoIterator<Item = SearchDocument>, options: SearchOptions) -> Result<Self, SearchError> {
         let analyser = Analyser::new(options.language);
         let mut text = TextIndex::in_memory()?;
         let mut lexicon = Lexicon::default();
         let mut products: Vec<ProductTerms> = Vec::new();
-        for documents in documents.chunks(ANALYSED) {
+        let mut documents = documents.into_iter();
+        loop {
+            let documents: Vec<SearchDocument> = documents.by_ref().take(ANALYSED).collect();
+            if documents.is_empty() {
+                break;
+            }
             let analysed: Vec<Tokens> = documents.par_iter().map(|document| tokens_of(document, &analyser)).collect();
             let numbered = || documents.iter().map(|document| document.number).zip(&analysed);
             let write = || numbered().try_for_each(|(number, tokens)| text.put(number, tokens, false));
             let count = || {
                 for (number, tokens) in numbered() {
-                    lexicon.add_product(tokens.iter().flatten());
+                    lexicon.add_product(spoken(tokens));
                     put_terms(&mut products, number, ProductTerms::of(tokens, &lexicon));
                 }
             };
@@ -158,7 +163,7 @@ impl SearchIndex {
         for (product, tokens) in &analysed {
             let terms = tokens.as_ref().map(|tokens| {
                 let known = state.lexicon.words().len();
-                state.lexicon.add_product(tokens.iter().flatten());
+                state.lexicon.add_product(spoken(tokens));
                 state.speller.learn(&state.lexicon, known);
                 ProductTerms::of(tokens, &state.lexicon)
             });
@@ -203,6 +208,11 @@ type Tokens = [Vec<Token>; FIELD_COUNT];
 
 fn tokens_of(document: &SearchDocument, analyser: &Analyser) -> Tokens {
     std::array::from_fn(|field| analyser.tokens(&document.texts[field]))
+}
+
+/// The words of a product. Article numbers are none: each product has its own, and nobody misspells them into another.
+fn spoken(tokens: &Tokens) -> impl Iterator<Item = &Token> {
+    tokens.iter().enumerate().filter(|(field, _)| *field != Field::Codes as usize).flat_map(|(_, tokens)| tokens)
 }
 
 fn put_terms(products: &mut Vec<ProductTerms>, number: ProductNumber, terms: ProductTerms) {

@@ -74,7 +74,10 @@ impl Reader<'_> {
     fn products(&self, term: &QueryTerm) -> u32 {
         let stems = term.alternatives.iter().filter(|alternative| alternative.terms.len() == 1);
         let stems = stems.map(|alternative| self.lexicon.term_products(&alternative.terms[0]));
-        stems.max().unwrap_or(0)
+        match stems.max() {
+            Some(products) if products > 0 => products,
+            _ => self.company.anywhere(&term.alternatives[0].terms[0]),
+        }
     }
 
     /// `base board`: products write `baseboard`.

@@ -88,12 +88,13 @@ impl FacetCounts {
 
     fn of_prices(&mut self, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {
         let prices = catalogue.prices.of_market(view.market);
-        let mut all: Vec<f64> = found.iter().filter_map(|product| prices.get(*product)).collect();
-        self.covered = all.len();
-        all.sort_unstable_by(f64::total_cmp);
-        for run in all.chunk_by(|a, b| a == b) {
-            self.values.push(FacetValueCount { value: FilterValue::Number(run[0]), count: run.len() as u32 });
+        let mut counts: FxHashMap<u64, u32> = FxHashMap::default();
+        for price in found.iter().filter_map(|product| prices.get(*product)) {
+            self.covered += 1;
+            *counts.entry(price.to_bits()).or_default() += 1;
         }
+        let value = |(bits, count)| FacetValueCount { value: FilterValue::Number(f64::from_bits(bits)), count };
+        self.values = counts.into_iter().map(value).collect();
     }
 
     fn of_own_field(&mut self, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {

@@ -35,8 +35,6 @@ pub struct Row {
     /// Units over all variants and locations; `None`: not tracked.
     stock: Option<i64>,
     pub created_at: TimestampMs,
-    /// How wanted it is among all products, 0 to 1.
-    pub popularity: f32,
 }
 
 impl Row {
@@ -50,7 +48,6 @@ impl Row {
             cost: cost.map_or(f64::NAN, Money::major_f64),
             stock,
             created_at: product.created_at,
-            popularity: 0.0,
         }
     }
 
@@ -92,6 +89,9 @@ pub struct Catalogue {
     rows: Vec<Option<Row>>,
     /// By product: what is known of its being shown without a look at its row.
     shown: Vec<Shown>,
+    /// By product: how wanted it is among all, 0 to 1, and when it came.
+    popularity: Vec<f32>,
+    created_at: Vec<TimestampMs>,
     prices: PriceColumns,
     numbers: FxHashMap<ProductId, ProductNumber>,
     /// `brand`, `category`, `category.lvl0` .., `attributes.NAME`.
@@ -115,13 +115,16 @@ const MOST_COLUMNS: usize = 2_000;
 
 impl Catalogue {
     pub fn put(&mut self, number: ProductNumber, product: &Product, stock: Option<i64>) {
-        let popularity = self.row(number).map_or(0.0, |row| row.popularity);
         self.remove(number);
         if self.rows.len() <= number.index() {
             self.rows.resize(number.index() + 1, None);
         }
         self.numbers.insert(product.id.clone(), number);
-        self.rows[number.index()] = Some(Row { popularity, ..Row::new(product, stock) });
+        self.rows[number.index()] = Some(Row::new(product, stock));
+        let length = self.rows.len();
+        self.popularity.resize(length, 0.0);
+        self.created_at.resize(length, TimestampMs(0));
+        self.created_at[number.index()] = product.created_at;
         self.prices.set(number, &lowest_prices(product));
         self.note_shown(number);
         for (field, values) in facet_values(product) {
@@ -181,10 +184,29 @@ impl Catalogue {
         }
     }
 
+    /// 0 to 1. Kept while the product changes.
     pub fn set_popularity(&mut self, number: ProductNumber, popularity: f32) {
-        if let Some(Some(row)) = self.rows.get_mut(number.index()) {
-            row.popularity = popularity;
+        if let Some(known) = self.popularity.get_mut(number.index()) {
+            *known = popularity;
         }
+    }
+
+    pub fn popularity(&self, number: ProductNumber) -> f32 {
+        self.popularity.get(number.index()).copied().unwrap_or(0.0)
+    }
+
+    /// The first `most` of some products: the most popular first, the newest of equally popular ones.
+    pub fn most_popular(&self, products: &[ProductNumber], most: usize) -> Vec<ProductNumber> {
+        let created_at = |product: ProductNumber| self.created_at.get(product.index()).map_or(0, |at| at.0);
+        let mut keyed: Vec<(f32, i64, ProductNumber)> =
+            products.iter().map(|product| (self.popularity(*product), created_at(*product), *product)).collect();
+        let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2));
+        if keyed.len() > most {
+            keyed.select_nth_unstable_by(most, order);
+            keyed.truncate(most);
+        }
+        keyed.sort_unstable_by(order);
+        keyed.into_iter().map(|(.., product)| product).collect()
     }
 
     pub fn row(&self, number: ProductNumber) -> Option<&Row> {
@@ -229,7 +251,7 @@ impl Catalogue {
             "price" => self.price(number, view).map(FilterValue::Number).into_iter().collect(),
             "in_stock" => vec![FilterValue::Flag(row.in_stock())],
             "created_at" => vec![FilterValue::Number(row.created_at.0 as f64)],
-            "popularity" => vec![FilterValue::Number(f64::from(row.popularity))],
+            "popularity" => vec![FilterValue::Number(f64::from(self.popularity(number)))],
             _ => self.columns.get(field).map(|column| column.of(number)).unwrap_or_default(),
         }
     }

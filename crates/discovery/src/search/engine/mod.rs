@@ -16,6 +16,7 @@ pub use rankers::{LoadRanker, RankLearner, RankerModel};
 pub use rules::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use suggest::{SuggestAsk, Suggestion, SuggestionKind};
 
+use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -119,7 +120,7 @@ pub struct SearchEngine {
 impl SearchEngine {
     /// `load` gives a ranker's version that is not at hand; replays of old decisions ask for it.
     pub fn new(settings: EngineSettings, options: SearchOptions, load: Box<LoadRanker>) -> Result<Self, SearchError> {
-        let index = SearchIndex::build(&[], options.clone())?;
+        let index = SearchIndex::build([], options.clone())?;
         Ok(Self {
             settings,
             options,
@@ -186,11 +187,11 @@ impl SearchEngine {
 
     /// Builds the text index again from `products`, all of them, and learns what they are about; the old one serves until
     /// the new one is ready, and what changes meanwhile is in both.
-    pub fn rebuild<'a>(&self, products: impl IntoIterator<Item = (ProductNumber, &'a Product)>) -> Result<(), SearchError> {
+    pub fn rebuild(&self, products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>)>) -> Result<(), SearchError> {
         self.refresh()?;
         *self.since.lock() = Some(Vec::new());
-        let documents: Vec<SearchDocument> = products.into_iter().map(|(number, product)| SearchDocument::of(number, product)).collect();
-        let built = SearchIndex::build(&documents, self.options.clone());
+        let documents = products.into_iter().map(|(number, product)| SearchDocument::of(number, product.borrow()));
+        let built = SearchIndex::build(documents, self.options.clone());
         let mut since = self.since.lock();
         let missed = since.take().unwrap_or_default();
         let index = built?;
@@ -204,14 +205,16 @@ impl SearchEngine {
         Ok(())
     }
 
-    /// Fills an empty engine with a whole catalogue at once.
-    pub fn load<'a>(&self, products: impl IntoIterator<Item = (ProductNumber, &'a Product, Option<i64>)>) -> Result<(), SearchError> {
-        let products: Vec<(ProductNumber, &Product, Option<i64>)> = products.into_iter().collect();
-        {
-            let mut catalogue = self.catalogue.write();
-            products.iter().for_each(|(number, product, stock)| catalogue.put(*number, product, *stock));
-        }
-        self.rebuild(products.iter().map(|(number, product, _)| (*number, *product)))
+    /// Fills an engine with a whole catalogue at once: products and their stock.
+    pub fn load(
+        &self,
+        products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>, Option<i64>)>,
+    ) -> Result<(), SearchError> {
+        let put = |(number, product, stock): (ProductNumber, _, Option<i64>)| {
+            self.catalogue.write().put(number, Borrow::<Product>::borrow(&product), stock);
+            (number, product)
+        };
+        self.rebuild(products.into_iter().map(put))
     }
 
     // What merchants set.

@@ -287,7 +287,7 @@ impl Search<'_> {
 
     /// Hits by relevance, as deep as the page needs. `None`: too late.
     fn ranked(&self, text: &str, matched: Matched, orders: &Orders, named: &[(String, String)]) -> Option<Vec<SearchHit>> {
-        let depth = self.depth() + orders.pins.len();
+        let depth = self.depth().min(DEEPEST) + orders.pins.len();
         let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
         if (self.late)() {
             return None;
@@ -344,13 +344,14 @@ impl Search<'_> {
             reasons.push(HitReason::Meaning { cosine });
         }
         let mut score = score;
+        let popularity = self.catalogue.popularity(hit.product);
         if let Some(row) = self.catalogue.row(hit.product) {
-            score += settings.popularity * row.popularity
+            score += settings.popularity * popularity
                 + settings.margin * self.catalogue.margin(hit.product, self.view)
                 + settings.stock * row.plenty()
                 + settings.newness * row.newness(self.view.now);
-            if row.popularity > 0.0 {
-                reasons.push(HitReason::Popular { weight: row.popularity });
+            if popularity > 0.0 {
+                reasons.push(HitReason::Popular { weight: popularity });
             }
         }
         let lift = clicks.map_or(0.0, |clicks| clicks.lift(hit.product).clamp(-MOST_LIFT, MOST_LIFT));
@@ -407,13 +408,10 @@ impl Search<'_> {
         answer
     }
 
-    /// Products by popularity, the newest first among equals.
+    /// Products by popularity, the newest first among equals, as many as a page may need.
     fn by_popularity(&self, products: &[ProductNumber]) -> Vec<SearchHit> {
-        let row = |product: &ProductNumber| self.catalogue.row(*product);
-        let mut keyed: Vec<(f32, i64, ProductNumber)> =
-            products.iter().filter_map(|product| Some((row(product)?.popularity, row(product)?.created_at.0, *product))).collect();
-        keyed.sort_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-        keyed.into_iter().map(|(popularity, _, product)| plain(product, popularity)).collect()
+        let popular = self.catalogue.most_popular(products, self.depth());
+        popular.into_iter().map(|product| plain(product, self.catalogue.popularity(product))).collect()
     }
 
     /// The last step when nothing is found: popular products, of the category that is meant where one is.
@@ -434,8 +432,9 @@ impl Search<'_> {
         answer
     }
 
+    /// Places that a page and what the shelf may refuse of it need.
     fn depth(&self) -> usize {
-        self.ask.offset.saturating_add(self.ask.count.min(MOST_COUNT)).saturating_add(MOST_REFUSED.min(self.ask.count)).min(DEEPEST)
+        self.ask.offset.saturating_add(self.ask.count.min(MOST_COUNT)).saturating_add(MOST_REFUSED)
     }
 
     /// The page asked for. What the shelf refuses at the last moment is skipped.

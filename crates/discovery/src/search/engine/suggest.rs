@@ -163,7 +163,7 @@ fn products(
     let understood = reader.understand(typed, Reading { unfinished: true, ..Reading::PLAIN });
     let Ok(mut matched) = reader.matched(&understood, &[]) else { return Vec::new() };
     matched.matches.retain(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)));
-    let popularity = |product: u32| catalogue.row(ProductNumber(product)).map_or(0.0, |row| row.popularity);
+    let popularity = |product: u32| catalogue.popularity(ProductNumber(product));
     matched.matches.sort_by(|a, b| {
         (b.score * (1.0 + popularity(b.product))).total_cmp(&(a.score * (1.0 + popularity(a.product)))).then(a.product.cmp(&b.product))
     });

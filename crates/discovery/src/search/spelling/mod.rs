@@ -42,6 +42,8 @@ pub struct Suggestion {
 /// How many products have two terms together.
 pub trait Company {
     fn together(&self, first: u32, second: u32) -> u32;
+    /// Products that have a term anywhere, in article numbers too.
+    fn anywhere(&self, term: &str) -> u32;
 }
 
 #[derive(Debug, Clone, Default)]
@@ -197,6 +199,10 @@ mod tests {
     impl Company for Alone {
         fn together(&self, _: u32, _: u32) -> u32 {
             1
+        }
+
+        fn anywhere(&self, _: &str) -> u32 {
+            0
         }
     }
 
