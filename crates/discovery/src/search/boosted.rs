@@ -25,7 +25,15 @@ pub struct BoostSettings {
 
 impl Default for BoostSettings {
     fn default() -> Self {
-        Self { trees: 300, leaves: 10, learning_rate: 0.06, leaf_rows: 200, shrinkage: 1.0, feature_share: 0.4, depth: 30 }
+        Self {
+            trees: 300,
+            leaves: 10,
+            learning_rate: 0.06,
+            leaf_rows: 200,
+            shrinkage: 1.0,
+            feature_share: 0.4,
+            depth: 30,
+        }
     }
 }
 
@@ -104,7 +112,9 @@ impl Forest {
                 Ok(node) => node > from && node < tree.nodes.len(),
                 Err(_) => ((-(i32::from(child)) - 1) as usize) < tree.leaves.len(),
             };
-            let sound = |(at, node): (usize, &Node)| usize::from(node.feature) < width && leads(at, node.left) && leads(at, node.right);
+            let sound = |(at, node): (usize, &Node)| {
+                usize::from(node.feature) < width && leads(at, node.left) && leads(at, node.right)
+            };
             !tree.leaves.is_empty() && tree.nodes.iter().enumerate().all(sound)
         })
     }
@@ -149,7 +159,8 @@ impl Table {
         let column = |feature: usize| {
             let mut sample: Vec<f32> = rows.iter().step_by(step).map(|row| row[feature]).collect();
             sample.sort_unstable_by(f32::total_cmp);
-            let mut bounds: Vec<f32> = (1..BINS).filter_map(|bin| sample.get(bin * sample.len() / BINS).copied()).collect();
+            let mut bounds: Vec<f32> =
+                (1..BINS).filter_map(|bin| sample.get(bin * sample.len() / BINS).copied()).collect();
             bounds.dedup();
             let bins = rows.iter().map(|row| bounds.partition_point(|bound| *bound < row[feature]) as u8).collect();
             (bins, bounds)
@@ -261,7 +272,9 @@ impl Grower<'_> {
         let mut nodes: Vec<Node> = Vec::new();
         while leaves.len() < self.settings.leaves {
             let gain = |leaf: &Leaf| leaf.split.as_ref().map_or(0.0, |split| split.gain);
-            let Some(best) = (0..leaves.len()).max_by(|a, b| gain(&leaves[*a]).total_cmp(&gain(&leaves[*b])).then(b.cmp(a))) else {
+            let Some(best) =
+                (0..leaves.len()).max_by(|a, b| gain(&leaves[*a]).total_cmp(&gain(&leaves[*b])).then(b.cmp(a)))
+            else {
                 break;
             };
             let Some(split) = leaves[best].split.take() else { break };
@@ -275,10 +288,15 @@ impl Grower<'_> {
                 right: 0,
             });
             let column = &self.table.columns[split.feature];
-            let (left, right): (Vec<u32>, Vec<u32>) = leaf.rows.iter().partition(|row| column[**row as usize] <= split.bin);
+            let (left, right): (Vec<u32>, Vec<u32>) =
+                leaf.rows.iter().partition(|row| column[**row as usize] <= split.bin);
             // Only the smaller side is counted; the other is what is left.
             let smaller = self.bins(if left.len() < right.len() { &left } else { &right });
-            let larger = leaf.bins.iter().zip(&smaller).map(|(all, part)| Bin { slope: all.slope - part.slope, rows: all.rows - part.rows });
+            let larger = leaf
+                .bins
+                .iter()
+                .zip(&smaller)
+                .map(|(all, part)| Bin { slope: all.slope - part.slope, rows: all.rows - part.rows });
             let larger = larger.collect();
             let (left_bins, right_bins) = if left.len() < right.len() { (smaller, larger) } else { (larger, smaller) };
             leaves.push(self.leaf(left, left_bins, Some((node, true))));
@@ -389,7 +407,8 @@ mod tests {
     fn nothing_to_learn_from_gives_an_order_all_the_same() {
         let settings = BoostSettings { trees: 3, ..BoostSettings::default() };
         assert_eq!(Forest::fit(&[], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
-        let same = Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], base: Vec::new(), ideal: 1.0 };
+        let same =
+            Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], base: Vec::new(), ideal: 1.0 };
         assert_eq!(Forest::fit(&[same], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
     }
 }

@@ -92,7 +92,8 @@ impl ClickModel {
             let totals = pair_totals(&cells, pairs.len());
             let overall = attracted.iter().sum::<f64>() / totals.iter().sum::<f64>();
             for (pair, rate) in rates.iter_mut().enumerate() {
-                *rate = ((attracted[pair] + settings.prior_looks * overall) / (totals[pair] + settings.prior_looks)).clamp(1e-6, 1.0 - 1e-6);
+                *rate = ((attracted[pair] + settings.prior_looks * overall) / (totals[pair] + settings.prior_looks))
+                    .clamp(1e-6, 1.0 - 1e-6);
             }
             for (place, theta) in examination.iter_mut().enumerate() {
                 *theta = ((looked[place] + 0.5) / (shown_at[place] + 1.0)).clamp(1e-6, 1.0 - 1e-6);
@@ -235,8 +236,16 @@ mod tests {
                     let place = rng.below(9);
                     order.swap(place, place + 1);
                 }
-                let clicked = order.iter().enumerate().map(|(place, product)| rng.chance(LOOKED_AT[place] * wanted(query, *product))).collect();
-                Impression { query: format!("Query {query}"), shown: order.iter().map(|product| ProductNumber(*product as u32)).collect(), clicked }
+                let clicked = order
+                    .iter()
+                    .enumerate()
+                    .map(|(place, product)| rng.chance(LOOKED_AT[place] * wanted(query, *product)))
+                    .collect();
+                Impression {
+                    query: format!("Query {query}"),
+                    shown: order.iter().map(|product| ProductNumber(*product as u32)).collect(),
+                    clicked,
+                }
             })
             .collect()
     }
@@ -254,7 +263,10 @@ mod tests {
         let model = ClickModel::fit(&impressions(8_000), &ClickSettings::default());
         let mut gains = Vec::new();
         for query in 0..40 {
-            let judged = JudgedQuery { text: String::new(), gains: (0..10).map(|product| (product as u32, wanted(query, product) as f32)).collect() };
+            let judged = JudgedQuery {
+                text: String::new(),
+                gains: (0..10).map(|product| (product as u32, wanted(query, product) as f32)).collect(),
+            };
             let clicks = model.of_query(&format!("query  {query}")).unwrap();
             let mut learnt: Vec<u32> = (0..10).collect();
             let shown = learnt.clone();

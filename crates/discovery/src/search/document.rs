@@ -52,8 +52,10 @@ impl SearchDocument {
     }
 
     pub fn of(number: ProductNumber, product: &Product) -> Self {
-        let attributes = product.attributes.iter().chain(product.variants.iter().flat_map(|variant| &variant.attributes));
-        let mut attribute_texts: Vec<String> = attributes.filter_map(|(name, value)| attribute_text(name, value)).collect();
+        let attributes =
+            product.attributes.iter().chain(product.variants.iter().flat_map(|variant| &variant.attributes));
+        let mut attribute_texts: Vec<String> =
+            attributes.filter_map(|(name, value)| attribute_text(name, value)).collect();
         attribute_texts.dedup();
         let gtins = product.variants.iter().filter_map(|variant| variant.gtin.as_deref());
         let codes = product.variants.iter().map(|variant| variant.id.as_str()).chain(gtins);

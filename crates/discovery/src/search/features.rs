@@ -217,7 +217,8 @@ impl<'a> QueryView<'a> {
             }
             numeric |= if is_numeric { bit } else { 0 };
         }
-        let view = Self { information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
+        let view =
+            Self { information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
         let ceiling = query.terms.iter().zip(information).map(|(term, information)| term.weight * information).sum();
         Self { total: view.information_of(required), ceiling, ..view }
     }

@@ -38,7 +38,8 @@ impl JudgedQuery {
 
 /// FNV-1a, whose values never change; the high half, because the low bits mix least.
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)) >> 32
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+        >> 32
 }
 
 /// From this gain on a product counts as relevant where only yes or no is asked.
@@ -74,7 +75,8 @@ impl Figures {
             condensed_ndcg_at_10: discounted(condensed) / ideal,
             mrr_at_10: first.map_or(0.0, |place| 1.0 / (place + 1) as f64),
             recall_at_100: if relevant > 0 { recalled as f64 / relevant as f64 } else { 0.0 },
-            judged_at_10: ranking.iter().take(CUT).filter(|product| gain(product).is_some()).count() as f64 / CUT as f64,
+            judged_at_10: ranking.iter().take(CUT).filter(|product| gain(product).is_some()).count() as f64
+                / CUT as f64,
         }
     }
 

@@ -29,7 +29,14 @@ pub struct MeaningSettings {
 
 impl Default for MeaningSettings {
     fn default() -> Self {
-        Self { dimensions: 128, power_iterations: 1, least_products: 2, value_power: 1.0, most_products: 200_000, seed: 1 }
+        Self {
+            dimensions: 128,
+            power_iterations: 1,
+            least_products: 2,
+            value_power: 1.0,
+            most_products: 200_000,
+            seed: 1,
+        }
     }
 }
 
@@ -53,7 +60,13 @@ impl Encoder {
         let rows = products.iter().step_by(step).map(|terms| weighted(terms, &tells));
         let matrix = SparseRows::from_rows(counts.len(), rows);
         let transposed = matrix.transposed();
-        let svd = truncated_svd(&matrix, &transposed, settings.dimensions, settings.power_iterations, &mut Rng::from_seed(settings.seed));
+        let svd = truncated_svd(
+            &matrix,
+            &transposed,
+            settings.dimensions,
+            settings.power_iterations,
+            &mut Rng::from_seed(settings.seed),
+        );
         let dimensions = svd.values.len();
         let powers: Vec<f32> = svd.values.iter().map(|value| value.powf(settings.value_power - 1.0)).collect();
         let mut terms = svd.right;
@@ -88,7 +101,8 @@ impl Encoder {
 
 /// Terms once each, of unit length together.
 fn weighted(terms: &[u32], tells: &impl Fn(u32) -> f32) -> Vec<(u32, f32)> {
-    let mut row: Vec<(u32, f32)> = terms.iter().map(|term| (*term, tells(*term))).filter(|(_, weight)| *weight > 0.0).collect();
+    let mut row: Vec<(u32, f32)> =
+        terms.iter().map(|term| (*term, tells(*term))).filter(|(_, weight)| *weight > 0.0).collect();
     row.sort_unstable_by_key(|(term, _)| *term);
     row.dedup_by_key(|(term, _)| *term);
     let length = row.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);

@@ -18,22 +18,22 @@ mod query;
 mod ranker;
 mod retrieve;
 mod shop_index;
-mod synonyms;
 mod spelling;
+mod synonyms;
 pub mod text;
 mod text_index;
 mod understand;
 
-pub use engine::{EngineSettings, SearchAnswer, SearchAsk, SearchEngine};
 pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
+pub use engine::{EngineSettings, SearchAnswer, SearchAsk, SearchEngine};
 pub use features::{FEATURES, FeatureRow, feature_names};
 pub use meaning::MeaningSettings;
 pub use ranker::Ranker;
-pub use spelling::SpellingSettings;
-pub use understand::{Correction, ReadingSettings};
 pub use retrieve::LexicalSettings;
 pub use shop_index::{Change, Hit, Nearest, Reading, SearchIndex, SearchOptions, SearchReader, Understood};
+pub use spelling::SpellingSettings;
 pub use synonyms::{Synonym, Synonyms};
+pub use understand::{Correction, ReadingSettings};
 
 /// Why a search or a change of the index failed. All are the operator's or ours: no query can cause one.
 #[derive(Debug, thiserror::Error)]

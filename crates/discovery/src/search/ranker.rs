@@ -61,7 +61,9 @@ impl Ranker {
     /// With the first trees only.
     pub fn truncated(&self, trees: usize) -> Self {
         match self {
-            Self::Learnt { weights, forest } => Self::Learnt { weights: weights.clone(), forest: forest.clone().truncated(trees) },
+            Self::Learnt { weights, forest } => {
+                Self::Learnt { weights: weights.clone(), forest: forest.clone().truncated(trees) }
+            }
             weighted @ Self::Weighted(_) => weighted.clone(),
         }
     }

@@ -94,8 +94,14 @@ thread_local! {
 }
 
 /// Every product that matches any term of the query.
-pub fn matches(query: &ParsedQuery, opened: &Opened, terms: TermMaker, settings: &LexicalSettings) -> Result<Matches, SearchError> {
-    let information = query.terms.iter().map(|term| information(term, opened, terms)).collect::<Result<Vec<f32>, SearchError>>()?;
+pub fn matches(
+    query: &ParsedQuery,
+    opened: &Opened,
+    terms: TermMaker,
+    settings: &LexicalSettings,
+) -> Result<Matches, SearchError> {
+    let information =
+        query.terms.iter().map(|term| information(term, opened, terms)).collect::<Result<Vec<f32>, SearchError>>()?;
     let mut matches = Vec::new();
     SCRATCH.with_borrow_mut(|scratch| {
         for segment in &opened.segments {
@@ -110,7 +116,9 @@ pub fn matches(query: &ParsedQuery, opened: &Opened, terms: TermMaker, settings:
 /// From the most frequent alternative: a frequent synonym makes a rare word tell less.
 fn information(term: &QueryTerm, opened: &Opened, terms: TermMaker) -> Result<f32, SearchError> {
     let mut most = 0;
-    for alternative in term.alternatives.iter().filter(|alternative| alternative.weight >= 0.5 && alternative.terms.len() == 1) {
+    for alternative in
+        term.alternatives.iter().filter(|alternative| alternative.weight >= 0.5 && alternative.terms.len() == 1)
+    {
         let mut in_any_field = 0;
         for field in 0..FIELD_COUNT {
             let wanted = terms.term(field, &alternative.terms[0]);
@@ -134,7 +142,13 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    fn collect(&self, query: &ParsedQuery, information: &[f32], scratch: &mut Scratch, found: &mut Vec<Match>) -> Result<(), SearchError> {
+    fn collect(
+        &self,
+        query: &ParsedQuery,
+        information: &[f32],
+        scratch: &mut Scratch,
+        found: &mut Vec<Match>,
+    ) -> Result<(), SearchError> {
         let documents = self.segment.reader.max_doc() as usize;
         for array in [&mut scratch.occurrences, &mut scratch.word, &mut scratch.scores] {
             array.resize(array.len().max(documents), 0.0);
@@ -167,10 +181,17 @@ impl Reading<'_> {
     }
 
     /// Adds the weighted occurrences of a word in all fields.
-    fn add_word(&self, word: &str, weight: f32, occurrences: &mut [f32], current: &mut Vec<u32>) -> Result<(), SearchError> {
+    fn add_word(
+        &self,
+        word: &str,
+        weight: f32,
+        occurrences: &mut [f32],
+        current: &mut Vec<u32>,
+    ) -> Result<(), SearchError> {
         for field in (0..FIELD_COUNT).filter(|field| self.settings.field_weights[*field] > 0.0) {
             let term = self.terms.term(field, word);
-            let Some(mut postings) = self.segment.terms[field].read_postings(&term, IndexRecordOption::WithFreqs)? else {
+            let Some(mut postings) = self.segment.terms[field].read_postings(&term, IndexRecordOption::WithFreqs)?
+            else {
                 continue;
             };
             let weight = weight * self.settings.field_weights[field];

@@ -15,8 +15,8 @@ use crate::search::query::ParsedQuery;
 use crate::search::ranker::Ranker;
 use crate::search::retrieve::{self, LexicalSettings, Match, Matches};
 use crate::search::spelling::{Speller, SpellingSettings};
-use crate::search::text::{Analyser, Language, Token};
 use crate::search::synonyms::Synonyms;
+use crate::search::text::{Analyser, Language, Token};
 use crate::search::text_index::{Opened, TermMaker, TextIndex};
 use crate::search::understand::{Correction, Reader, ReadingSettings};
 
@@ -95,7 +95,10 @@ pub struct SearchIndex {
 }
 
 impl SearchIndex {
-    pub fn build(documents: impl IntoIterator<Item = SearchDocument>, options: SearchOptions) -> Result<Self, SearchError> {
+    pub fn build(
+        documents: impl IntoIterator<Item = SearchDocument>,
+        options: SearchOptions,
+    ) -> Result<Self, SearchError> {
         let analyser = Analyser::new(options.language);
         let mut text = TextIndex::in_memory()?;
         let mut lexicon = Lexicon::default();
@@ -261,10 +264,16 @@ impl SearchReader<'_> {
     }
 
     /// The products nearest by meaning that are accepted. Where the nearest of all are mostly refused, all are looked at.
-    pub fn nearest(&self, understood: &Understood, matched: &Matches, accepts: impl Fn(ProductNumber) -> bool) -> Nearest {
+    pub fn nearest(
+        &self,
+        understood: &Understood,
+        matched: &Matches,
+        accepts: impl Fn(ProductNumber) -> bool,
+    ) -> Nearest {
         let Some(vectors) = &self.state.vectors else { return Nearest::default() };
         let terms = understood.query.terms.iter().zip(&matched.information).filter(|(term, _)| term.weight > 0.0);
-        let readings = terms.flat_map(|(term, _)| term.alternatives.iter().map(move |reading| (term.weight * reading.weight, reading)));
+        let readings = terms
+            .flat_map(|(term, _)| term.alternatives.iter().map(move |reading| (term.weight * reading.weight, reading)));
         let words = readings.flat_map(|(weight, reading)| reading.terms.iter().map(move |word| (word, weight)));
         let numbered = words.filter_map(|(word, weight)| Some((self.state.lexicon.term_number(word)?, weight)));
         let direction = vectors.encoder.text(numbered);
@@ -281,7 +290,8 @@ impl SearchReader<'_> {
     pub fn measured(&self, understood: &Understood, matched: Matches, nearest: Nearest, limit: usize) -> Vec<Hit> {
         let Matches { mut matches, information, .. } = matched;
         let found = matches.len();
-        let near: FxHashMap<u32, usize> = nearest.products.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect();
+        let near: FxHashMap<u32, usize> =
+            nearest.products.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect();
         keep_best(&mut matches, MEASURED.max(limit), &near);
         let best = matches.first().map_or(0.0, |best| best.score);
         let view = QueryView::new(&understood.query, &information, &self.state.lexicon, best, found);
@@ -291,12 +301,15 @@ impl SearchReader<'_> {
             let Some(product) = self.state.products.get(matched.product as usize) else { continue };
             let mut features = view.measure(matched, product);
             features[Feature::Place as usize] = if matched.score > 0.0 { 1.0 / (60.0 + place as f32) } else { 0.0 };
-            features[Feature::MeaningPlace as usize] = near.get(&matched.product).map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
+            features[Feature::MeaningPlace as usize] =
+                near.get(&matched.product).map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
             first_look.measure(matched.product, &nearest.direction, &self.state, &mut features);
             hits.push(Hit { product: ProductNumber(matched.product), score: matched.score, features });
         }
         let best = hits.iter().map(|hit| hit.features[Feature::Meaning as usize]).fold(1e-6, f32::max);
-        hits.iter_mut().for_each(|hit| hit.features[Feature::MeaningOfBest as usize] = hit.features[Feature::Meaning as usize] / best);
+        hits.iter_mut().for_each(|hit| {
+            hit.features[Feature::MeaningOfBest as usize] = hit.features[Feature::Meaning as usize] / best
+        });
         hits
     }
 
@@ -304,7 +317,10 @@ impl SearchReader<'_> {
     pub fn finds(&self, text: &str, shown: &dyn Fn(ProductNumber) -> bool) -> bool {
         let understood = self.understand(text, Reading { forgives: false, ..Reading::PLAIN });
         let Ok(matched) = self.matched(&understood, &[]) else { return false };
-        matched.matches.iter().any(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)))
+        matched
+            .matches
+            .iter()
+            .any(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)))
     }
 
     /// Words of the catalogue that begin with a prefix, most frequent first.

@@ -42,7 +42,9 @@ impl Synonyms {
                         pairs.extend(others.map(|to| (stems(from, analyser), stems(to, analyser))));
                     }
                 }
-                Synonym::OneWay { from, to } => pairs.extend(to.iter().map(|to| (stems(from, analyser), stems(to, analyser)))),
+                Synonym::OneWay { from, to } => {
+                    pairs.extend(to.iter().map(|to| (stems(from, analyser), stems(to, analyser))))
+                }
             }
         }
         let sensible = |words: &Vec<CompactString>| (1..=MOST_WORDS).contains(&words.len());

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use merx_domain::ProductNumber;
 use tantivy::fieldnorm::FieldNormReader;
 use tantivy::index::InvertedIndexReader;
-use tantivy::schema::{Field as TantivyField, INDEXED, FAST, IndexRecordOption, Schema, TextFieldIndexing, TextOptions};
+use tantivy::schema::{
+    FAST, Field as TantivyField, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
+};
 use tantivy::tokenizer::{PreTokenizedString, Token as TantivyToken};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader, TantivyDocument, Term};
 
@@ -62,7 +64,12 @@ impl TextIndex {
     }
 
     /// Puts a product in, in place of what stood under its number.
-    pub fn put(&self, product: ProductNumber, tokens: &[Vec<Token>; FIELD_COUNT], replaces: bool) -> Result<(), SearchError> {
+    pub fn put(
+        &self,
+        product: ProductNumber,
+        tokens: &[Vec<Token>; FIELD_COUNT],
+        replaces: bool,
+    ) -> Result<(), SearchError> {
         if replaces {
             self.remove(product);
         }
@@ -90,7 +97,11 @@ impl TextIndex {
 
     pub fn open(&self) -> Result<Opened, SearchError> {
         let searcher = self.reader.searcher();
-        let segments = searcher.segment_readers().iter().map(|reader| self.segment(reader)).collect::<Result<Vec<_>, SearchError>>()?;
+        let segments = searcher
+            .segment_readers()
+            .iter()
+            .map(|reader| self.segment(reader))
+            .collect::<Result<Vec<_>, SearchError>>()?;
         let documents = segments.iter().map(|segment| segment.reader.max_doc()).sum();
         let mut mean_lengths = [0.0; FIELD_COUNT];
         for (field, mean) in mean_lengths.iter_mut().enumerate() {
@@ -108,7 +119,8 @@ impl TextIndex {
             lengths.push(reader.get_fieldnorms_reader(field)?);
         }
         let numbers = reader.fast_fields().u64("number")?;
-        let products = (0..reader.max_doc()).map(|document| numbers.first(document).unwrap_or_default() as u32).collect();
+        let products =
+            (0..reader.max_doc()).map(|document| numbers.first(document).unwrap_or_default() as u32).collect();
         let wrong = |_| SearchError::Index("a segment lacks a field".to_owned());
         Ok(Segment {
             reader: reader.clone(),

@@ -27,7 +27,15 @@ pub struct ReadingSettings {
 
 impl Default for ReadingSettings {
     fn default() -> Self {
-        Self { correction: 1.0, other_correction: 0.4, near: 1.5, doubted: 0.7, joined: 0.8, parted: 0.7, completed: 0.6 }
+        Self {
+            correction: 1.0,
+            other_correction: 0.4,
+            near: 1.5,
+            doubted: 0.7,
+            joined: 0.8,
+            parted: 0.7,
+            completed: 0.6,
+        }
     }
 }
 
@@ -82,8 +90,9 @@ impl Reader<'_> {
 
     /// `base board`: products write `baseboard`.
     fn join(&self, query: &mut ParsedQuery) {
-        let words: Vec<usize> =
-            (0..query.terms.len()).filter(|place| query.terms[*place].required && query.terms[*place].is_word()).collect();
+        let words: Vec<usize> = (0..query.terms.len())
+            .filter(|place| query.terms[*place].required && query.terms[*place].is_word())
+            .collect();
         for pair in words.windows(2) {
             let (first, second) = (&query.terms[pair[0]], &query.terms[pair[1]]);
             if second.position != first.position + 1 {
@@ -114,8 +123,11 @@ impl Reader<'_> {
     }
 
     fn correct(&self, query: &mut ParsedQuery) -> Vec<Correction> {
-        let stems: Vec<Option<u32>> =
-            query.terms.iter().map(|term| term.required.then(|| self.lexicon.term_number(&term.alternatives[0].terms[0])).flatten()).collect();
+        let stems: Vec<Option<u32>> = query
+            .terms
+            .iter()
+            .map(|term| term.required.then(|| self.lexicon.term_number(&term.alternatives[0].terms[0])).flatten())
+            .collect();
         let mut corrections = Vec::new();
         for (place, term) in query.terms.iter_mut().enumerate() {
             if !(term.required && term.is_word()) {
@@ -133,7 +145,10 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let near = suggestions.iter().take(MOST_READINGS).filter(|suggestion| suggestion.score >= best - self.settings.near);
+            let near = suggestions
+                .iter()
+                .take(MOST_READINGS)
+                .filter(|suggestion| suggestion.score >= best - self.settings.near);
             for (number, suggestion) in near.enumerate() {
                 let weight = if number == 0 { self.settings.correction } else { self.settings.other_correction };
                 let correction = self.add(term, suggestion, weight, true);

@@ -79,7 +79,11 @@ impl Stopwatch {
 }
 
 /// Hands the wanted columns of each row of a tab-separated table over, plain or gzipped.
-fn read_table<const N: usize>(path: &Path, columns: [&str; N], take: impl FnMut([&str; N]) -> Result<()>) -> Result<()> {
+fn read_table<const N: usize>(
+    path: &Path,
+    columns: [&str; N],
+    take: impl FnMut([&str; N]) -> Result<()>,
+) -> Result<()> {
     read_separated(path, b'\t', columns, take)
 }
 
@@ -107,7 +111,8 @@ fn read_separated<const N: usize>(
     }
     for row in reader.records() {
         let row = row.with_context(|| path.display().to_string())?;
-        take(places.map(|place| row.get(place).unwrap_or_default())).with_context(|| format!("{}: {row:?}", path.display()))?;
+        take(places.map(|place| row.get(place).unwrap_or_default()))
+            .with_context(|| format!("{}: {row:?}", path.display()))?;
     }
     Ok(())
 }

@@ -195,7 +195,8 @@ mod tests {
     fn values_are_held_counted_and_given_up_however_many_products_there_are() {
         let text = |value: u32| FilterValue::Text(format!("v{value}"));
         let mut column = Column::default();
-        let values = |product: u32| (0..product % 3).map(|value| text(value + product % 2)).collect::<Vec<FilterValue>>();
+        let values =
+            |product: u32| (0..product % 3).map(|value| text(value + product % 2)).collect::<Vec<FilterValue>>();
         for product in (0..500).rev() {
             column.set(ProductNumber(product), vec![text(9)]);
             column.set(ProductNumber(product), values(product));
@@ -205,7 +206,10 @@ mod tests {
         assert_eq!((held(0), held(1), held(4), held(5)), (vec![], vec![], vec![text(0)], vec![text(1), text(2)]));
         assert!((2..500).all(|product| held(product).len() == values(product).len()));
         let total: u32 = column.values().map(|(_, products)| products).sum();
-        assert_eq!(total as usize, (0..500).filter(|product| *product != 1).map(|product| values(product).len()).sum::<usize>());
+        assert_eq!(
+            total as usize,
+            (0..500).filter(|product| *product != 1).map(|product| values(product).len()).sum::<usize>()
+        );
         assert!(column.values().all(|(value, _)| *value != text(9)));
     }
 }

@@ -57,7 +57,8 @@ pub struct FacetCounts {
 
 impl Catalogue {
     pub fn count_facet(&self, request: &FacetRequest, found: &[ProductNumber], view: View<'_>) -> FacetCounts {
-        let mut counts = FacetCounts { field: request.field.clone(), values: Vec::new(), distinct: 0, covered: 0, statistics: None };
+        let mut counts =
+            FacetCounts { field: request.field.clone(), values: Vec::new(), distinct: 0, covered: 0, statistics: None };
         match self.columns.get(request.field.as_str()) {
             Some(column) => counts.of_column(column, found),
             None => counts.of_own_field(self, found, view),

@@ -179,7 +179,9 @@ impl Catalogue {
     /// (price - cost) / price, 0 where either is unknown.
     pub fn margin(&self, number: ProductNumber, view: View<'_>) -> f32 {
         match (self.price(number, view), self.row(number)) {
-            (Some(price), Some(row)) if price > 0.0 && !row.cost.is_nan() => ((price - row.cost) / price).clamp(0.0, 1.0) as f32,
+            (Some(price), Some(row)) if price > 0.0 && !row.cost.is_nan() => {
+                ((price - row.cost) / price).clamp(0.0, 1.0) as f32
+            }
             _ => 0.0,
         }
     }
@@ -200,7 +202,9 @@ impl Catalogue {
         let created_at = |product: ProductNumber| self.created_at.get(product.index()).map_or(0, |at| at.0);
         let mut keyed: Vec<(f32, i64, ProductNumber)> =
             products.iter().map(|product| (self.popularity(*product), created_at(*product), *product)).collect();
-        let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2));
+        let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| {
+            b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2))
+        };
         if keyed.len() > most {
             keyed.select_nth_unstable_by(most, order);
             keyed.truncate(most);
@@ -294,6 +298,8 @@ fn facet_values(product: &Product) -> Vec<(CompactString, Vec<FilterValue>)> {
             AttributeValue::List(list) => values.extend(list.iter().map(text)),
         }
     }
-    fields.extend(attributes.into_iter().map(|(name, values)| (CompactString::from(format!("attributes.{name}")), values)));
+    fields.extend(
+        attributes.into_iter().map(|(name, values)| (CompactString::from(format!("attributes.{name}")), values)),
+    );
     fields
 }

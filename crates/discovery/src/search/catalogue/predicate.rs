@@ -40,11 +40,16 @@ impl Catalogue {
             }
             // What lacks the field is unequal too.
             Filter::Compare { field, comparison: Comparison::NotEqual, value } if !is_own(field) => {
-                let equal = Filter::Compare { field: field.clone(), comparison: Comparison::Equal, value: value.clone() };
+                let equal =
+                    Filter::Compare { field: field.clone(), comparison: Comparison::Equal, value: value.clone() };
                 Node::Not(Box::new(self.values_node(field, &equal)))
             }
-            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } if is_own(field) => Node::Each(filter),
-            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } => self.values_node(field, filter),
+            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } if is_own(field) => {
+                Node::Each(filter)
+            }
+            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } => {
+                self.values_node(field, filter)
+            }
         }
     }
 

@@ -80,18 +80,35 @@ pub struct SortKey {
 #[serde(rename_all = "snake_case")]
 pub enum HitReason {
     /// The share of what was asked for that its texts have, by information.
-    Words { coverage: f32 },
+    Words {
+        coverage: f32,
+    },
     /// How near its texts are to the query by meaning, -1 to 1.
-    Meaning { cosine: f32 },
-    Popular { weight: f32 },
+    Meaning {
+        cosine: f32,
+    },
+    Popular {
+        weight: f32,
+    },
     /// Clicked more or less often for this query than others, in logits, place set aside.
-    Clicked { lift: f32 },
+    Clicked {
+        lift: f32,
+    },
     /// A merchant's rule placed, raised or lowered it.
-    Rule { id: String },
+    Rule {
+        id: String,
+    },
     /// The query names its brand or category.
-    Named { field: String, value: String },
+    Named {
+        field: String,
+        value: String,
+    },
     /// The shopper leans to its brand or category.
-    Personal { field: String, value: String, factor: f32 },
+    Personal {
+        field: String,
+        value: String,
+        factor: f32,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -15,16 +15,69 @@ pub struct Priced {
 }
 
 const BELOW: &[&str] = &[
-    "under", "below", "less than", "cheaper than", "up to", "max", "at most", "unter", "bis", "hochstens", "weniger als",
-    "moins de", "jusqu'a", "menos de", "hasta", "meno di", "fino a", "ate", "onder", "tot", "minder dan", "under", "hogst", "ponizej",
+    "under",
+    "below",
+    "less than",
+    "cheaper than",
+    "up to",
+    "max",
+    "at most",
+    "unter",
+    "bis",
+    "hochstens",
+    "weniger als",
+    "moins de",
+    "jusqu'a",
+    "menos de",
+    "hasta",
+    "meno di",
+    "fino a",
+    "ate",
+    "onder",
+    "tot",
+    "minder dan",
+    "under",
+    "hogst",
+    "ponizej",
 ];
 const ABOVE: &[&str] = &[
-    "over", "above", "more than", "from", "min", "at least", "uber", "ab", "mindestens", "mehr als", "plus de", "a partir de", "mas de",
-    "desde", "piu di", "oltre", "acima de", "mais de", "boven", "vanaf", "meer dan", "over", "minst",
+    "over",
+    "above",
+    "more than",
+    "from",
+    "min",
+    "at least",
+    "uber",
+    "ab",
+    "mindestens",
+    "mehr als",
+    "plus de",
+    "a partir de",
+    "mas de",
+    "desde",
+    "piu di",
+    "oltre",
+    "acima de",
+    "mais de",
+    "boven",
+    "vanaf",
+    "meer dan",
+    "over",
+    "minst",
 ];
-const BETWEEN: &[(&str, &str)] =
-    &[("between", "and"), ("from", "to"), ("zwischen", "und"), ("von", "bis"), ("entre", "et"), ("entre", "y"), ("entre", "e"), ("tra", "e"), ("tussen", "en")];
-const CURRENCIES: &[&str] = &["$", "€", "£", "¥", "usd", "eur", "gbp", "euro", "euros", "dollar", "dollars", "pounds", "bucks", "chf", "kr"];
+const BETWEEN: &[(&str, &str)] = &[
+    ("between", "and"),
+    ("from", "to"),
+    ("zwischen", "und"),
+    ("von", "bis"),
+    ("entre", "et"),
+    ("entre", "y"),
+    ("entre", "e"),
+    ("tra", "e"),
+    ("tussen", "en"),
+];
+const CURRENCIES: &[&str] =
+    &["$", "€", "£", "¥", "usd", "eur", "gbp", "euro", "euros", "dollar", "dollars", "pounds", "bucks", "chf", "kr"];
 
 /// `shoes under $50`: shoes, and a price of at most 50. A number that is followed by a unit is no price, and without a word
 /// that compares it there is none either.
@@ -35,7 +88,8 @@ pub fn read_price(query: &str) -> Option<Priced> {
         return None;
     }
     (0..words.len()).find_map(|start| {
-        let found = between(&words[start..]).or_else(|| one_sided(&words[start..])).or_else(|| dashed(&words[start..]))?;
+        let found =
+            between(&words[start..]).or_else(|| one_sided(&words[start..])).or_else(|| dashed(&words[start..]))?;
         let (filter, length) = found;
         let rest = words[..start].iter().chain(&words[start + length..]);
         Some(Priced { text: rest.copied().collect::<Vec<&str>>().join(" "), filter })
@@ -96,9 +150,13 @@ fn amount(words: &[&str]) -> Option<(Amount, usize)> {
 }
 
 fn price(word: &str) -> Option<Amount> {
-    let bare = CURRENCIES.iter().find_map(|currency| word.strip_prefix(currency).or_else(|| word.strip_suffix(currency)));
+    let bare =
+        CURRENCIES.iter().find_map(|currency| word.strip_prefix(currency).or_else(|| word.strip_suffix(currency)));
     let digits = bare.unwrap_or(word);
-    if digits.len() > 12 || !digits.starts_with(|c: char| c.is_ascii_digit()) || !digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ',')) {
+    if digits.len() > 12
+        || !digits.starts_with(|c: char| c.is_ascii_digit())
+        || !digits.chars().all(|c| c.is_ascii_digit() || matches!(c, '.' | ','))
+    {
         return None;
     }
     // A separator before exactly three digits parts thousands.
@@ -114,7 +172,9 @@ fn price(word: &str) -> Option<Amount> {
 }
 
 fn starts_with_unit(words: &[&str]) -> bool {
-    words.first().is_some_and(|word| is_unit(word.trim_end_matches('.')) || *word == "x" || word.starts_with(['"', '\'']))
+    words
+        .first()
+        .is_some_and(|word| is_unit(word.trim_end_matches('.')) || *word == "x" || word.starts_with(['"', '\'']))
 }
 
 fn compare(comparison: Comparison, value: f64) -> Filter {
@@ -156,9 +216,9 @@ impl Names {
         let mut found: Vec<(CompactString, String)> = Vec::new();
         let mut start = 0;
         while start < stems.len() {
-            let longest = (1..=LONGEST_NAME.min(stems.len() - start)).rev().find_map(|length| {
-                self.named.get(&stems[start..start + length]).map(|name| (length, name))
-            });
+            let longest = (1..=LONGEST_NAME.min(stems.len() - start))
+                .rev()
+                .find_map(|length| self.named.get(&stems[start..start + length]).map(|name| (length, name)));
             if let Some((length, name)) = longest {
                 found.push(name.clone());
                 start += length;
@@ -172,7 +232,11 @@ impl Names {
 
 fn stems(text: &str, analyser: &Analyser) -> Vec<CompactString> {
     let tokens = analyser.tokens(text);
-    tokens.into_iter().filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface)).map(|token| token.term).collect()
+    tokens
+        .into_iter()
+        .filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface))
+        .map(|token| token.term)
+        .collect()
 }
 
 #[cfg(test)]
@@ -199,7 +263,15 @@ mod tests {
             assert_eq!(found.as_ref().map(|priced| priced.text.as_str()), Some(text), "{query}");
             assert_eq!(found.map(|priced| priced.filter), filter, "{query}");
         }
-        for query in ["under cabinet light", "rope over 6 ft", "ladder under 20 lb", "2x4 lumber", "size 20-50", "over the range", "from 2 to 4 in. pipe"] {
+        for query in [
+            "under cabinet light",
+            "rope over 6 ft",
+            "ladder under 20 lb",
+            "2x4 lumber",
+            "size 20-50",
+            "over the range",
+            "from 2 to 4 in. pipe",
+        ] {
             assert_eq!(read_price(query), None, "{query}");
         }
     }

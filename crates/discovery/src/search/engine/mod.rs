@@ -21,21 +21,21 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use merx_models::{Learner, ModelError};
 use merx_domain::{
-    Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf, Situation,
-    SubjectFeatures,
+    Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
+    Situation, SubjectFeatures,
 };
+use merx_models::{Learner, ModelError};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
-use crate::search::clicks::ClickModel;
-use crate::search::learning::clicked_examples;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
-use crate::search::text::fold;
+use crate::search::clicks::ClickModel;
 use crate::search::document::SearchDocument;
+use crate::search::learning::clicked_examples;
 use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
 use crate::search::synonyms::{Synonym, Synonyms};
+use crate::search::text::fold;
 use crate::search::{Ranker, SearchError};
 use intent::Names;
 use rankers::Rankers;
@@ -187,7 +187,10 @@ impl SearchEngine {
 
     /// Builds the text index again from `products`, all of them, and learns what they are about; the old one serves until
     /// the new one is ready, and what changes meanwhile is in both.
-    pub fn rebuild(&self, products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>)>) -> Result<(), SearchError> {
+    pub fn rebuild(
+        &self,
+        products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>)>,
+    ) -> Result<(), SearchError> {
         self.refresh()?;
         *self.since.lock() = Some(Vec::new());
         let documents = products.into_iter().map(|(number, product)| SearchDocument::of(number, product.borrow()));
@@ -232,7 +235,11 @@ impl SearchEngine {
     // What shoppers taught.
 
     /// Which rankers answer from now on; none: the weights that need no behaviour.
-    pub fn serve(&self, live: Option<(ModelVersion, Arc<RankerModel>)>, previous: Option<(ModelVersion, Arc<RankerModel>)>) {
+    pub fn serve(
+        &self,
+        live: Option<(ModelVersion, Arc<RankerModel>)>,
+        previous: Option<(ModelVersion, Arc<RankerModel>)>,
+    ) {
         self.rankers.serve(live, previous);
     }
 
@@ -242,7 +249,12 @@ impl SearchEngine {
     }
 
     /// A ranker from clicks, on the products as they are now; it serves once the registry promoted it and [`Self::serve`] says so.
-    pub fn learn_ranker(&self, clicks: &ClickModel, learner: &RankLearner, seed: u64) -> Result<RankerModel, RankingError> {
+    pub fn learn_ranker(
+        &self,
+        clicks: &ClickModel,
+        learner: &RankLearner,
+        seed: u64,
+    ) -> Result<RankerModel, RankingError> {
         let examples = clicked_examples(&self.index.load_full(), clicks)?;
         Ok(learner.fit(&examples, seed)?)
     }
@@ -269,7 +281,14 @@ impl SearchEngine {
     // Reading.
 
     /// Values of a facet that contain the words of `text`, with their counts among what `ask` finds, most frequent first.
-    pub fn facet_values(&self, ask: &SearchAsk, field: &str, text: &str, most: usize, situation: &Situation) -> Result<Vec<(FilterValue, u32)>, SearchError> {
+    pub fn facet_values(
+        &self,
+        ask: &SearchAsk,
+        field: &str,
+        text: &str,
+        most: usize,
+        situation: &Situation,
+    ) -> Result<Vec<(FilterValue, u32)>, SearchError> {
         let all = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
         let ask = SearchAsk { facets: vec![all], count: 0, ..ask.clone() };
         let answer = self.search_with(Means::words(), situation, &ask)?;
@@ -289,7 +308,9 @@ impl SearchEngine {
         let hit = |term: &str| terms.iter().any(|wanted| wanted == term);
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for token in index.analyser().tokens(text) {
-            let begins = terms.iter().any(|wanted| wanted.strip_suffix('*').is_some_and(|begun| token.surface.starts_with(begun)));
+            let begins = terms
+                .iter()
+                .any(|wanted| wanted.strip_suffix('*').is_some_and(|begun| token.surface.starts_with(begun)));
             if !(hit(&token.term) || begins) {
                 continue;
             }
@@ -317,8 +338,14 @@ impl SearchEngine {
         suggest::suggest(ask, &catalogue, &index.read(), &logged, view)
     }
 
-    fn search_with(&self, means: Means<'_>, situation: &Situation, ask: &SearchAsk) -> Result<SearchAnswer, SearchError> {
-        self.search_for(means, situation, ask, &SubjectFeatures::default(), None, &|| false).map(|found| found.unwrap_or_default())
+    fn search_with(
+        &self,
+        means: Means<'_>,
+        situation: &Situation,
+        ask: &SearchAsk,
+    ) -> Result<SearchAnswer, SearchError> {
+        self.search_for(means, situation, ask, &SubjectFeatures::default(), None, &|| false)
+            .map(|found| found.unwrap_or_default())
     }
 
     /// `None`: too late.

@@ -26,7 +26,8 @@ impl Model for RankerModel {
 
     fn save(&self) -> Vec<u8> {
         // Vectors of plain numbers and names always have an encoding.
-        postcard::to_extend(&(crate::search::feature_names(), &self.ranker), FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
+        postcard::to_extend(&(crate::search::feature_names(), &self.ranker), FORMAT.to_le_bytes().to_vec())
+            .unwrap_or_default()
     }
 }
 
@@ -52,13 +53,18 @@ impl Learner for RankLearner {
     }
 
     fn load(&self, bytes: &[u8]) -> Result<RankerModel, ModelError> {
-        let refused = |format: u16, problem: &str| ModelError::Artifact { family: FAMILY.to_owned(), format, problem: problem.to_owned() };
+        let refused = |format: u16, problem: &str| ModelError::Artifact {
+            family: FAMILY.to_owned(),
+            format,
+            problem: problem.to_owned(),
+        };
         let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(|| refused(0, "too short"))?;
         let format = u16::from_le_bytes(*format);
         if format != FORMAT {
             return Err(refused(format, "unknown format"));
         }
-        let (names, ranker): (Vec<String>, Ranker) = postcard::from_bytes(body).map_err(|error| refused(format, &error.to_string()))?;
+        let (names, ranker): (Vec<String>, Ranker) =
+            postcard::from_bytes(body).map_err(|error| refused(format, &error.to_string()))?;
         // A ranker reads measurements by place: it holds only as long as they are the same.
         if names != crate::search::feature_names() {
             return Err(refused(format, "it was learnt on other measurements"));
@@ -98,7 +104,11 @@ impl Rankers {
     }
 
     /// The ranker of a level; none below the models, and none at the first level of a shop that taught none yet.
-    pub(super) fn version(&self, level: FallbackLevel, pinned: Option<ModelVersion>) -> Result<Option<Versioned>, EngineError> {
+    pub(super) fn version(
+        &self,
+        level: FallbackLevel,
+        pinned: Option<ModelVersion>,
+    ) -> Result<Option<Versioned>, EngineError> {
         let shown = self.shown.load();
         match (pinned, level) {
             (Some(version), _) => self.pinned(&shown, version).map(Some).ok_or(EngineError::NoModel),
@@ -110,7 +120,8 @@ impl Rankers {
 
     fn pinned(&self, shown: &Shown, version: ModelVersion) -> Option<Versioned> {
         let mut replayed = self.replayed.lock();
-        let warm = [&shown.live, &shown.previous, &*replayed].into_iter().flatten().find(|(known, _)| *known == version);
+        let warm =
+            [&shown.live, &shown.previous, &*replayed].into_iter().flatten().find(|(known, _)| *known == version);
         if let Some(found) = warm {
             return Some(found.clone());
         }
@@ -126,14 +137,18 @@ mod tests {
     use crate::search::features::FEATURES;
 
     fn example() -> Example {
-        let rows = (0..200).flat_map(|row| (0..FEATURES).map(move |feature| if feature == 3 { row as f32 } else { 0.5 })).collect();
+        let rows = (0..200)
+            .flat_map(|row| (0..FEATURES).map(move |feature| if feature == 3 { row as f32 } else { 0.5 }))
+            .collect();
         let gains: Vec<f32> = (0..200).map(|row| f32::from(u8::from(row > 150))).collect();
         Example { rows, trust: vec![1.0; 200], base: Vec::new(), gains, ideal: 4.5 }
     }
 
     #[test]
     fn a_ranker_is_saved_and_loaded_as_it_was() {
-        let learner = RankLearner { settings: BoostSettings { trees: 5, feature_share: 1.0, leaf_rows: 10, ..BoostSettings::default() } };
+        let learner = RankLearner {
+            settings: BoostSettings { trees: 5, feature_share: 1.0, leaf_rows: 10, ..BoostSettings::default() },
+        };
         let model = learner.fit(&[example()], 1).unwrap();
         let bytes = model.save();
         assert_eq!(learner.load(&bytes).unwrap(), model);

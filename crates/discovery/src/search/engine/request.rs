@@ -163,9 +163,15 @@ impl Search<'_> {
         matches.keep_tier(self.engine.settings.tier);
         let mut near = nearest;
         near.products.retain(|(_, cosine)| *cosine >= self.engine.settings.least_cosine);
-        let mut candidates: Vec<ProductNumber> = matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
+        let mut candidates: Vec<ProductNumber> =
+            matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
         let by_words: FxHashSet<u32> = candidates.iter().map(|product| product.0).collect();
-        candidates.extend(near.products.iter().map(|(product, _)| ProductNumber(*product)).filter(|product| !by_words.contains(&product.0)));
+        candidates.extend(
+            near.products
+                .iter()
+                .map(|(product, _)| ProductNumber(*product))
+                .filter(|product| !by_words.contains(&product.0)),
+        );
         let found = self.refined(candidates);
         let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
         matches.matches.retain(|matched| kept.contains(&matched.product));
@@ -177,9 +183,12 @@ impl Search<'_> {
     fn allowed<'b>(&'b self, orders: &'b Orders, price: Option<&'b Filter>) -> impl Fn(ProductNumber) -> bool + 'b {
         let filters = self.ask.filter.iter().chain(&orders.filters).chain(price);
         let predicates: Vec<_> = filters.map(|filter| self.catalogue.predicate(filter, self.view)).collect();
-        let hidden: FxHashSet<ProductNumber> = orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
+        let hidden: FxHashSet<ProductNumber> =
+            orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
         move |product| {
-            self.catalogue.is_shown(product, self.view) && !hidden.contains(&product) && predicates.iter().all(|predicate| predicate.passes(product))
+            self.catalogue.is_shown(product, self.view)
+                && !hidden.contains(&product)
+                && predicates.iter().all(|predicate| predicate.passes(product))
         }
     }
 
@@ -200,9 +209,11 @@ impl Search<'_> {
                 }
             }
         }
-        let mut found = Found { hits: Vec::new(), almost: fields.iter().map(|field| ((*field).to_owned(), Vec::new())).collect() };
+        let mut found =
+            Found { hits: Vec::new(), almost: fields.iter().map(|field| ((*field).to_owned(), Vec::new())).collect() };
         for product in candidates {
-            let mut failing = (0..groups.len()).filter(|group| !groups[*group].iter().all(|predicate| predicate.passes(product)));
+            let mut failing =
+                (0..groups.len()).filter(|group| !groups[*group].iter().all(|predicate| predicate.passes(product)));
             match (failing.next(), failing.next()) {
                 (None, _) => found.hits.push(product),
                 (Some(only), None) => found.almost[only].1.push(product),
@@ -230,16 +241,23 @@ impl Search<'_> {
             answer.searched_for = Some(searched_for);
         }
         let query = &matched.understood.query;
-        let best = matched.matches.matches.iter().max_by(|a, b| matched.matches.coverage(a).total_cmp(&matched.matches.coverage(b)));
+        let best = matched
+            .matches
+            .matches
+            .iter()
+            .max_by(|a, b| matched.matches.coverage(a).total_cmp(&matched.matches.coverage(b)));
         match best {
             Some(best) if best.terms & matched.matches.required != matched.matches.required => {
                 let missing = query.required().filter(|(place, _)| best.terms & (1 << place) == 0);
-                answer.steps.push(Step::Relaxed { missing: missing.map(|(_, term)| term.surface.to_string()).collect() });
+                answer
+                    .steps
+                    .push(Step::Relaxed { missing: missing.map(|(_, term)| term.surface.to_string()).collect() });
             }
             None if !matched.nearest.products.is_empty() => answer.steps.push(Step::ByMeaning),
             _ => {}
         }
-        let terms = query.terms.iter().flat_map(|term| term.alternatives.iter().flat_map(|alternative| &alternative.terms));
+        let terms =
+            query.terms.iter().flat_map(|term| term.alternatives.iter().flat_map(|alternative| &alternative.terms));
         answer.highlight = terms.map(|term| term.to_string()).collect();
         if let Some(last) = query.terms.iter().rev().find(|term| term.required).filter(|_| self.ask.unfinished) {
             answer.highlight.push(format!("{}*", last.surface));
@@ -274,19 +292,28 @@ impl Search<'_> {
         let sample: Vec<ProductNumber> = found.hits.iter().step_by(step).copied().collect();
         let category = self.ask.category.as_deref().unwrap_or_default();
         let fields = self.catalogue.facet_fields().filter(|field| !field.starts_with("category.lvl")).take(LOOKED_AT);
-        let mut scored: Vec<(f32, String)> = fields.chain(["price"]).filter_map(|field| {
-            let request = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
-            let counts = self.catalogue.count_facet(&request, &sample, self.view);
-            let usage = (self.engine.usage_of(category, field) as f32).ln_1p();
-            let tells = tells(&counts, sample.len());
-            (tells > 0.0).then(|| (tells * (1.0 + usage), field.to_owned()))
-        }).collect();
+        let mut scored: Vec<(f32, String)> = fields
+            .chain(["price"])
+            .filter_map(|field| {
+                let request = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
+                let counts = self.catalogue.count_facet(&request, &sample, self.view);
+                let usage = (self.engine.usage_of(category, field) as f32).ln_1p();
+                let tells = tells(&counts, sample.len());
+                (tells > 0.0).then(|| (tells * (1.0 + usage), field.to_owned()))
+            })
+            .collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
         scored.into_iter().take(CHOSEN_FACETS).map(|(_, field)| field).collect()
     }
 
     /// Hits by relevance, as deep as the page needs. `None`: too late.
-    fn ranked(&self, text: &str, matched: Matched, orders: &Orders, named: &[(String, String)]) -> Option<Vec<SearchHit>> {
+    fn ranked(
+        &self,
+        text: &str,
+        matched: Matched,
+        orders: &Orders,
+        named: &[(String, String)],
+    ) -> Option<Vec<SearchHit>> {
         let depth = self.depth().min(DEEPEST) + orders.pins.len();
         let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
         if (self.late)() {
@@ -300,8 +327,10 @@ impl Search<'_> {
         let span = (highest - lowest).max(1e-6);
         let factors = self.factors(orders, named);
         let clicks = self.clicks.of_query(text).filter(|_| self.means.ranker.is_some());
-        let mut ranked: Vec<SearchHit> =
-            hits.iter().map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors)).collect();
+        let mut ranked: Vec<SearchHit> = hits
+            .iter()
+            .map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors))
+            .collect();
         ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
         Some(ranked)
     }
@@ -312,18 +341,30 @@ impl Search<'_> {
         for (filter, strength, id) in &orders.boosts {
             let predicate = self.catalogue.predicate(filter, self.view);
             let passes = Box::new(move |product| predicate.passes(product));
-            factors.push(Factor { passes, factor: (1.0 + strength).max(0.0), reason: HitReason::Rule { id: id.clone() } });
+            factors.push(Factor {
+                passes,
+                factor: (1.0 + strength).max(0.0),
+                reason: HitReason::Rule { id: id.clone() },
+            });
         }
         for (field, value) in named {
             let reason = HitReason::Named { field: field.clone(), value: value.clone() };
             factors.push(Factor { passes: self.has(field, value), factor: self.engine.settings.named, reason });
         }
-        let leanings = self.features.affinities.iter().filter(|affinity| matches!(affinity.feature.as_str(), "brand" | "category"));
+        let leanings = self
+            .features
+            .affinities
+            .iter()
+            .filter(|affinity| matches!(affinity.feature.as_str(), "brand" | "category"));
         let strongest = leanings.clone().map(|affinity| affinity.weight).fold(0.0, f32::max);
         for affinity in leanings.filter(|affinity| affinity.weight > 0.0) {
             let factor = 1.0 + (self.engine.settings.personal - 1.0) * affinity.weight / strongest;
             let (field, value) = (affinity.feature.clone(), affinity.key.clone());
-            factors.push(Factor { passes: self.has(&field, &value), factor, reason: HitReason::Personal { field, value, factor } });
+            factors.push(Factor {
+                passes: self.has(&field, &value),
+                factor,
+                reason: HitReason::Personal { field, value, factor },
+            });
         }
         factors
     }
@@ -364,7 +405,11 @@ impl Search<'_> {
             reasons.push(factor.reason.clone());
         }
         let named = feature_names().iter().zip(hit.features);
-        let measurements = if self.ask.explain { named.map(|(name, value)| ((*name).to_owned(), value)).collect() } else { Vec::new() };
+        let measurements = if self.ask.explain {
+            named.map(|(name, value)| ((*name).to_owned(), value)).collect()
+        } else {
+            Vec::new()
+        };
         SearchHit { product: hit.product, score, reasons, measurements }
     }
 
@@ -375,12 +420,19 @@ impl Search<'_> {
         }
         let allowed = self.allowed(orders, None);
         let refined = |product| {
-            self.ask.refinements.iter().all(|refinement| self.catalogue.predicate(&refinement.filter, self.view).passes(product))
+            self.ask
+                .refinements
+                .iter()
+                .all(|refinement| self.catalogue.predicate(&refinement.filter, self.view).passes(product))
         };
         for (place, id, rule) in &orders.pins {
-            let Some(product) = self.catalogue.number(id).filter(|product| allowed(*product) && refined(*product)) else { continue };
+            let Some(product) = self.catalogue.number(id).filter(|product| allowed(*product) && refined(*product))
+            else {
+                continue;
+            };
             let known = ranked.iter().position(|hit| hit.product == product).map(|place| ranked.remove(place));
-            let mut hit = known.unwrap_or(SearchHit { product, score: 0.0, reasons: Vec::new(), measurements: Vec::new() });
+            let mut hit =
+                known.unwrap_or(SearchHit { product, score: 0.0, reasons: Vec::new(), measurements: Vec::new() });
             hit.reasons.push(HitReason::Rule { id: rule.clone() });
             ranked.insert((*place).min(ranked.len()), hit);
         }
@@ -391,7 +443,14 @@ impl Search<'_> {
         let keys = &self.ask.sort;
         let mut keyed: Vec<(Vec<Option<FilterValue>>, ProductNumber)> = found
             .iter()
-            .map(|product| (keys.iter().map(|key| self.catalogue.values_of(&key.field, *product, self.view).into_iter().next()).collect(), *product))
+            .map(|product| {
+                (
+                    keys.iter()
+                        .map(|key| self.catalogue.values_of(&key.field, *product, self.view).into_iter().next())
+                        .collect(),
+                    *product,
+                )
+            })
             .collect();
         keyed.sort_by(|a, b| compare_keys(keys, &a.0, &b.0).then(a.1.cmp(&b.1)));
         keyed.into_iter().map(|(_, product)| plain(product, 0.0)).collect()
@@ -400,7 +459,8 @@ impl Search<'_> {
     /// No text: everything that passes, the most popular first, or as sorted.
     fn browse(&self, orders: &Orders, price: Option<&Filter>, mut answer: SearchAnswer) -> SearchAnswer {
         let allowed = self.allowed(orders, price);
-        let candidates = self.catalogue.products().map(|(product, _)| product).filter(|product| allowed(*product)).collect();
+        let candidates =
+            self.catalogue.products().map(|(product, _)| product).filter(|product| allowed(*product)).collect();
         let found = self.refined(candidates);
         self.count(&found, &mut answer);
         let ordered = if self.ask.sort.is_empty() { self.by_popularity(&found.hits) } else { self.sorted(&found.hits) };
@@ -420,9 +480,11 @@ impl Search<'_> {
         let of_query = names.into_iter().find(|(field, _)| field == "category").map(|(_, value)| value);
         let category = of_query.or_else(|| self.ask.category.clone());
         let allowed = self.allowed(orders, None);
-        let of_category = |product: ProductNumber| category.as_ref().is_none_or(|category| self.has("category", category)(product));
+        let of_category =
+            |product: ProductNumber| category.as_ref().is_none_or(|category| self.has("category", category)(product));
         let shown = |product: &ProductNumber| allowed(*product) && of_category(*product);
-        let candidates: Vec<ProductNumber> = self.catalogue.products().map(|(product, _)| product).filter(shown).collect();
+        let candidates: Vec<ProductNumber> =
+            self.catalogue.products().map(|(product, _)| product).filter(shown).collect();
         let found = self.refined(candidates);
         let mut popular = self.by_popularity(&found.hits);
         popular.truncate(MOST_POPULAR);
@@ -440,7 +502,11 @@ impl Search<'_> {
     /// The page asked for. What the shelf refuses at the last moment is skipped.
     fn page(&self, ranked: Vec<SearchHit>) -> Vec<SearchHit> {
         let count = self.ask.count.min(MOST_COUNT);
-        let reachable = if self.ask.sort.is_empty() && !self.ask.query.is_empty() { DEEPEST.saturating_sub(self.ask.offset) } else { usize::MAX };
+        let reachable = if self.ask.sort.is_empty() && !self.ask.query.is_empty() {
+            DEEPEST.saturating_sub(self.ask.offset)
+        } else {
+            usize::MAX
+        };
         let wanted = ranked.into_iter().skip(self.ask.offset);
         let Some(shelf) = self.shelf else { return wanted.take(count.min(reachable)).collect() };
         let mut shown = Vec::with_capacity(count.min(64));
@@ -485,7 +551,8 @@ fn tells(counts: &FacetCounts, products: usize) -> f32 {
         return 0.0;
     }
     let total: f32 = counts.values.iter().map(|value| value.count as f32).sum();
-    let entropy: f32 = counts.values.iter().map(|value| value.count as f32 / total).map(|share| -share * share.ln()).sum();
+    let entropy: f32 =
+        counts.values.iter().map(|value| value.count as f32 / total).map(|share| -share * share.ln()).sum();
     counts.covered as f32 / products.max(1) as f32 * entropy / (distinct as f32).ln()
 }
 
@@ -511,7 +578,9 @@ fn compare_values(a: &FilterValue, b: &FilterValue) -> std::cmp::Ordering {
     match (a, b) {
         (FilterValue::Number(a), FilterValue::Number(b)) => a.total_cmp(b),
         (FilterValue::Flag(a), FilterValue::Flag(b)) => a.cmp(b),
-        _ => crate::search::catalogue::text_of(a).to_lowercase().cmp(&crate::search::catalogue::text_of(b).to_lowercase()),
+        _ => crate::search::catalogue::text_of(a)
+            .to_lowercase()
+            .cmp(&crate::search::catalogue::text_of(b).to_lowercase()),
     }
 }
 

@@ -50,16 +50,34 @@ pub enum Anchoring {
 #[serde(rename_all = "snake_case")]
 pub enum Consequence {
     /// At this place, counted from 0, whatever the ranking says; not against visibility, stock or the request's filter.
-    Pin { product: ProductId, place: usize },
-    Hide { product: ProductId },
+    Pin {
+        product: ProductId,
+        place: usize,
+    },
+    Hide {
+        product: ProductId,
+    },
     /// Multiplies the scores of what passes by `1 + strength`: above 0 raises, down to -1 buries.
-    Boost { filter: Filter, strength: f32 },
-    ReplaceQuery { text: String },
-    RemoveWords { words: Vec<String> },
-    Filter { filter: Filter },
-    Redirect { url: String },
+    Boost {
+        filter: Filter,
+        strength: f32,
+    },
+    ReplaceQuery {
+        text: String,
+    },
+    RemoveWords {
+        words: Vec<String>,
+    },
+    Filter {
+        filter: Filter,
+    },
+    Redirect {
+        url: String,
+    },
     /// JSON for the front end.
-    Banner { data: String },
+    Banner {
+        data: String,
+    },
 }
 
 /// What a rule looks at.
@@ -74,9 +92,11 @@ pub struct Occasion<'a> {
 
 impl Rule {
     pub fn applies(&self, occasion: Occasion<'_>) -> bool {
-        let in_time = self.from.is_none_or(|from| from <= occasion.now) && self.until.is_none_or(|until| occasion.now < until);
+        let in_time =
+            self.from.is_none_or(|from| from <= occasion.now) && self.until.is_none_or(|until| occasion.now < until);
         let here = self.markets.is_empty() || self.markets.contains(occasion.market);
-        let theirs = self.segments.is_empty() || self.segments.iter().any(|segment| occasion.segments.contains(segment));
+        let theirs =
+            self.segments.is_empty() || self.segments.iter().any(|segment| occasion.segments.contains(segment));
         let asked = self.conditions.is_empty() || self.conditions.iter().any(|condition| condition.holds(occasion));
         self.enabled && in_time && here && theirs && asked
     }
@@ -144,7 +164,12 @@ impl Orders {
             }
             Consequence::RemoveWords { words } => {
                 let removed: Vec<String> = words.iter().map(|word| fold(word)).collect();
-                let kept = self.query.as_deref().unwrap_or(query).split_whitespace().filter(|word| !removed.contains(&fold(word)));
+                let kept = self
+                    .query
+                    .as_deref()
+                    .unwrap_or(query)
+                    .split_whitespace()
+                    .filter(|word| !removed.contains(&fold(word)));
                 self.query = Some(kept.collect::<Vec<&str>>().join(" "));
             }
             Consequence::Filter { filter } => self.filters.push(filter.clone()),
@@ -166,11 +191,22 @@ mod tests {
 
     fn rule(anchoring: Anchoring) -> Rule {
         let query = Some(QueryCondition { text: "Rote Schuhe".into(), anchoring });
-        Rule { id: "r".into(), enabled: true, conditions: vec![Condition { query, ..Condition::default() }], ..Rule::default() }
+        Rule {
+            id: "r".into(),
+            enabled: true,
+            conditions: vec![Condition { query, ..Condition::default() }],
+            ..Rule::default()
+        }
     }
 
     fn applies(rule: &Rule, query: &str) -> bool {
-        rule.applies(Occasion { query, category: None, segments: &["new".into()], market: &market(), now: TimestampMs(100) })
+        rule.applies(Occasion {
+            query,
+            category: None,
+            segments: &["new".into()],
+            market: &market(),
+            now: TimestampMs(100),
+        })
     }
 
     #[test]

@@ -76,7 +76,8 @@ impl LoggedQueries {
 
     fn beginning_with(&self, prefix: &str) -> Vec<(String, u32)> {
         let start = self.queries.partition_point(|(query, _)| query.as_str() < prefix);
-        let mut found: Vec<(String, u32)> = self.queries[start..].iter().take_while(|(query, _)| query.starts_with(prefix)).cloned().collect();
+        let mut found: Vec<(String, u32)> =
+            self.queries[start..].iter().take_while(|(query, _)| query.starts_with(prefix)).cloned().collect();
         found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         found.truncate(TRIED);
         found
@@ -97,7 +98,9 @@ pub(super) fn suggest(
     }
     let shown = |product: ProductNumber| catalogue.is_shown(product, view);
     let mut suggestions = queries(typed, ask.queries, reader, logged, &shown);
-    for (kind, field, most) in [(SuggestionKind::Category, "category", ask.categories), (SuggestionKind::Brand, "brand", ask.brands)] {
+    for (kind, field, most) in
+        [(SuggestionKind::Category, "category", ask.categories), (SuggestionKind::Brand, "brand", ask.brands)]
+    {
         suggestions.extend(values(kind, field, typed, most, catalogue));
     }
     suggestions.extend(products(typed, ask.products, catalogue, reader, &shown));
@@ -162,10 +165,14 @@ fn products(
     }
     let understood = reader.understand(typed, Reading { unfinished: true, ..Reading::PLAIN });
     let Ok(mut matched) = reader.matched(&understood, &[]) else { return Vec::new() };
-    matched.matches.retain(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)));
+    matched
+        .matches
+        .retain(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)));
     let popularity = |product: u32| catalogue.popularity(ProductNumber(product));
     matched.matches.sort_by(|a, b| {
-        (b.score * (1.0 + popularity(b.product))).total_cmp(&(a.score * (1.0 + popularity(a.product)))).then(a.product.cmp(&b.product))
+        (b.score * (1.0 + popularity(b.product)))
+            .total_cmp(&(a.score * (1.0 + popularity(a.product))))
+            .then(a.product.cmp(&b.product))
     });
     let best = matched.matches.iter().take(most).map(|found| ProductNumber(found.product));
     best.filter_map(|product| {

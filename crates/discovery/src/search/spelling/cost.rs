@@ -15,7 +15,9 @@ const ROWS: [&str; 3] = ["qwertyuiop", "asdfghjkl", "zxcvbnm"];
 
 /// Whether two keys touch on the usual keyboard.
 fn are_neighbours(a: char, b: char) -> bool {
-    let place = |key: char| ROWS.iter().enumerate().find_map(|(row, keys)| keys.find(key).map(|column| (row as i32, column as i32)));
+    let place = |key: char| {
+        ROWS.iter().enumerate().find_map(|(row, keys)| keys.find(key).map(|column| (row as i32, column as i32)))
+    };
     match (place(a), place(b)) {
         (Some((row_a, a)), Some((row_b, b))) => (row_a - row_b).abs() <= 1 && (a - b).abs() <= 1,
         _ => false,

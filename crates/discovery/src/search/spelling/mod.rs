@@ -87,7 +87,14 @@ impl Speller {
     }
 
     /// How likely a known word is as it stands.
-    pub fn as_typed(&self, word: &str, products: u32, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> f32 {
+    pub fn as_typed(
+        &self,
+        word: &str,
+        products: u32,
+        neighbours: &[u32],
+        lexicon: &Lexicon,
+        company: &dyn Company,
+    ) -> f32 {
         match lexicon.word(word) {
             Some(known) => self.likelihood(known.term, known.products.max(products), neighbours, company),
             None => self.settings.frequency_weight * logarithm(products),
@@ -95,11 +102,17 @@ impl Speller {
     }
 
     /// The two words that a word is made of, and how many products have both, where they are met together most.
-    pub fn parted(&self, word: &str, lexicon: &Lexicon, company: &dyn Company) -> Option<(CompactString, CompactString, u32)> {
+    pub fn parted(
+        &self,
+        word: &str,
+        lexicon: &Lexicon,
+        company: &dyn Company,
+    ) -> Option<(CompactString, CompactString, u32)> {
         let part = |text: &str| (text.chars().count() >= SHORTEST_PART).then(|| lexicon.word(text)).flatten();
         let parts = word.char_indices().map(|(at, _)| word.split_at(at));
         let both = parts.filter_map(|(left, right)| Some((part(left)?, part(right)?)));
-        let counted = both.map(|(left, right)| (left.text.clone(), right.text.clone(), company.together(left.term, right.term)));
+        let counted =
+            both.map(|(left, right)| (left.text.clone(), right.text.clone(), company.together(left.term, right.term)));
         counted.max_by_key(|(.., together)| *together)
     }
 
@@ -115,7 +128,10 @@ impl Speller {
             if candidate.text != word
                 && let Some(cost) = typing_cost(word, &candidate.text)
             {
-                candidates.push((self.settings.frequency_weight * logarithm(candidate.products) - self.settings.cost_weight * cost, number));
+                candidates.push((
+                    self.settings.frequency_weight * logarithm(candidate.products) - self.settings.cost_weight * cost,
+                    number,
+                ));
             }
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -167,12 +183,20 @@ impl Speller {
         let words = lexicon.words();
         let cost_of = |number: u32| {
             let candidate = &words[number as usize];
-            (candidate.products >= COMMON).then(|| typing_cost(part, &candidate.text)).flatten().map(|cost| (cost, number))
+            (candidate.products >= COMMON)
+                .then(|| typing_cost(part, &candidate.text))
+                .flatten()
+                .map(|cost| (cost, number))
         };
         let best = self.deletions.candidates(part).into_iter().filter_map(cost_of).min_by(|a, b| {
-            a.0.total_cmp(&b.0).then(words[b.1 as usize].products.cmp(&words[a.1 as usize].products)).then(a.1.cmp(&b.1))
+            a.0.total_cmp(&b.0)
+                .then(words[b.1 as usize].products.cmp(&words[a.1 as usize].products))
+                .then(a.1.cmp(&b.1))
         });
-        best.filter(|(cost, _)| *cost <= 1.0).map(|(cost, number)| (words[number as usize].text.clone(), cost)).into_iter().collect()
+        best.filter(|(cost, _)| *cost <= 1.0)
+            .map(|(cost, number)| (words[number as usize].text.clone(), cost))
+            .into_iter()
+            .collect()
     }
 
     fn likelihood(&self, term: u32, products: u32, neighbours: &[u32], company: &dyn Company) -> f32 {
@@ -224,13 +248,32 @@ mod tests {
     #[test]
     fn the_usual_slips_are_forgiven() {
         let lexicon = lexicon(&[
-            ("toilet", 300), ("seat", 200), ("faucet", 400), ("milwaukee", 100), ("light", 900), ("bulb", 300), ("fluorescent", 50),
-            ("husqvarna", 20), ("shelf", 200), ("shell", 10), ("heater", 80), ("cedar", 90),
+            ("toilet", 300),
+            ("seat", 200),
+            ("faucet", 400),
+            ("milwaukee", 100),
+            ("light", 900),
+            ("bulb", 300),
+            ("fluorescent", 50),
+            ("husqvarna", 20),
+            ("shelf", 200),
+            ("shell", 10),
+            ("heater", 80),
+            ("cedar", 90),
         ]);
         for (typed, meant) in [
-            ("tiolet", "toilet"), ("tolet", "toilet"), ("toillet", "toilet"), ("fuacet", "faucet"), ("milwoki", "milwaukee"),
-            ("flourescent", "fluorescent"), ("huskavarna", "husqvarna"), ("lightbulb", "light bulb"), ("tolietseat", "toilet seat"),
-            ("shelg", "shelf"), ("hester", "heater"), ("cedart", "cedar"),
+            ("tiolet", "toilet"),
+            ("tolet", "toilet"),
+            ("toillet", "toilet"),
+            ("fuacet", "faucet"),
+            ("milwoki", "milwaukee"),
+            ("flourescent", "fluorescent"),
+            ("huskavarna", "husqvarna"),
+            ("lightbulb", "light bulb"),
+            ("tolietseat", "toilet seat"),
+            ("shelg", "shelf"),
+            ("hester", "heater"),
+            ("cedart", "cedar"),
         ] {
             assert_eq!(best(&lexicon, typed), meant, "{typed}");
         }

@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(terms("72\""), ["72", "72in"]);
         assert_eq!(terms("1-1/2 in"), ["1.5", "1.5in"]);
         assert_eq!(terms("1 1/2 in"), ["1.5", "1.5in"]);
-assert_eq!(terms("500ml"), ["500", "500ml"]);
+        assert_eq!(terms("500ml"), ["500", "500ml"]);
         assert_eq!(terms("0,5 l"), ["0.5", "500ml"]);
     }
 

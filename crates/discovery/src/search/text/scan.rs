@@ -146,7 +146,11 @@ impl<'a> Scanner<'a> {
     fn word(&mut self) {
         let rest = self.rest();
         // `36 in. x36`: the sign clings to the number.
-        if rest.len() > 1 && rest.starts_with(['x', 'X']) && rest[1..].starts_with(|c: char| c.is_ascii_digit()) && self.follows_number() {
+        if rest.len() > 1
+            && rest.starts_with(['x', 'X'])
+            && rest[1..].starts_with(|c: char| c.is_ascii_digit())
+            && self.follows_number()
+        {
             self.push(ChunkKind::Mark, "x".into(), 1);
             return;
         }
@@ -240,7 +244,8 @@ fn capital_parts(word: &str) -> Vec<CompactString> {
         return Vec::new();
     }
     let ends = starts[1..].iter().copied().chain([word.len()]);
-    let parts: Vec<CompactString> = starts.iter().zip(ends).map(|(&start, end)| fold(&word[start..end]).into()).collect();
+    let parts: Vec<CompactString> =
+        starts.iter().zip(ends).map(|(&start, end)| fold(&word[start..end]).into()).collect();
     if parts.iter().all(|part| part.chars().count() >= SHORTEST_PART) { parts } else { Vec::new() }
 }
 

@@ -31,7 +31,13 @@ fn plain_rates(impressions: &[&Impression]) -> FxHashMap<(String, u32), f64> {
 
 pub(super) fn run(folder: &Path, seed: u64) -> Result<()> {
     let impressions = read(folder)?;
-    let part = |test: bool| impressions.iter().enumerate().filter(move |(number, _)| is_test(*number) == test).map(|(_, impression)| impression);
+    let part = |test: bool| {
+        impressions
+            .iter()
+            .enumerate()
+            .filter(move |(number, _)| is_test(*number) == test)
+            .map(|(_, impression)| impression)
+    };
     let training: Vec<Impression> = part(false).cloned().collect();
     let test: Vec<&Impression> = part(true).collect();
     let model = ClickModel::fit(&training, &ClickSettings::default());
@@ -39,23 +45,48 @@ pub(super) fn run(folder: &Path, seed: u64) -> Result<()> {
     let place_rates = place_rates(&training);
     let predictions: [(&str, Box<dyn Fn(&Impression, usize) -> f64>); 3] = [
         ("place alone", Box::new(|_, place| place_rates.get(place).copied().unwrap_or(0.0))),
-        ("clicks by product, place ignored", Box::new(|shown, place| rates.get(&(shown.query.clone(), shown.shown[place].0)).copied().unwrap_or(0.0))),
-        ("place and product", Box::new(|shown, place| f64::from(model.click_rate(&shown.query, shown.shown[place], place)))),
+        (
+            "clicks by product, place ignored",
+            Box::new(|shown, place| rates.get(&(shown.query.clone(), shown.shown[place].0)).copied().unwrap_or(0.0)),
+        ),
+        (
+            "place and product",
+            Box::new(|shown, place| f64::from(model.click_rate(&shown.query, shown.shown[place], place))),
+        ),
     ];
     for (name, predict) in &predictions {
         let losses: Vec<f64> = test.iter().map(|impression| log_loss(impression, predict.as_ref())).collect();
         let mean = losses.iter().sum::<f64>() / losses.len().max(1) as f64;
-        println!("{}", json!({"clicks": name, "sessions": test.len(), "log_loss": mean, "log_loss_ci95": mean_interval(&losses, seed)}));
+        println!(
+            "{}",
+            json!({"clicks": name, "sessions": test.len(), "log_loss": mean, "log_loss_ci95": mean_interval(&losses, seed)})
+        );
     }
     let orders: [(&str, Box<dyn Fn(&Impression) -> Vec<ProductNumber>>); 3] = [
         ("as shown", Box::new(|shown| shown.shown.clone())),
-        ("clicks by product, place ignored", Box::new(|shown| ordered(shown, |product| rates.get(&(shown.query.clone(), product.0)).copied().unwrap_or(0.0)))),
-        ("place and product", Box::new(|shown| ordered(shown, |product| model.attraction(&shown.query, product).map_or(0.0, |found| f64::from(found.rate))))),
+        (
+            "clicks by product, place ignored",
+            Box::new(|shown| {
+                ordered(shown, |product| rates.get(&(shown.query.clone(), product.0)).copied().unwrap_or(0.0))
+            }),
+        ),
+        (
+            "place and product",
+            Box::new(|shown| {
+                ordered(shown, |product| {
+                    model.attraction(&shown.query, product).map_or(0.0, |found| f64::from(found.rate))
+                })
+            }),
+        ),
     ];
     for (name, order) in &orders {
-        let gains: Vec<f64> = test.iter().map(|impression| weighed_dcg(impression, &order(impression), &model.examination)).collect();
+        let gains: Vec<f64> =
+            test.iter().map(|impression| weighed_dcg(impression, &order(impression), &model.examination)).collect();
         let mean = gains.iter().sum::<f64>() / gains.len().max(1) as f64;
-        println!("{}", json!({"ranking": name, "sessions": gains.len(), "weighed_dcg@10": mean, "weighed_dcg@10_ci95": mean_interval(&gains, seed)}));
+        println!(
+            "{}",
+            json!({"ranking": name, "sessions": gains.len(), "weighed_dcg@10": mean, "weighed_dcg@10_ci95": mean_interval(&gains, seed)})
+        );
     }
     println!("{}", json!({"examination": model.examination}));
     Ok(())
@@ -70,19 +101,24 @@ fn read(folder: &Path) -> Result<Vec<Impression>> {
     let mut impressions: Vec<Impression> = Vec::new();
     for path in paths {
         let mut current: Option<String> = None;
-        read_separated(&path, b',', ["sess_id", "query", "rank", "clicked_doc_id", "clicked"], |[session, query, _, product, clicked]| {
-            if current.as_deref() != Some(session) {
-                current = Some(session.to_owned());
-                impressions.push(Impression { query: query.to_owned(), shown: Vec::new(), clicked: Vec::new() });
-            }
-            let next = numbers.len() as u32;
-            let number = *numbers.entry(product.to_owned()).or_insert(next);
-            if let Some(impression) = impressions.last_mut() {
-                impression.shown.push(ProductNumber(number));
-                impression.clicked.push(clicked == "True");
-            }
-            Ok(())
-        })?;
+        read_separated(
+            &path,
+            b',',
+            ["sess_id", "query", "rank", "clicked_doc_id", "clicked"],
+            |[session, query, _, product, clicked]| {
+                if current.as_deref() != Some(session) {
+                    current = Some(session.to_owned());
+                    impressions.push(Impression { query: query.to_owned(), shown: Vec::new(), clicked: Vec::new() });
+                }
+                let next = numbers.len() as u32;
+                let number = *numbers.entry(product.to_owned()).or_insert(next);
+                if let Some(impression) = impressions.last_mut() {
+                    impression.shown.push(ProductNumber(number));
+                    impression.clicked.push(clicked == "True");
+                }
+                Ok(())
+            },
+        )?;
     }
     Ok(impressions)
 }
@@ -120,6 +156,10 @@ fn weighed_dcg(impression: &Impression, order: &[ProductNumber], examination: &[
     let weight = |place: usize| (1.0 / f64::from(examination.get(place).copied().unwrap_or(0.1)).max(1e-3)).min(MOST);
     let places = impression.clicked.iter().enumerate().filter(|(_, clicked)| **clicked);
     let gains: FxHashMap<u32, f64> = places.map(|(place, _)| (impression.shown[place].0, weight(place))).collect();
-    let discounted = order.iter().take(10).enumerate().map(|(place, product)| gains.get(&product.0).copied().unwrap_or(0.0) / (place as f64 + 2.0).log2());
+    let discounted = order
+        .iter()
+        .take(10)
+        .enumerate()
+        .map(|(place, product)| gains.get(&product.0).copied().unwrap_or(0.0) / (place as f64 + 2.0).log2());
     discounted.sum()
 }

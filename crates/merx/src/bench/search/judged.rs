@@ -124,7 +124,14 @@ impl Judged {
     }
 
     /// Asks every query and prints a line for each part of them.
-    fn measure(&self, ranking: &str, index: &SearchIndex, ranker: &Ranker, arguments: &Paths<'_>, more: Value) -> Result<()> {
+    fn measure(
+        &self,
+        ranking: &str,
+        index: &SearchIndex,
+        ranker: &Ranker,
+        arguments: &Paths<'_>,
+        more: Value,
+    ) -> Result<()> {
         let mut latencies_ms = Vec::with_capacity(self.queries.len());
         let mut rows: Vec<(&JudgedQuery, Part, Figures)> = Vec::with_capacity(self.queries.len());
         for query in &self.queries {

@@ -5,8 +5,8 @@ use merx_discovery::search::catalogue::FacetRequest;
 use merx_discovery::search::engine::Refinement;
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchAsk, SearchEngine, SearchOptions};
 use merx_domain::{
-    Blocked, Clock, ConsentStamp, DecisionId, Device, Engine, Fact, FallbackLevel, Filter, MarketId, Product, ProductNumber, Shelf,
-    Situation, SubjectFeatures,
+    Blocked, Clock, ConsentStamp, DecisionId, Device, Engine, Fact, FallbackLevel, Filter, MarketId, Product,
+    ProductNumber, Shelf, Situation, SubjectFeatures,
 };
 use merx_numeric::rng::Rng;
 use merx_simulate::{Shop, ShopConfig};
@@ -46,7 +46,8 @@ pub(super) fn run(products: u32, seed: u64, clock: &dyn Clock) -> Result<()> {
         shop.products().for_each(drop);
         let generated_s = seconds(begun, clock);
         let begun = clock.now();
-        engine.load((0u32..).map(ProductNumber).zip(shop.products()).map(|(number, product)| (number, product, None)))?;
+        engine
+            .load((0u32..).map(ProductNumber).zip(shop.products()).map(|(number, product)| (number, product, None)))?;
         // Making the products is no part of indexing them.
         let index_s = seconds(begun, clock) - generated_s;
         let memory = resident_bytes().saturating_sub(before);
@@ -65,16 +66,35 @@ pub(super) fn run(products: u32, seed: u64, clock: &dyn Clock) -> Result<()> {
 type Asked = Box<dyn Fn(&str) -> SearchAsk>;
 
 fn kinds() -> Vec<(&'static str, Asked)> {
-    let facets = || ["brand", "category", "category.lvl0", "category.lvl1", "price"].map(|field| FacetRequest { field: field.into(), most_values: 100 }).to_vec();
-    let cheap = || Refinement { field: "price".into(), filter: Filter::parse("price < 50").unwrap_or(Filter::All(Vec::new())) };
+    let facets = || {
+        ["brand", "category", "category.lvl0", "category.lvl1", "price"]
+            .map(|field| FacetRequest { field: field.into(), most_values: 100 })
+            .to_vec()
+    };
+    let cheap =
+        || Refinement { field: "price".into(), filter: Filter::parse("price < 50").unwrap_or(Filter::All(Vec::new())) };
     vec![
         ("words", Box::new(|text: &str| SearchAsk::of(text))),
-        ("words, 5 facets, a refinement", Box::new(move |text: &str| SearchAsk { facets: facets(), refinements: vec![cheap()], ..SearchAsk::of(text) })),
+        (
+            "words, 5 facets, a refinement",
+            Box::new(move |text: &str| SearchAsk {
+                facets: facets(),
+                refinements: vec![cheap()],
+                ..SearchAsk::of(text)
+            }),
+        ),
         ("all products, 5 facets", Box::new(move |_: &str| SearchAsk { facets: facets(), ..SearchAsk::default() })),
     ]
 }
 
-fn measured(engine: &SearchEngine, market: &MarketId, ranking: &str, kind: &str, queries: &[String], ask: &Asked) -> Result<serde_json::Value> {
+fn measured(
+    engine: &SearchEngine,
+    market: &MarketId,
+    ranking: &str,
+    kind: &str,
+    queries: &[String],
+    ask: &Asked,
+) -> Result<serde_json::Value> {
     let situation = Situation {
         decision: DecisionId::from_bytes([0; 16]),
         subject: None,
@@ -90,7 +110,15 @@ fn measured(engine: &SearchEngine, market: &MarketId, ranking: &str, kind: &str,
     for query in asked {
         let ask = ask(query);
         let begun = Stopwatch::start();
-        let found = engine.propose(FallbackLevel::LiveModel, None, &situation, &ask, &SubjectFeatures::default(), &Open, &|| false)?;
+        let found = engine.propose(
+            FallbackLevel::LiveModel,
+            None,
+            &situation,
+            &ask,
+            &SubjectFeatures::default(),
+            &Open,
+            &|| false,
+        )?;
         latencies_ms.push(begun.elapsed_ms());
         hits += found.answer.total;
     }
@@ -114,10 +142,18 @@ fn queries(shop: &Shop, seed: u64) -> Vec<String> {
 
 /// Bytes of everything that is searched or counted.
 fn texts(product: &Product) -> usize {
-    let attributes: usize = product.attributes.iter().map(|(name, value)| name.len() + format!("{value:?}").len()).sum();
+    let attributes: usize =
+        product.attributes.iter().map(|(name, value)| name.len() + format!("{value:?}").len()).sum();
     let path: usize = product.category_path.iter().map(|level| level.len()).sum();
-    let variants: usize = product.variants.iter().map(|variant| variant.id.as_str().len() + 8 * variant.prices.len()).sum();
-    product.id.as_str().len() + product.name.len() + product.description.len() + product.brand.as_ref().map_or(0, |brand| brand.len()) + path + attributes + variants
+    let variants: usize =
+        product.variants.iter().map(|variant| variant.id.as_str().len() + 8 * variant.prices.len()).sum();
+    product.id.as_str().len()
+        + product.name.len()
+        + product.description.len()
+        + product.brand.as_ref().map_or(0, |brand| brand.len())
+        + path
+        + attributes
+        + variants
 }
 
 /// What the process holds, by the system's own count; 0 where it doesn't say.
