@@ -14,7 +14,7 @@ macro_rules! features {
         #[allow(non_camel_case_types, missing_docs)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[repr(usize)]
-        pub enum Feature { $($(#[$doc])* $name),* }
+        pub(crate) enum Feature { $($(#[$doc])* $name),* }
 
         const NAMES: &[&str] = &[$(stringify!($name)),*];
         pub const FEATURES: usize = NAMES.len();
@@ -94,7 +94,7 @@ pub type FeatureRow = [f32; FEATURES];
 
 /// The terms of a product that ranking looks at, in order; long descriptions are left to the inverted index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ProductTerms {
+pub(crate) struct ProductTerms {
     terms: Box<[u32]>,
     /// Where the head of the name, the name, its further readings, brand, category and attributes end.
     ends: [u16; 6],
@@ -102,7 +102,7 @@ pub struct ProductTerms {
     kind: u32,
 }
 
-pub const NO_TERM: u32 = u32::MAX;
+pub(crate) const NO_TERM: u32 = u32::MAX;
 
 /// Attribute tables can be as long as descriptions.
 const MOST_ATTRIBUTE_TERMS: usize = 64;
@@ -113,7 +113,7 @@ const CONNECTORS: &[&str] =
     &["with", "for", "in", "w", "mit", "fur", "avec", "pour", "con", "para", "per", "met", "voor", "med", "til", "for"];
 
 impl ProductTerms {
-    pub fn of(tokens: &[Vec<Token>; FIELD_COUNT], lexicon: &Lexicon) -> Self {
+    pub(crate) fn of(tokens: &[Vec<Token>; FIELD_COUNT], lexicon: &Lexicon) -> Self {
         let number = |token: &Token| lexicon.term_number(&token.term);
         let name = &tokens[Field::Name as usize];
         let primary: Vec<&Token> = name.iter().filter(|token| token.is_primary()).take(MOST_NAME_TERMS).collect();
@@ -133,11 +133,11 @@ impl ProductTerms {
         Self { terms: terms.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
     }
 
-    pub fn kind(&self) -> u32 {
+    pub(crate) fn kind(&self) -> u32 {
         self.kind
     }
 
-    pub fn first(&self) -> u32 {
+    pub(crate) fn first(&self) -> u32 {
         self.terms.first().copied().unwrap_or(NO_TERM)
     }
 
@@ -146,38 +146,38 @@ impl ProductTerms {
         self.terms.get(usize::from(start)..usize::from(self.ends[to - 1])).unwrap_or_default()
     }
 
-    pub fn head(&self) -> &[u32] {
+    pub(crate) fn head(&self) -> &[u32] {
         self.part(0, 1)
     }
 
-    pub fn name(&self) -> &[u32] {
+    pub(crate) fn name(&self) -> &[u32] {
         self.part(0, 2)
     }
 
     /// The name with all its readings.
-    pub fn name_readings(&self) -> &[u32] {
+    pub(crate) fn name_readings(&self) -> &[u32] {
         self.part(0, 3)
     }
 
-    pub fn brand(&self) -> &[u32] {
+    pub(crate) fn brand(&self) -> &[u32] {
         self.part(3, 4)
     }
 
-    pub fn category(&self) -> &[u32] {
+    pub(crate) fn category(&self) -> &[u32] {
         self.part(4, 5)
     }
 
-    pub fn attributes(&self) -> &[u32] {
+    pub(crate) fn attributes(&self) -> &[u32] {
         self.part(5, 6)
     }
 
-    pub fn all(&self) -> &[u32] {
+    pub(crate) fn all(&self) -> &[u32] {
         &self.terms
     }
 }
 
 /// A query, ready to be measured against products.
-pub struct QueryView<'a> {
+pub(crate) struct QueryView<'a> {
     information: &'a [f32],
     /// Which terms of the query a term of the index answers.
     asked: FxHashMap<u32, u32>,
@@ -196,7 +196,13 @@ pub struct QueryView<'a> {
 }
 
 impl<'a> QueryView<'a> {
-    pub fn new(query: &'a ParsedQuery, information: &'a [f32], lexicon: &Lexicon, best: f32, found: usize) -> Self {
+    pub(crate) fn new(
+        query: &'a ParsedQuery,
+        information: &'a [f32],
+        lexicon: &Lexicon,
+        best: f32,
+        found: usize,
+    ) -> Self {
         let mut asked: FxHashMap<u32, u32> = FxHashMap::default();
         let (mut required, mut numeric, mut further, mut noun) = (0, 0, 0, 0);
         let mut order = Vec::new();
@@ -233,11 +239,6 @@ impl<'a> QueryView<'a> {
         of.map(|(_, information)| *information).fold(0.0, f32::max)
     }
 
-    /// Information of the required terms among `terms`, beside that of all.
-    pub fn coverage(&self, terms: u32) -> f32 {
-        self.share(terms)
-    }
-
     fn share(&self, terms: u32) -> f32 {
         if self.total > 0.0 { self.information_of(terms & self.required) / self.total } else { 0.0 }
     }
@@ -251,7 +252,7 @@ impl<'a> QueryView<'a> {
     }
 
     /// Everything that product and query alone tell; what the other products tell is added by [`super::measure`].
-    pub fn measure(&self, found: &Match, product: &ProductTerms) -> FeatureRow {
+    pub(crate) fn measure(&self, found: &Match, product: &ProductTerms) -> FeatureRow {
         let mut row = [0.0; FEATURES];
         let mut set = |feature: Feature, value: f32| row[feature as usize] = value;
         let missing = self.required & !found.terms;

@@ -10,7 +10,7 @@ use crate::search::text::Token;
 
 /// A word as products write it, folded.
 #[derive(Debug, Clone)]
-pub struct Word {
+pub(crate) struct Word {
     pub text: CompactString,
     /// The stem's number.
     pub term: u32,
@@ -19,7 +19,7 @@ pub struct Word {
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Lexicon {
+pub(crate) struct Lexicon {
     term_numbers: FxHashMap<CompactString, u32>,
     terms: Vec<CompactString>,
     /// Products that have each term.
@@ -32,7 +32,7 @@ pub struct Lexicon {
 
 impl Lexicon {
     /// Numbers the words and terms of a product and counts each once.
-    pub fn add_product<'a>(&mut self, tokens: impl Iterator<Item = &'a Token>) {
+    pub(crate) fn add_product<'a>(&mut self, tokens: impl Iterator<Item = &'a Token>) {
         let mut words: FxHashSet<&str> = FxHashSet::default();
         let mut terms: FxHashSet<u32> = FxHashSet::default();
         for token in tokens {
@@ -72,33 +72,25 @@ impl Lexicon {
     }
 
     /// Products that have a term, 0 for an unknown one.
-    pub fn term_products(&self, term: &str) -> u32 {
+    pub(crate) fn term_products(&self, term: &str) -> u32 {
         self.term_number(term).map_or(0, |number| self.term_products[number as usize])
     }
 
     /// By term: products that have it.
-    pub fn counts(&self) -> &[u32] {
+    pub(crate) fn counts(&self) -> &[u32] {
         &self.term_products
     }
 
-    pub fn products_of(&self, term: u32) -> u32 {
-        self.term_products.get(term as usize).copied().unwrap_or(0)
-    }
-
-    pub fn term_number(&self, term: &str) -> Option<u32> {
+    pub(crate) fn term_number(&self, term: &str) -> Option<u32> {
         self.term_numbers.get(term).copied()
     }
 
-    pub fn term(&self, number: u32) -> &str {
+    pub(crate) fn term(&self, number: u32) -> &str {
         self.terms.get(number as usize).map_or("", CompactString::as_str)
     }
 
-    pub fn term_count(&self) -> usize {
-        self.terms.len()
-    }
-
     /// Words that begin with a prefix, the most frequent first. Of very many, only the first by letter are looked at.
-    pub fn completions(&self, prefix: &str, most: usize) -> Vec<&Word> {
+    pub(crate) fn completions(&self, prefix: &str, most: usize) -> Vec<&Word> {
         const LOOKED_AT: usize = 2_000;
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let range = self.sorted.range::<str, _>(from).take_while(|(word, _)| word.starts_with(prefix));
@@ -108,16 +100,16 @@ impl Lexicon {
         found
     }
 
-    pub fn words(&self) -> &[Word] {
+    pub(crate) fn words(&self) -> &[Word] {
         &self.words
     }
 
-    pub fn word(&self, surface: &str) -> Option<&Word> {
+    pub(crate) fn word(&self, surface: &str) -> Option<&Word> {
         self.words.get(*self.word_numbers.get(surface)? as usize)
     }
 
     /// Products that have the word, 0 for an unknown one.
-    pub fn products_with(&self, surface: &str) -> u32 {
+    pub(crate) fn products_with(&self, surface: &str) -> u32 {
         self.word(surface).map_or(0, |word| word.products)
     }
 }

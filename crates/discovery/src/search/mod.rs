@@ -1,7 +1,10 @@
 //! From what a shopper types to a ranked list.
 //!
-//! `text/` reads products and queries alike; `query.rs` says what is asked for; `retrieve.rs` finds every match in the index of
-//! `text_index.rs`; `features.rs` measures the best of them more closely, and `ranker.rs` puts them in order.
+//! In the order of a search: `text/` reads products and queries alike; `query.rs` says what is asked for, and `understand.rs`,
+//! `spelling/` and `synonyms.rs` how else it may be said; `retrieve.rs` finds every match in the index of `text_index.rs`, and
+//! `meaning.rs` what is near without sharing words; `features.rs` measures the best of both, `ranker.rs` puts them in order.
+//! `shop_index.rs` keeps all of that together while products change. `catalogue/` filters, counts and sorts by the facts of
+//! now, and `engine/` answers requests with both. `clicks.rs` and `learning.rs` are what shoppers teach.
 
 pub mod boosted;
 pub mod catalogue;

@@ -7,24 +7,24 @@ use crate::search::text::{Analyser, Token, TokenKind};
 /// Longer queries are cut: what a shopper means stands in the first words.
 const MAX_QUERY_BYTES: usize = 512;
 /// Terms beyond these are dropped. A document's matched terms are bits of 32.
-pub const MAX_TERMS: usize = 24;
+pub(crate) const MAX_TERMS: usize = 24;
 
 /// One way to say a term: a word of the index, or several that must all be there.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Alternative {
+pub(crate) struct Alternative {
     pub terms: Vec<CompactString>,
     /// What a match is worth beside the term as typed.
     pub weight: f32,
 }
 
 impl Alternative {
-    pub fn word(term: impl Into<CompactString>, weight: f32) -> Self {
+    pub(crate) fn word(term: impl Into<CompactString>, weight: f32) -> Self {
         Self { terms: vec![term.into()], weight }
     }
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub struct QueryTerm {
+pub(crate) struct QueryTerm {
     /// As typed, folded.
     pub surface: CompactString,
     pub kind: TokenKind,
@@ -38,13 +38,13 @@ pub struct QueryTerm {
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct ParsedQuery {
+pub(crate) struct ParsedQuery {
     pub terms: Vec<QueryTerm>,
 }
 
 impl ParsedQuery {
     /// The terms of a text. Stop words are left out unless there is nothing else.
-    pub fn parse(text: &str, analyser: &Analyser) -> Self {
+    pub(crate) fn parse(text: &str, analyser: &Analyser) -> Self {
         let tokens = analyser.tokens(cut(text));
         let speaks = |token: &&Token| !(token.kind == TokenKind::Word && analyser.is_stop_word(&token.surface));
         let silent = tokens.iter().filter(|token| token.is_primary()).filter(speaks).count() == 0;
@@ -60,6 +60,12 @@ impl ParsedQuery {
         if known || self.terms.len() >= MAX_TERMS {
             return;
         }
+        if token.kind == TokenKind::Unaccented {
+            if let Some(word) = self.terms.last_mut().filter(|word| word.position == token.position) {
+                word.alternatives.push(Alternative::word(token.term.clone(), 1.0));
+            }
+            return;
+        }
         let required = token.is_primary();
         self.terms.push(QueryTerm {
             surface: token.surface.clone(),
@@ -71,7 +77,7 @@ impl ParsedQuery {
         });
     }
 
-    pub fn required(&self) -> impl Iterator<Item = (usize, &QueryTerm)> {
+    pub(crate) fn required(&self) -> impl Iterator<Item = (usize, &QueryTerm)> {
         self.terms.iter().enumerate().filter(|(_, term)| term.required)
     }
 }

@@ -94,7 +94,7 @@ thread_local! {
 }
 
 /// Every product that matches any term of the query.
-pub fn matches(
+pub(crate) fn matches(
     query: &ParsedQuery,
     opened: &Opened,
     terms: TermMaker,

@@ -22,7 +22,7 @@ use crate::search::text::Token;
 const WRITER_BYTES: usize = 64_000_000;
 
 /// One segment, opened.
-pub struct Segment {
+pub(crate) struct Segment {
     pub reader: SegmentReader,
     pub terms: [Arc<InvertedIndexReader>; FIELD_COUNT],
     pub lengths: [FieldNormReader; FIELD_COUNT],
@@ -31,7 +31,7 @@ pub struct Segment {
 }
 
 /// What a search reads; later changes don't reach it.
-pub struct Opened {
+pub(crate) struct Opened {
     pub segments: Vec<Segment>,
     /// Documents, deleted ones that still lie in segments included.
     pub documents: u32,
@@ -39,7 +39,7 @@ pub struct Opened {
     pub mean_lengths: [f32; FIELD_COUNT],
 }
 
-pub struct TextIndex {
+pub(crate) struct TextIndex {
     fields: [TantivyField; FIELD_COUNT],
     number: TantivyField,
     reader: IndexReader,
@@ -47,7 +47,7 @@ pub struct TextIndex {
 }
 
 impl TextIndex {
-    pub fn in_memory() -> Result<Self, SearchError> {
+    pub(crate) fn in_memory() -> Result<Self, SearchError> {
         let mut schema = Schema::builder();
         let indexing = TextFieldIndexing::default()
             .set_tokenizer("raw")
@@ -64,7 +64,7 @@ impl TextIndex {
     }
 
     /// Puts a product in, in place of what stood under its number.
-    pub fn put(
+    pub(crate) fn put(
         &self,
         product: ProductNumber,
         tokens: &[Vec<Token>; FIELD_COUNT],
@@ -84,18 +84,18 @@ impl TextIndex {
         Ok(())
     }
 
-    pub fn remove(&self, product: ProductNumber) {
+    pub(crate) fn remove(&self, product: ProductNumber) {
         self.writer.delete_term(Term::from_field_u64(self.number, u64::from(product.0)));
     }
 
     /// Makes everything put in or removed so far visible to what [`Self::open`] gives from now on.
-    pub fn commit(&mut self) -> Result<(), SearchError> {
+    pub(crate) fn commit(&mut self) -> Result<(), SearchError> {
         self.writer.commit()?;
         self.reader.reload()?;
         Ok(())
     }
 
-    pub fn open(&self) -> Result<Opened, SearchError> {
+    pub(crate) fn open(&self) -> Result<Opened, SearchError> {
         let searcher = self.reader.searcher();
         let segments = searcher
             .segment_readers()
@@ -130,19 +130,19 @@ impl TextIndex {
         })
     }
 
-    pub fn terms(&self) -> TermMaker {
+    pub(crate) fn terms(&self) -> TermMaker {
         TermMaker { fields: self.fields }
     }
 }
 
 /// Makes tantivy's terms without the index at hand.
 #[derive(Debug, Clone, Copy)]
-pub struct TermMaker {
+pub(crate) struct TermMaker {
     fields: [TantivyField; FIELD_COUNT],
 }
 
 impl TermMaker {
-    pub fn term(&self, field: usize, text: &str) -> Term {
+    pub(crate) fn term(&self, field: usize, text: &str) -> Term {
         Term::from_field_text(self.fields[field], text)
     }
 }

@@ -187,7 +187,7 @@ fn range(low: f64, high: f64) -> Filter {
 
 /// Brands and categories of the catalogue, by the words that name them.
 #[derive(Debug, Clone, Default)]
-pub struct Names {
+pub(crate) struct Names {
     named: FxHashMap<Box<[CompactString]>, (CompactString, String)>,
 }
 
@@ -196,7 +196,7 @@ const LONGEST_NAME: usize = 4;
 const MOST_NAMES: usize = 200_000;
 
 impl Names {
-    pub fn of(catalogue: &Catalogue, analyser: &Analyser) -> Self {
+    pub(crate) fn of(catalogue: &Catalogue, analyser: &Analyser) -> Self {
         let mut named = FxHashMap::default();
         for field in ["category", "brand"] {
             for (value, _) in catalogue.values(field).take(MOST_NAMES) {
@@ -211,7 +211,7 @@ impl Names {
     }
 
     /// Field and value of each name in a query; of names within names the longest.
-    pub fn in_query(&self, query: &str, analyser: &Analyser) -> Vec<(CompactString, String)> {
+    pub(crate) fn in_query(&self, query: &str, analyser: &Analyser) -> Vec<(CompactString, String)> {
         let stems = stems(query, analyser);
         let mut found: Vec<(CompactString, String)> = Vec::new();
         let mut start = 0;

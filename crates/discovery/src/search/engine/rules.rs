@@ -130,7 +130,7 @@ fn words(text: &str) -> Vec<String> {
 
 /// Everything that the rules of one request ask for together. Earlier rules win where only one can.
 #[derive(Debug, Clone, Default)]
-pub struct Orders {
+pub(crate) struct Orders {
     pub applied: Vec<String>,
     pub query: Option<String>,
     pub filters: Vec<Filter>,
@@ -142,7 +142,7 @@ pub struct Orders {
 }
 
 impl Orders {
-    pub fn of(rules: &[Rule], occasion: Occasion<'_>) -> Self {
+    pub(crate) fn of(rules: &[Rule], occasion: Occasion<'_>) -> Self {
         let mut orders = Self::default();
         for rule in rules.iter().filter(|rule| rule.applies(occasion)) {
             orders.applied.push(rule.id.clone());

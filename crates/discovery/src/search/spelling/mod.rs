@@ -33,21 +33,21 @@ impl Default for SpellingSettings {
 
 /// A word, or two, that may have been meant.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Suggestion {
+pub(crate) struct Suggestion {
     /// As written in the catalogue.
     pub words: Vec<CompactString>,
     pub score: f32,
 }
 
 /// How many products have two terms together.
-pub trait Company {
+pub(crate) trait Company {
     fn together(&self, first: u32, second: u32) -> u32;
     /// Products that have a term anywhere, in article numbers too.
     fn anywhere(&self, term: &str) -> u32;
 }
 
 #[derive(Debug, Clone, Default)]
-pub struct Speller {
+pub(crate) struct Speller {
     settings: SpellingSettings,
     deletions: Deletions,
 }
@@ -62,19 +62,25 @@ const SPLIT_COST: f32 = 0.7;
 const MOST_CANDIDATES: usize = 12;
 
 impl Speller {
-    pub fn new(lexicon: &Lexicon, settings: SpellingSettings) -> Self {
+    pub(crate) fn new(lexicon: &Lexicon, settings: SpellingSettings) -> Self {
         Self { settings, deletions: Deletions::new(lexicon) }
     }
 
     /// Takes in the words from number `known` on.
-    pub fn learn(&mut self, lexicon: &Lexicon, known: usize) {
+    pub(crate) fn learn(&mut self, lexicon: &Lexicon, known: usize) {
         for (number, word) in lexicon.words().iter().enumerate().skip(known) {
             self.deletions.add(number as u32, &word.text);
         }
     }
 
     /// What `word` may have been meant to be, likeliest first. `neighbours`: the terms beside it.
-    pub fn suggest(&self, word: &str, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> Vec<Suggestion> {
+    pub(crate) fn suggest(
+        &self,
+        word: &str,
+        neighbours: &[u32],
+        lexicon: &Lexicon,
+        company: &dyn Company,
+    ) -> Vec<Suggestion> {
         if word.chars().count() < SHORTEST || !word.chars().any(char::is_alphabetic) {
             return Vec::new();
         }
@@ -87,7 +93,7 @@ impl Speller {
     }
 
     /// How likely a known word is as it stands.
-    pub fn as_typed(
+    pub(crate) fn as_typed(
         &self,
         word: &str,
         products: u32,
@@ -102,7 +108,7 @@ impl Speller {
     }
 
     /// The two words that a word is made of, and how many products have both, where they are met together most.
-    pub fn parted(
+    pub(crate) fn parted(
         &self,
         word: &str,
         lexicon: &Lexicon,
@@ -116,7 +122,7 @@ impl Speller {
         counted.max_by_key(|(.., together)| *together)
     }
 
-    pub fn doubt(&self) -> f32 {
+    pub(crate) fn doubt(&self) -> f32 {
         self.settings.doubt
     }
 

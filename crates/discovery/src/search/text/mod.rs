@@ -34,6 +34,8 @@ pub enum TokenKind {
     Code,
     /// Two words that stood with a hyphen, written as one; or one of the words that a capital letter within a word shows.
     Variant,
+    /// The word before it, stemmed as if it had no accents: as many people type it.
+    Unaccented,
     /// Two characters of a script that writes no spaces, or one that stands alone.
     Ideograph,
 }
@@ -128,8 +130,13 @@ impl Writer<'_> {
     fn take_word(&mut self, chunks: &[Chunk]) -> usize {
         let chunk = &chunks[0];
         let word = cut(&chunk.text);
-        let stem = self.analyser.stem(word);
+        let unaccented = self.analyser.stem(word);
+        let accented = chunk.accented.as_deref().map(|accented| self.analyser.stem(cut(accented)));
+        let stem = accented.filter(|stem| !stem.is_empty()).unwrap_or_else(|| unaccented.clone());
         self.push(&stem, word, TokenKind::Word, chunk);
+        if unaccented != stem {
+            self.push(&unaccented, word, TokenKind::Unaccented, chunk);
+        }
         for part in &chunk.parts {
             let stem = self.analyser.stem(part);
             self.push(&stem, part, TokenKind::Variant, chunk);

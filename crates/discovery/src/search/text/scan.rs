@@ -23,6 +23,8 @@ pub(super) struct Chunk {
     pub value: f64,
     /// The words that capital letters within a word show.
     pub parts: Vec<CompactString>,
+    /// A word with its accents, where it has any: stemmers read them.
+    pub accented: Option<CompactString>,
     /// Whether white space stands before it.
     pub spaced: bool,
     pub start: usize,
@@ -162,13 +164,17 @@ impl<'a> Scanner<'a> {
         }
         let mut text = fold(raw);
         let parts = capital_parts(raw);
+        let accented: Option<CompactString> = (!raw.is_ascii()).then(|| raw.nfc().flat_map(char::to_lowercase).collect());
+        let mut accented = accented.filter(|accented| *accented != text);
         if let Some((tail, tail_length)) = apostrophe(&rest[length..]) {
             text.push_str(&tail);
+            accented = accented.map(|accented| accented + &tail);
             length += tail_length;
         }
         self.push(ChunkKind::Word, text.into(), length);
         if let Some(chunk) = self.chunks.last_mut() {
             chunk.parts = parts;
+            chunk.accented = accented;
         }
     }
 
@@ -180,7 +186,7 @@ impl<'a> Scanner<'a> {
     fn push(&mut self, kind: ChunkKind, text: CompactString, length: usize) {
         if !text.is_empty() {
             let (start, end) = (self.at, self.at + length);
-            self.chunks.push(Chunk { kind, text, value: 0.0, parts: Vec::new(), spaced: self.spaced, start, end });
+            self.chunks.push(Chunk { kind, text, value: 0.0, parts: Vec::new(), accented: None, spaced: self.spaced, start, end });
         }
         self.spaced = false;
         self.at += length;

@@ -11,6 +11,11 @@ use serde_json::json;
 
 use super::read_separated;
 
+/// How likely a product is clicked at a place of a list.
+type Predict<'a> = Box<dyn Fn(&Impression, usize) -> f64 + 'a>;
+/// The products of a list in another order.
+type Order<'a> = Box<dyn Fn(&Impression) -> Vec<ProductNumber> + 'a>;
+
 /// Three in ten sessions are held out, by number.
 fn is_test(session: usize) -> bool {
     session % 10 >= 7
@@ -43,7 +48,7 @@ pub(super) fn run(folder: &Path, seed: u64) -> Result<()> {
     let model = ClickModel::fit(&training, &ClickSettings::default());
     let rates = plain_rates(&training.iter().collect::<Vec<_>>());
     let place_rates = place_rates(&training);
-    let predictions: [(&str, Box<dyn Fn(&Impression, usize) -> f64>); 3] = [
+    let predictions: [(&str, Predict<'_>); 3] = [
         ("place alone", Box::new(|_, place| place_rates.get(place).copied().unwrap_or(0.0))),
         (
             "clicks by product, place ignored",
@@ -62,7 +67,7 @@ pub(super) fn run(folder: &Path, seed: u64) -> Result<()> {
             json!({"clicks": name, "sessions": test.len(), "log_loss": mean, "log_loss_ci95": mean_interval(&losses, seed)})
         );
     }
-    let orders: [(&str, Box<dyn Fn(&Impression) -> Vec<ProductNumber>>); 3] = [
+    let orders: [(&str, Order<'_>); 3] = [
         ("as shown", Box::new(|shown| shown.shown.clone())),
         (
             "clicks by product, place ignored",

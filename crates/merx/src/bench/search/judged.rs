@@ -36,6 +36,9 @@ const PARTS: [(&str, &[Part]); 3] = [
     ("all", &[Part::Training, Part::Validation, Part::Test]),
 ];
 
+/// Whether a query is of a kind.
+type Belongs<'a> = &'a dyn Fn(&str) -> bool;
+
 /// How often an index is built to be timed; the median is printed.
 const TIMED: usize = 3;
 
@@ -141,7 +144,7 @@ impl Judged {
             let found: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
             rows.push((query, query.part(), Figures::of(&found, query)));
         }
-        let kinds: [(&str, &dyn Fn(&str) -> bool); 3] = [
+        let kinds: [(&str, Belongs<'_>); 3] = [
             ("any", &|_| true),
             ("misspelt", &|query| self.misspelt.contains(query)),
             ("clean", &|query| !self.listed.contains(query)),
