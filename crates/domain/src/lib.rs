@@ -13,6 +13,7 @@ mod ids;
 mod money;
 mod order;
 mod product;
+pub mod search;
 mod time;
 
 pub use clock::{Clock, ManualClock, SystemClock};

@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) consent: Consent,
     pub(crate) vault: Vault,
     pub(crate) recommend: Recommend,
+    pub(crate) search: Search,
     pub(crate) record: Record,
     pub(crate) train: Train,
     pub(crate) lake: Lake,
@@ -143,6 +144,16 @@ impl SlotConfig {
         };
         self.boosts.iter().map(boost).collect()
     }
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Search {
+    pub(crate) language: merx_discovery::search::text::Language,
+    pub(crate) meaning: bool,
+    pub(crate) deadline_ms: u32,
+    pub(crate) holdout: f64,
+    pub(crate) holdout_salt: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -294,6 +305,7 @@ fn check(config: &Config) -> Result<()> {
         if (0.0..=1.0).contains(&value) { Ok(()) } else { bail!("{name} = {value}: expected a share from 0 to 1") }
     };
     share("recommend.holdout", config.recommend.holdout)?;
+    share("search.holdout", config.search.holdout)?;
     share("train.held_out", config.train.held_out)?;
     share("train.gate_margin", config.train.gate_margin)?;
     share("train.gate_coverage", config.train.gate_coverage)?;

@@ -11,6 +11,7 @@ mod lake;
 mod manual;
 mod operate;
 mod projection;
+mod searching;
 mod serving;
 mod shop;
 mod training;

@@ -91,7 +91,7 @@ impl Projection {
     }
 
     /// A product's events come after its number is on record, so following the catalogue first loses none.
-    fn follow_catalogue(&self) -> Result<()> {
+    pub(crate) fn follow_catalogue(&self) -> Result<()> {
         let mut seen = self.seen.lock();
         loop {
             let changed = self.ingest.catalogue.changed_since(seen.products, BATCH)?;
@@ -135,6 +135,16 @@ impl Projection {
             self.applied.store(offset.0, Ordering::Relaxed);
         }
         Ok(events.len() as u64)
+    }
+
+    /// Units over all variants and locations; `None`: not tracked.
+    pub(crate) fn stock_of(&self, id: &ProductId) -> Option<i64> {
+        self.seen.lock().levels.get(id).filter(|levels| !levels.is_empty()).map(total)
+    }
+
+    /// The last change of stock that [`Self::stock_of`] knows.
+    pub(crate) fn stock_seen(&self) -> ChangeNumber {
+        self.seen.lock().stock
     }
 
     pub(crate) fn number(&self, id: &ProductId) -> Option<ProductNumber> {

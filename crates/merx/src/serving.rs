@@ -16,6 +16,7 @@ use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
 use crate::projection::Follower;
+use crate::searching::Indexer;
 use crate::shop::Shop;
 
 /// The shop as the server sees it.
@@ -205,6 +206,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
+    let indexer = Indexer::start(Arc::clone(&shop.searching))?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -219,6 +221,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
         anyhow::Ok(())
     });
     drop(housekeeping);
+    drop(indexer);
     drop(follower);
     result
 }
@@ -240,6 +243,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
+        searches: Arc::clone(&shop.searching) as _,
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),

@@ -16,6 +16,7 @@ use merx_store::{LogSettings, Migration, Store};
 
 use crate::config::{Config, purposes};
 use crate::projection::Projection;
+use crate::searching::{self, Searching};
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -30,6 +31,7 @@ pub(crate) struct Shop {
     pub(crate) engine: Arc<RecommendEngine>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
+    pub(crate) searching: Arc<Searching>,
     /// Why a version that should serve does not.
     pub(crate) model_troubles: ArcSwap<Vec<String>>,
 }
@@ -57,6 +59,14 @@ impl Shop {
             Arc::clone(&clock),
             pipeline_settings(&config),
         ));
+        let search_pipeline = Arc::new(Pipeline::new(
+            Arc::new(searching::engine(&config.search, &registry)?),
+            Arc::clone(&projection) as _,
+            Arc::clone(&recorder),
+            Arc::clone(&clock),
+            search_settings(&config),
+        ));
+        let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
         let shop = Self {
             config,
             clock,
@@ -67,6 +77,7 @@ impl Shop {
             engine,
             recorder,
             pipeline,
+            searching: Arc::new(searching),
             model_troubles: ArcSwap::default(),
         };
         shop.load_models()?;
@@ -136,5 +147,14 @@ fn pipeline_settings(config: &Config) -> PipelineSettings {
         holdout: config.recommend.holdout,
         holdout_salt: config.recommend.holdout_salt.clone(),
         deadline_ms: config.recommend.deadline_ms,
+    }
+}
+
+fn search_settings(config: &Config) -> PipelineSettings {
+    PipelineSettings {
+        holdout: config.search.holdout,
+        holdout_salt: config.search.holdout_salt.clone(),
+        deadline_ms: config.search.deadline_ms,
+        ..pipeline_settings(config)
     }
 }

@@ -19,6 +19,8 @@ pub enum Access {
     Key(Scope),
     /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
     WriteKey,
+    /// As a public key, sent the way that Algolia's clients do: in a header of their own or in the address.
+    FrontEnd,
 }
 
 /// The key of a call; `None` where a write key is still to be found in the body.
@@ -26,7 +28,7 @@ pub enum Access {
 pub(crate) struct Caller(pub(crate) Option<Arc<ApiKey>>);
 
 /// Lets a call through or says why not.
-pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap) -> Result<Caller, Problem> {
+pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, Problem> {
     let scope = match access {
         Access::Open => return Ok(Caller(None)),
         Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
@@ -34,8 +36,10 @@ pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap) -> Result<Ca
             None => return Ok(Caller(None)),
         },
         Access::Key(scope) => scope,
+        Access::FrontEnd => Scope::Public,
     };
-    let text = sent_key(headers).ok_or_else(|| Problem::new(Code::MissingKey))?;
+    let of_front_end = || front_end_key(headers, query).filter(|_| access == Access::FrontEnd);
+    let text = of_front_end().or_else(|| sent_key(headers)).ok_or_else(|| Problem::new(Code::MissingKey))?;
     let key = app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
     if key.scope < scope {
         let detail = format!("this needs a {} key, the one sent is {}", scope.name(), key.scope.name());
@@ -75,6 +79,16 @@ fn sent_key(headers: &HeaderMap) -> Option<String> {
     None
 }
 
+/// `x-algolia-api-key`, as a header or in the address, in whatever case. The application's id says nothing here.
+fn front_end_key(headers: &HeaderMap, query: Option<&str>) -> Option<String> {
+    const NAME: &str = "x-algolia-api-key";
+    if let Some(key) = headers.get(NAME) {
+        return key.to_str().ok().map(|key| key.trim().to_owned());
+    }
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(NAME)).map(|(_, key)| key.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +97,14 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(name, value.parse().unwrap());
         sent_key(&headers)
+    }
+
+    #[test]
+    fn front_ends_put_keys_into_the_address() {
+        let key = |query| front_end_key(&HeaderMap::new(), query);
+        assert_eq!(key(Some("a=1&X-Algolia-API-Key=mx_pub_1&b")).as_deref(), Some("mx_pub_1"));
+        assert_eq!(key(Some("x-algolia-agent=x")), None);
+        assert_eq!(key(None), None);
     }
 
     #[test]

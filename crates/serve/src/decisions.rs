@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use merx_decide::{Arm, CatalogueReader, DecisionRecord, level_words};
+use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{Answer, Ask, DecisionId, Purposes};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -12,6 +13,10 @@ use crate::body::{Answered, PathId, Query, blocking};
 use crate::problem::{Code, Problem};
 use crate::recommend::{ReasonAnswer, arm_name, fallback_name};
 use crate::routes::Shared;
+use crate::search::{reason_words, step_words};
+
+/// As records name the engine of searches.
+const SEARCH: &str = "search";
 
 /// A decision as it was recorded.
 #[derive(Serialize, ToSchema)]
@@ -38,6 +43,11 @@ pub(crate) struct DecisionAnswer {
     granted: Vec<&'static str>,
     /// Products that the person had dealt with, oldest first, as the engine saw them.
     history: Vec<String>,
+    /// What was searched for, in decisions of search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    query: Option<String>,
+    /// What was filled; the hits of a search are one slot.
     slots: Vec<DecidedSlot>,
     /// What went wrong on the way, in words.
     trouble: Vec<String>,
@@ -170,18 +180,38 @@ pub(crate) async fn replay_decision(
 ) -> Result<Response, Problem> {
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
-        let recorded: Answer = record.answer()?;
-        let replayed = app.parts.recommendations.replay(&record);
-        let replayed = replayed.map_err(|error| Problem::because(Code::Conflict, error.to_string()))?;
-        let catalogue = app.parts.catalogue.read();
-        let items = |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
-        let answer = Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) };
-        Ok(Answered(answer).into_response())
+        let conflict = |error: merx_domain::EngineError| Problem::because(Code::Conflict, error.to_string());
+        let replay = if record.engine == SEARCH {
+            let recorded: SearchAnswer = record.answer()?;
+            let replayed = app.parts.searches.replay(&record).map_err(conflict)?;
+            let catalogue = app.parts.catalogue.read();
+            let items = |answer: &SearchAnswer| vec![found_items(answer, &catalogue)];
+            Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) }
+        } else {
+            let recorded: Answer = record.answer()?;
+            let replayed = app.parts.recommendations.replay(&record).map_err(conflict)?;
+            let catalogue = app.parts.catalogue.read();
+            let items =
+                |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
+            Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) }
+        };
+        Ok(Answered(replay).into_response())
     })
     .await
 }
 
-fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {
+/// The slots of a record, and what was searched for.
+fn decided(
+    record: &DecisionRecord,
+    catalogue: &CatalogueReader<'_>,
+) -> Result<(Vec<DecidedSlot>, Option<String>), Problem> {
+    if record.engine == SEARCH {
+        let (ask, answer): (SearchAsk, SearchAnswer) = (record.ask()?, record.answer()?);
+        let items = found_items(&answer, catalogue);
+        let name = "hits".to_owned();
+        let slot = DecidedSlot { name, scenario: SEARCH, count: ask.count, products: Vec::new(), items };
+        return Ok((vec![slot], Some(ask.query)));
+    }
     let (ask, answer): (Ask, Answer) = (record.ask()?, record.answer()?);
     // A decision that nothing could answer has no slots in its answer.
     let filled = |number: usize| answer.slots.get(number).map_or(&[][..], |slot| &slot.items);
@@ -192,6 +222,11 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         products: slot.products.iter().map(|product| product_id(*product, catalogue)).collect(),
         items: decided_items(filled(number), catalogue),
     });
+    Ok((slots.collect(), None))
+}
+
+fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {
+    let (slots, query) = decided(record, catalogue)?;
     let (Arm::Treated { propensity } | Arm::Holdout { propensity }) = record.arm;
     Ok(DecisionAnswer {
         decision_id: record.id.to_string(),
@@ -205,14 +240,14 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         propensity,
         granted: purpose_names(record.granted),
         history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
-        slots: slots.collect(),
+        query,
+        slots,
         trouble: record.trouble.clone(),
         latency_us: record.latency_us,
     })
 }
 
 fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
-    let answer: Answer = record.answer()?;
     let catalogue = app.parts.catalogue.read();
     let mut words = vec![level_words(record.fallback).to_owned()];
     if matches!(record.arm, Arm::Holdout { .. }) {
@@ -230,17 +265,52 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
         "the shopper's history was left out: there is no consent to personalise".to_owned()
     });
     words.extend(record.trouble.iter().map(|trouble| format!("on the way: {trouble}")));
+    let items = if record.engine == SEARCH {
+        let answer: SearchAnswer = record.answer()?;
+        words.extend(answer.steps.iter().map(step_words));
+        explain_hits(&answer, &catalogue)
+    } else {
+        explain_slots(&record.answer()?, &catalogue)
+    };
+    Ok(Explanation { decision_id: record.id.to_string(), words, items })
+}
+
+fn explain_slots(answer: &Answer, catalogue: &CatalogueReader<'_>) -> Vec<ExplainedItem> {
     let items = answer.slots.iter().flat_map(|slot| {
         slot.items.iter().enumerate().map(|(place, item)| ExplainedItem {
             slot: slot.name.clone(),
             position: place + 1,
-            product_id: product_id(item.product, &catalogue),
-            name: catalogue.entry(item.product).map_or_else(String::new, |entry| entry.name.to_string()),
+            product_id: product_id(item.product, catalogue),
+            name: product_name(item.product, catalogue),
             score: finite(item.score),
-            reasons: item.reasons.iter().map(|reason| ReasonAnswer::of(reason, &catalogue).words).collect(),
+            reasons: item.reasons.iter().map(|reason| ReasonAnswer::of(reason, catalogue).words).collect(),
         })
     });
-    Ok(Explanation { decision_id: record.id.to_string(), words, items: items.collect() })
+    items.collect()
+}
+
+fn explain_hits(answer: &SearchAnswer, catalogue: &CatalogueReader<'_>) -> Vec<ExplainedItem> {
+    let items = answer.hits.iter().enumerate().map(|(place, hit)| ExplainedItem {
+        slot: "hits".to_owned(),
+        position: place + 1,
+        product_id: product_id(hit.product, catalogue),
+        name: product_name(hit.product, catalogue),
+        score: finite(hit.score),
+        reasons: hit.reasons.iter().map(reason_words).collect(),
+    });
+    items.collect()
+}
+
+fn product_name(product: merx_domain::ProductNumber, catalogue: &CatalogueReader<'_>) -> String {
+    catalogue.entry(product).map_or_else(String::new, |entry| entry.name.to_string())
+}
+
+fn found_items(answer: &SearchAnswer, catalogue: &CatalogueReader<'_>) -> Vec<DecidedItem> {
+    let item = |hit: &merx_domain::search::SearchHit| DecidedItem {
+        product_id: product_id(hit.product, catalogue),
+        score: finite(hit.score),
+    };
+    answer.hits.iter().map(item).collect()
 }
 
 fn decided_items(items: &[merx_domain::Candidate], catalogue: &CatalogueReader<'_>) -> Vec<DecidedItem> {

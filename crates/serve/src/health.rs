@@ -1,5 +1,7 @@
 //! Whether the server lives, whether it can take requests, and its numbers.
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
@@ -39,20 +41,25 @@ pub(crate) async fn live() -> Response {
 
 /// Readiness
 ///
-/// The store takes writes, the projections are caught up, and no stop was asked for.
+/// The store takes writes, the projections are caught up, the search index is built, and no stop was asked for.
 #[utoipa::path(get, path = "/health/ready", tag = "operating",
     responses((status = 200, description = "Send requests", body = Health)))]
 pub(crate) async fn ready(State(app): State<Shared>) -> Result<Response, Problem> {
     if app.is_stopping() {
         return Err(Problem::because(Code::Unavailable, "the server is stopping").retry_after(1));
     }
+    let looked_at = Arc::clone(&app);
     let (lag, troubles) = blocking(move || {
+        let app = looked_at;
         app.parts.vitals.store_writable()?;
         Ok((app.parts.vitals.log_lag_events(), app.parts.vitals.troubles()))
     })
     .await?;
     if lag > MAX_LAG_EVENTS {
         return Err(Problem::because(Code::Unavailable, format!("{lag} events wait to be looked at")).retry_after(1));
+    }
+    if !app.parts.searches.is_ready() {
+        return Err(Problem::because(Code::Unavailable, "the search index is being built").retry_after(1));
     }
     let status = if troubles.is_empty() { "ok" } else { "degraded" };
     Ok(Answered(Health { status, log_lag_events: Some(lag), troubles }).into_response())

@@ -4,6 +4,7 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod algolia;
 mod app;
 mod auth;
 mod body;
@@ -27,6 +28,7 @@ mod recommend;
 mod reference;
 mod rejects;
 mod routes;
+mod search;
 mod server;
 mod stock;
 mod tracking;
@@ -40,7 +42,8 @@ pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, ShopRecords, StockPlace, Vitals,
+    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
+    Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;

@@ -18,6 +18,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     let id = sent_id.unwrap_or_else(|| header_value(&app.ids.request()));
     let shown_id = id.to_str().unwrap_or_default();
     let method = request.method().clone();
+    let of_algolia = request.uri().path().starts_with("/1/");
     // Neither the path's ids nor the query string reach the log: both may name persons or keys.
     let span = tracing::info_span!(
         "request",
@@ -31,7 +32,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     }
 
     let response = next.run(request).instrument(span.clone()).await;
-    let mut response = write_problem(response, shown_id);
+    let mut response = write_problem(response, shown_id, of_algolia);
     let latency_us = watch.elapsed_us();
     let route = response.extensions().get::<RouteNumber>().map(|route| route.0);
     app.metrics.count_request(route, response.status().as_u16(), latency_us);
@@ -51,7 +52,7 @@ fn log(span: &tracing::Span, status: StatusCode, latency_us: u64) {
 }
 
 /// Gives a refusal its document, also the ones that a library made without.
-fn write_problem(mut response: Response, request_id: &str) -> Response {
+fn write_problem(mut response: Response, request_id: &str, of_algolia: bool) -> Response {
     if response.status().as_u16() < 400 {
         return response;
     }
@@ -59,8 +60,12 @@ fn write_problem(mut response: Response, request_id: &str) -> Response {
         Some(problem) => problem,
         None => Problem::new(code_of(response.status())),
     };
-    let document = problem.document(request_id);
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    let (document, kind) = if of_algolia {
+        (problem.message(), "application/json")
+    } else {
+        (problem.document(request_id), "application/problem+json")
+    };
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(document.len()));
     *response.body_mut() = Body::from(document);
     response

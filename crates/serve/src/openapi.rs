@@ -22,8 +22,10 @@ use crate::keys::Scope;
 use crate::problem::{Code, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 12] = [
     ("recommendations", "What to show a shopper now."),
+    ("search", "What shoppers look for, found and ranked."),
+    ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
@@ -51,6 +53,7 @@ pub fn openapi() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
         .security_scheme("basic", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()))
         .security_scheme("header", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme("front_end", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Algolia-API-Key"))))
         .build();
     let info = InfoBuilder::new()
         .title("Merx")
@@ -89,7 +92,7 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
     match endpoint.access {
         Access::Open => {}
         Access::WriteKey => codes.extend([Code::InvalidJson, Code::UnknownKey, Code::RateLimited]),
-        Access::Key(_) => {
+        Access::Key(_) | Access::FrontEnd => {
             codes.extend([Code::UnknownKey, Code::Forbidden, Code::RateLimited]);
             if has_body {
                 codes.extend([Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidRequest]);
@@ -118,7 +121,7 @@ fn narrowest_key(access: Access) -> Option<Scope> {
     match access {
         Access::Open => None,
         Access::Key(scope) => Some(scope),
-        Access::WriteKey => Some(Scope::Public),
+        Access::WriteKey | Access::FrontEnd => Some(Scope::Public),
     }
 }
 
@@ -127,6 +130,7 @@ fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
     match access {
         Access::Open => None,
         Access::Key(_) => Some(vec![by("bearer"), by("header")]),
+        Access::FrontEnd => Some(vec![by("front_end"), by("bearer"), by("header")]),
         // An empty requirement: the key may be in the body.
         Access::WriteKey => Some(vec![by("basic"), by("bearer"), by("header"), SecurityRequirement::default()]),
     }

@@ -1,7 +1,12 @@
 //! What the server asks of the rooms behind it. `merx` fills these in; tests fill in smaller ones.
 
+use std::ops::Range;
+
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
-use merx_domain::{Answer, Ask, Decision, Engine, EngineError, ModelVersion, SubjectId, TimestampMs};
+use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::{
+    Answer, Ask, Decision, Engine, EngineError, FilterValue, ModelVersion, Situation, SubjectId, TimestampMs,
+};
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_store::{Appended, StoreError};
@@ -58,6 +63,36 @@ impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
     fn arm(&self, subject: Option<SubjectId>) -> Arm {
         self.arm(subject)
     }
+}
+
+/// The search pipeline, and what of its engine is asked beside decisions.
+pub trait Searches: Send + Sync {
+    /// Whether the index has been built; nothing but this is asked before.
+    fn is_ready(&self) -> bool;
+    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer>;
+    /// The same answer for nobody in particular, without a decision: counts beside a search.
+    fn look(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        shelf: &RequestShelf<'_>,
+    ) -> Result<SearchAnswer, EngineError>;
+    fn replay(&self, record: &DecisionRecord) -> Result<SearchAnswer, EngineError>;
+    fn arm(&self, subject: Option<SubjectId>) -> Arm;
+    fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion>;
+    /// Values of a facet with words that begin as those of `text` do, and their counts, most frequent first.
+    fn facet_values(
+        &self,
+        ask: &SearchAsk,
+        field: &str,
+        text: &str,
+        most: usize,
+        situation: &Situation,
+    ) -> Result<Vec<(FilterValue, u32)>, EngineError>;
+    /// Where in a text the terms of an answer stand: ranges of bytes, in order, not overlapping.
+    fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
+    /// Whether filters and facets know a field.
+    fn has_field(&self, field: &str) -> bool;
 }
 
 /// A version of a model, as the registry knows it.

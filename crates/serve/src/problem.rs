@@ -151,6 +151,17 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// As Algolia's protocol says it.
+    pub(crate) fn message(&self) -> Vec<u8> {
+        let mut words = vec![self.code.title().to_owned()];
+        words.extend(self.detail.clone());
+        words.extend(self.errors.iter().map(|mistake| format!("{}: {}", mistake.at, mistake.detail)));
+        let message = serde_json::json!({"message": words.join("; "), "status": self.code.status().as_u16()});
+        message.to_string().into_bytes()
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = self.code.status().into_response();

@@ -132,6 +132,18 @@ pub(crate) enum DeviceName {
     Server,
 }
 
+impl DeviceName {
+    pub(crate) fn device(self) -> Device {
+        match self {
+            Self::Desktop => Device::Desktop,
+            Self::Phone => Device::Phone,
+            Self::Tablet => Device::Tablet,
+            Self::Server => Device::Server,
+            Self::Unknown => Device::Unknown,
+        }
+    }
+}
+
 /// True grants, false refuses, absent says nothing.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -144,7 +156,7 @@ pub(crate) struct ConsentWire {
 }
 
 impl ConsentWire {
-    fn stamp(&self, global_privacy_control: bool) -> ConsentStamp {
+    pub(crate) fn stamp(&self, global_privacy_control: bool) -> ConsentStamp {
         let mut stamp = ConsentStamp { global_privacy_control, ..ConsentStamp::default() };
         for (said, purpose) in [
             (self.analytics, Purposes::ANALYTICS),
@@ -186,8 +198,8 @@ pub(crate) struct RecommendAnswer<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ModelAnswer {
     #[schema(example = "recommend")]
-    name: &'static str,
-    version: u32,
+    pub(crate) name: &'static str,
+    pub(crate) version: u32,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -392,13 +404,8 @@ async fn answer(
     request: RecommendRequest,
     privacy_signal: bool,
 ) -> Result<Response, Problem> {
-    let may_name_users =
-        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
     let question = Question::read(&app, request, privacy_signal)?;
-    if !may_name_users && matches!(question.who, Who::Customer(_) | Who::Subject(_)) {
-        let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
-        return Err(Problem::because(Code::Forbidden, detail));
-    }
+    may_ask_for(&app, caller, &question.who)?;
     // Earlier pages are read from disk; everything else is in memory and short.
     let bytes = if question.slots.iter().any(|slot| slot.after.is_some()) {
         blocking(move || decide(&app, question)).await?
@@ -410,7 +417,18 @@ async fn answer(
     Ok(response)
 }
 
-enum Who {
+/// Whether a key may name this person.
+pub(crate) fn may_ask_for(app: &App, caller: &Caller, who: &Who) -> Result<(), Problem> {
+    let may_name_users =
+        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    if !may_name_users && matches!(who, Who::Customer(_) | Who::Subject(_)) {
+        let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
+        return Err(Problem::because(Code::Forbidden, detail));
+    }
+    Ok(())
+}
+
+pub(crate) enum Who {
     Nobody,
     Customer(String),
     Visitor(String),
@@ -441,21 +459,26 @@ struct SoundSlot {
 
 /// Collects what is wrong with a request, so that the caller learns all of it at once.
 #[derive(Default)]
-struct Mistakes(Vec<Mistake>);
+pub(crate) struct Mistakes(pub(crate) Vec<Mistake>);
 
 impl Mistakes {
-    fn add(&mut self, at: String, code: &'static str, detail: impl Into<String>) {
+    pub(crate) fn add(&mut self, at: String, code: &'static str, detail: impl Into<String>) {
         self.0.push(Mistake::new(at, code, detail));
     }
 
-    fn within<T: PartialOrd + std::fmt::Display>(&mut self, at: String, value: T, low: T, high: T) -> T {
+    pub(crate) fn within<T: PartialOrd + std::fmt::Display>(&mut self, at: String, value: T, low: T, high: T) -> T {
         if !(low <= value && value <= high) {
             self.add(at, "out_of_range", format!("{value} is not from {low} to {high}"));
         }
         value
     }
 
-    fn taken<T, E: std::fmt::Display>(&mut self, at: String, code: &'static str, value: Result<T, E>) -> Option<T> {
+    pub(crate) fn taken<T, E: std::fmt::Display>(
+        &mut self,
+        at: String,
+        code: &'static str,
+        value: Result<T, E>,
+    ) -> Option<T> {
         value.map_err(|error| self.add(at, code, error.to_string())).ok()
     }
 }
@@ -478,19 +501,18 @@ impl Question {
         if !mistakes.0.is_empty() {
             return Err(Problem::mistakes(mistakes.0));
         }
-        let device = match request.device {
-            Some(DeviceName::Desktop) => Device::Desktop,
-            Some(DeviceName::Phone) => Device::Phone,
-            Some(DeviceName::Tablet) => Device::Tablet,
-            Some(DeviceName::Server) => Device::Server,
-            Some(DeviceName::Unknown) | None => Device::Unknown,
-        };
+        let device = request.device.map_or(Device::Unknown, DeviceName::device);
         let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
         Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, slots })
     }
 }
 
-fn who(user: &Option<String>, visitor: &Option<String>, subject: &Option<String>, mistakes: &mut Mistakes) -> Who {
+pub(crate) fn who(
+    user: &Option<String>,
+    visitor: &Option<String>,
+    subject: &Option<String>,
+    mistakes: &mut Mistakes,
+) -> Who {
     let given = |id: &Option<String>| id.as_deref().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
     if let Some(subject) = given(subject) {
         let subject = mistakes.taken("subject_id".into(), "invalid_id", subject.parse());
@@ -614,7 +636,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
 }
 
 /// An id that the vault doesn't know is a visitor of whom nothing is known.
-fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Problem> {
+pub(crate) fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Problem> {
     let intake = &app.parts.intake;
     Ok(match who {
         Who::Nobody => None,

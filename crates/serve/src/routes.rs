@@ -23,7 +23,8 @@ use crate::keys::Scope;
 use crate::observe::observe;
 use crate::problem::{Code, Problem};
 use crate::{
-    decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, stock, tracking,
+    algolia, decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, stock,
+    tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -56,11 +57,22 @@ fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handl
 pub(crate) fn table() -> Vec<Endpoint> {
     const OPEN: Access = Access::Open;
     const PUBLIC: Access = Access::Key(Scope::Public);
+    const FRONT_END: Access = Access::FrontEnd;
     const SECRET: Access = Access::Key(Scope::Secret);
     const ADMIN: Access = Access::Key(Scope::Admin);
     let mut table = vec![
         endpoint::<recommend::__path_recommend>(PUBLIC, post(recommend::recommend)),
         endpoint::<recommend::__path_recommend_slot>(PUBLIC, get(recommend::recommend_slot)),
+
+        endpoint::<search::__path_search>(PUBLIC, post(search::search)),
+        endpoint::<search::__path_search_simply>(PUBLIC, get(search::search_simply)),
+        endpoint::<search::__path_suggest>(PUBLIC, post(search::suggest)),
+        endpoint::<search::__path_facets>(PUBLIC, post(search::facets)),
+
+        endpoint::<algolia::__path_queries>(FRONT_END, post(algolia::queries)),
+        endpoint::<algolia::__path_query>(FRONT_END, post(algolia::query)),
+        endpoint::<algolia::__path_facet_query>(FRONT_END, post(algolia::facet_query)),
+        endpoint::<algolia::__path_events>(FRONT_END, post(algolia::events)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
@@ -175,7 +187,7 @@ struct Gate {
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let mut response = match auth::check(&gate.app, gate.access, request.headers()) {
+    let mut response = match auth::check(&gate.app, gate.access, request.headers(), request.uri().query()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);

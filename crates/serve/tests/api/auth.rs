@@ -14,6 +14,9 @@ async fn each_scope_reaches_its_routes_and_no_further() {
     for (method, path, body, least) in [
         ("POST", "/v1/recommend", Some(slots), 1),
         ("GET", "/v1/recommend/popular", None, 1),
+        ("GET", "/v1/search?q=product", None, 1),
+        ("POST", "/v1/suggest", Some(json!({"text": "p"})), 1),
+        ("POST", "/v1/facets", Some(json!({"field": "brand"})), 1),
         ("GET", "/v1/products", None, 2),
         ("GET", "/v1/products/p1", None, 2),
         ("GET", "/v1/orders", None, 2),

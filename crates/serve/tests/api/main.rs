@@ -6,10 +6,12 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod algolia;
 mod auth;
 mod entities;
 mod operating;
 mod recommend;
+mod search;
 mod tracking;
 
 use axum::body::Body;

@@ -5,17 +5,24 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use merx_decide::{Catalogue, CatalogueEntry, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings};
+use merx_decide::{
+    Arm, Catalogue, CatalogueEntry, DecisionRecord, FeatureSource, Pipeline, PipelineSettings, Recorder,
+    RecorderSettings, Request, RequestShelf,
+};
+use merx_domain::search::{
+    FacetCounts, FacetRequest, FacetValueCount, HitReason, SearchAnswer, SearchAsk, SearchHit, SuggestAsk, Suggestion,
+    SuggestionKind,
+};
 use merx_domain::{
-    Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Engine, EngineError, Event, FallbackLevel,
-    Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product, ProductId,
-    ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
-    SubjectId, TimestampMs, Variant, VariantId,
+    Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Decision, Engine, EngineError, Event,
+    FallbackLevel, FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price,
+    Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
+    SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
     App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -69,6 +76,128 @@ impl Engine for NewestFirst {
         }
         let model = (level == FallbackLevel::LiveModel).then_some(ModelVersion(1));
         Ok(Proposal { answer: Answer { slots }, model })
+    }
+}
+
+/// Finds products that have every word of the query in their name; knows the fields `brand`, `category` and `price`.
+pub struct NameSearch(Vec<(ProductNumber, String)>);
+
+impl NameSearch {
+    fn found(&self, ask: &SearchAsk, shelf: &dyn Shelf) -> SearchAnswer {
+        let query = ask.query.to_lowercase();
+        let words: Vec<&str> = query.split_whitespace().collect();
+        let is_hit = |name: &str| words.iter().all(|word| name.split(' ').any(|part| part == *word));
+        let all: Vec<ProductNumber> = self
+            .0
+            .iter()
+            .filter(|(number, name)| is_hit(name) && shelf.fact(0, *number).blocked.is_none())
+            .map(|(number, _)| *number)
+            .collect();
+        let hit = |product: &ProductNumber| SearchHit {
+            product: *product,
+            score: 1.0,
+            reasons: vec![HitReason::Words { coverage: 1.0 }],
+            measurements: Vec::new(),
+        };
+        let value = FacetValueCount { value: FilterValue::Text("Odd".into()), count: all.len() as u32 };
+        let facet = |request: &FacetRequest| FacetCounts {
+            field: request.field.replace('*', "category"),
+            values: vec![value.clone()],
+            distinct: 1,
+            covered: all.len(),
+            statistics: None,
+        };
+        SearchAnswer {
+            hits: all.iter().skip(ask.offset).take(ask.count).map(hit).collect(),
+            total: all.len(),
+            facets: ask.facets.iter().map(facet).collect(),
+            highlight: words.iter().map(|word| (*word).to_owned()).collect(),
+            ..SearchAnswer::default()
+        }
+    }
+}
+
+impl Engine for NameSearch {
+    type Ask = SearchAsk;
+    type Answer = SearchAnswer;
+
+    fn name(&self) -> &'static str {
+        "search"
+    }
+
+    fn propose(
+        &self,
+        _level: FallbackLevel,
+        _pinned: Option<ModelVersion>,
+        _situation: &Situation,
+        ask: &SearchAsk,
+        _features: &SubjectFeatures,
+        shelf: &dyn Shelf,
+        _late: &dyn Fn() -> bool,
+    ) -> Result<Proposal<SearchAnswer>, EngineError> {
+        Ok(Proposal { answer: self.found(ask, shelf), model: None })
+    }
+}
+
+pub struct Finder {
+    pipeline: Pipeline<NameSearch>,
+    pub building: AtomicBool,
+    pub asked: Mutex<Vec<SearchAsk>>,
+}
+
+impl Searches for Finder {
+    fn is_ready(&self) -> bool {
+        !self.building.load(Ordering::Relaxed)
+    }
+
+    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer> {
+        self.asked.lock().push(request.ask.clone());
+        self.pipeline.decide(request, shelf)
+    }
+
+    fn look(&self, _: &Situation, ask: &SearchAsk, shelf: &RequestShelf<'_>) -> Result<SearchAnswer, EngineError> {
+        self.asked.lock().push(ask.clone());
+        Ok(self.pipeline.engine().found(ask, shelf))
+    }
+
+    fn replay(&self, record: &DecisionRecord) -> Result<SearchAnswer, EngineError> {
+        self.pipeline.replay(record)
+    }
+
+    fn arm(&self, subject: Option<SubjectId>) -> Arm {
+        self.pipeline.arm(subject)
+    }
+
+    fn suggest(&self, ask: &SuggestAsk, _: &Situation) -> Vec<Suggestion> {
+        let named = self.pipeline.engine().0.iter().filter(|(_, name)| name.starts_with(&ask.text));
+        let suggestion = |(number, name): &(ProductNumber, String)| Suggestion {
+            kind: SuggestionKind::Product,
+            text: name.clone(),
+            product: Some(*number),
+            weight: 1,
+        };
+        named.map(suggestion).take(ask.products.max(ask.queries)).collect()
+    }
+
+    fn facet_values(
+        &self,
+        _: &SearchAsk,
+        _: &str,
+        text: &str,
+        most: usize,
+        _: &Situation,
+    ) -> Result<Vec<(FilterValue, u32)>, EngineError> {
+        let values = ["Even", "Odd"].into_iter().filter(|value| value.to_lowercase().starts_with(text));
+        Ok(values.map(|value| (FilterValue::Text(value.to_owned()), 25)).take(most).collect())
+    }
+
+    fn highlight(&self, text: &str, terms: &[String]) -> Vec<std::ops::Range<usize>> {
+        let lower = text.to_lowercase();
+        terms.iter().filter_map(|term| lower.find(term.as_str()).map(|at| at..at + term.len())).collect()
+    }
+
+    fn has_field(&self, field: &str) -> bool {
+        ["brand", "category", "price", "in_stock"].contains(&field)
     }
 }
 
@@ -292,6 +421,7 @@ pub struct Shop {
     pub admin: String,
     pub intake: Arc<MemoryIntake>,
     pub pulse: Arc<Pulse>,
+    pub finder: Arc<Finder>,
     pub recorder: Arc<Recorder>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
@@ -356,18 +486,29 @@ impl Shop {
             catalogue.put(ProductNumber(number - 1), CatalogueEntry::new(&product, None));
             shop.write_products(vec![product], Vec::new()).unwrap();
         }
+        let rules = PipelineSettings {
+            consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION },
+            holdout: 0.0,
+            holdout_salt: "test".into(),
+            deadline_ms: 1_000,
+        };
         let pipeline = Pipeline::new(
             Arc::new(NewestFirst),
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
-            PipelineSettings {
-                consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION },
-                holdout: 0.0,
-                holdout_salt: "test".into(),
-                deadline_ms: 1_000,
-            },
+            rules.clone(),
         );
+        let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
+        let search_pipeline = Pipeline::new(
+            Arc::new(NameSearch(names.collect())),
+            Arc::new(NoFeatures),
+            Arc::clone(&recorder),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            rules,
+        );
+        let finder =
+            Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
         let app = App::new(Parts {
@@ -376,6 +517,7 @@ impl Shop {
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop,
             recommendations: Arc::new(pipeline),
+            searches: Arc::clone(&finder) as Arc<dyn Searches>,
             catalogue,
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
@@ -384,6 +526,6 @@ impl Shop {
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, pulse, recorder, clock, _folder: folder }
+        Self { app, public, secret, admin, intake, pulse, finder, recorder, clock, _folder: folder }
     }
 }

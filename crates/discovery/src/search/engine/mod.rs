@@ -327,6 +327,12 @@ impl SearchEngine {
         self.catalogue.read().row(number).map(|row| row.id.clone())
     }
 
+    /// Whether facets and filters know a field: some product has it, or all may.
+    pub fn has_field(&self, field: &str) -> bool {
+        const OWN: [&str; 8] = ["id", "name", "brand", "category", "price", "in_stock", "created_at", "popularity"];
+        OWN.contains(&field) || self.catalogue.read().facet_fields().any(|known| known == field)
+    }
+
     pub fn product_count(&self) -> usize {
         self.catalogue.read().len()
     }

@@ -1,48 +1,12 @@
 //! What a shopper who is typing may mean: queries, products, categories and brands. Nothing that would find nothing.
 
+pub use merx_domain::search::{SuggestAsk, Suggestion, SuggestionKind};
 use merx_domain::{FilterValue, ProductNumber};
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::search::catalogue::{Catalogue, View};
 use crate::search::shop_index::{Reading, SearchReader};
 use crate::search::text::fold;
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SuggestAsk {
-    /// What was typed so far.
-    pub text: String,
-    /// So many of each kind at most.
-    pub queries: usize,
-    pub products: usize,
-    pub categories: usize,
-    pub brands: usize,
-}
-
-impl SuggestAsk {
-    pub fn of(text: impl Into<String>) -> Self {
-        Self { text: text.into(), queries: 6, products: 4, categories: 3, brands: 3 }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SuggestionKind {
-    Query,
-    Product,
-    Category,
-    Brand,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Suggestion {
-    pub kind: SuggestionKind,
-    pub text: String,
-    /// Of a product.
-    pub product: Option<ProductNumber>,
-    /// How often it was searched for, or how many products there are.
-    pub weight: u32,
-}
 
 /// Queries of more letters aren't kept: nobody types them again.
 const LONGEST_QUERY: usize = 80;

@@ -1,0 +1,121 @@
+//! Search in a running shop: found although misspelt, fresh, decided again alike, and through the older protocol.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Server, Shop};
+
+/// Far beyond what a change takes to show; how long it took is printed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn ready(server: &Server) {
+    server.eventually("/health/ready", |reply| reply.status == 200);
+}
+
+/// A product that can be shown, of a brand and a name with a long word in it.
+fn shown_product(server: &Server) -> Value {
+    let found = server.post("/v1/search", &json!({ "count": 100 }));
+    let hits = found["hits"].as_array().unwrap();
+    let has_long_word = |hit: &&Value| long_word(hit["name"].as_str().unwrap()).is_some();
+    hits.iter().find(has_long_word).unwrap_or_else(|| panic!("{found}")).clone()
+}
+
+fn long_word(name: &str) -> Option<&str> {
+    name.split(' ').find(|word| word.len() >= 6 && word.chars().all(|letter| letter.is_ascii_alphabetic()))
+}
+
+/// Asks until the answer is right, and returns how long that took.
+fn until(server: &Server, path: &str, body: &Value, right: impl Fn(&Value) -> bool) -> Duration {
+    let began = Instant::now();
+    loop {
+        let answer = server.post(path, body);
+        if right(&answer) {
+            return began.elapsed();
+        }
+        assert!(began.elapsed() < PATIENCE, "{answer}");
+    }
+}
+
+fn ids(answer: &Value) -> Vec<&str> {
+    answer["hits"].as_array().unwrap().iter().map(|hit| hit["product_id"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn a_misspelt_name_is_found_and_the_decision_replays() {
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let product = shown_product(&server);
+    let name = product["name"].as_str().unwrap();
+    let word = long_word(name).unwrap();
+    // Two letters change places.
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.swap(2, 3);
+    let typed = name.replace(word, &letters.into_iter().collect::<String>());
+    let answer =
+        server.post("/v1/search", &json!({ "query": typed, "anonymous_id": "v", "facets": ["*"], "count": 50 }));
+    assert!(ids(&answer).contains(&product["product_id"].as_str().unwrap()), "{typed}: {answer}");
+    assert_eq!((&answer["fallback"], answer["total"].as_u64() > Some(0)), (&json!("live_model"), true));
+    assert!(!answer["facets"].as_array().unwrap().is_empty());
+
+    let path = format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap());
+    assert_eq!(server.get(&path)["query"], typed.as_str());
+    assert_eq!(server.post(&format!("{path}/replay"), &json!({}))["identical"], true);
+    let stopped = answer["decision_id"].as_str().unwrap().to_owned();
+    server.stop();
+    // The same from the folder, with an index that is built for it.
+    let printed = crate::harness::succeed(shop.merx().args(["replay", &stopped]));
+    assert!(printed.contains("equal bit for bit"), "{printed}");
+}
+
+#[test]
+fn price_name_and_visibility_show_at_once() {
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let product = shown_product(&server);
+    let id = product["product_id"].as_str().unwrap();
+    let path = format!("/v1/products/{id}");
+    let one = json!({ "filter": format!("id = \"{id}\"") });
+    let record = server.get(&path);
+    let mut variants = record["variants"].clone();
+    let currency = product["price"]["currency"].clone();
+    for variant in variants.as_array_mut().unwrap() {
+        variant["prices"] = json!([{ "amount": { "minor": 123_456, "currency": currency } }]);
+    }
+    let patch = |body: &Value| server.call("PATCH", &path, &server.keys.admin, Some(body)).ok();
+    let mut waits = Vec::new();
+    patch(&json!({ "variants": variants }));
+    waits.push(until(&server, "/v1/search", &one, |answer| answer["hits"][0]["price"]["minor"] == 123_456));
+    let dear = json!({ "filter": "price > 1234" });
+    waits.push(until(&server, "/v1/search", &dear, |answer| ids(answer) == [id]));
+    patch(&json!({ "name": "Xylographic Quernstone" }));
+    let renamed = json!({ "query": "quernstone" });
+    waits.push(until(&server, "/v1/search", &renamed, |answer| answer["total"] == 1 && ids(answer) == [id]));
+    patch(&json!({ "status": "hidden" }));
+    waits.push(until(&server, "/v1/search", &renamed, |answer| answer["total"] == 0));
+    println!("from a change's acknowledgement to a search that knows it: {waits:?}");
+}
+
+#[test]
+fn the_front_end_protocol_finds_the_same() {
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let product = shown_product(&server);
+    let query = product["name"].as_str().unwrap();
+    let ours = server.post("/v1/search", &json!({ "query": query, "count": 5, "unfinished": true }));
+    let requests = json!({ "requests": [
+        { "indexName": "products", "query": query, "hitsPerPage": 5, "facets": ["*"], "clickAnalytics": true },
+        { "indexName": "products_price_asc", "query": "", "hitsPerPage": 20, "filters": "in_stock:true" },
+    ] });
+    let answer = server.post("/1/indexes/*/queries", &requests);
+    let found: Vec<&str> =
+        answer["results"][0]["hits"].as_array().unwrap().iter().map(|hit| hit["objectID"].as_str().unwrap()).collect();
+    assert_eq!(found, ids(&ours));
+    assert!(answer["results"][0]["hits"][0]["_highlightResult"]["name"]["value"].as_str().unwrap().contains("<em>"));
+    let sorted: Vec<f64> =
+        answer["results"][1]["hits"].as_array().unwrap().iter().map(|hit| hit["price"].as_f64().unwrap()).collect();
+    assert!(sorted.len() == 20 && sorted.is_sorted(), "{sorted:?}");
+}

@@ -1,0 +1,217 @@
+//! Algolia's search protocol, so that front ends made for it can be pointed here: several searches a call, one search, facet
+//! values, and the events of Insights.
+//!
+//! `params.rs` reads parameters in both wire forms, `filters.rs` the filter languages, `reading.rs` makes a search of them,
+//! `answer.rs` writes what was found, `insights.rs` turns events into ours. Unknown parameters are ignored: front ends send many.
+
+mod answer;
+mod filters;
+mod highlight;
+mod insights;
+mod params;
+mod reading;
+
+use axum::Extension;
+use axum::extract::{FromRequest, Path, Request, State};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use merx_domain::search::{SearchAsk, SuggestAsk};
+use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::auth::Caller;
+use crate::body::{Answered, Payload, blocking};
+use crate::problem::{Code, Problem};
+use crate::routes::Shared;
+use crate::search::check_ready;
+use crate::tracking::{has_privacy_signal, header_text};
+use params::Params;
+use reading::Search;
+
+/// Searches of one call.
+const MOST_REQUESTS: usize = 50;
+const MOST_FACET_HITS: usize = 100;
+const SUGGESTIONS: &str = "_query_suggestions";
+
+/// A JSON body, whatever its content type says: these clients say `text/plain` to spare the preflight request.
+pub(crate) struct Plain(Bytes);
+
+impl FromRequest<Shared> for Plain {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let limit = app.parts.settings.max_body_bytes;
+        let payload = Payload::read(&parts.headers, body, limit).await?;
+        Ok(Self(payload.inflate(limit)?))
+    }
+}
+
+impl Plain {
+    fn json(&self) -> Result<Value, Problem> {
+        if self.0.trim_ascii().is_empty() {
+            return Ok(json!({}));
+        }
+        serde_json::from_slice(&self.0).map_err(|error| Problem::because(Code::InvalidJson, error.to_string()))
+    }
+}
+
+/// Several searches (Algolia)
+///
+/// Answers in the order of `requests`. A request is an object of parameters, or has them URL-encoded in `params`. An item of
+/// `type` facet searches in a facet's values.
+#[utoipa::path(post, path = "/1/indexes/{index}/queries", tag = "algolia",
+    params(("index" = String, Path, description = "A star; each request names its own index", example = "*")),
+    request_body(content = Object, example = json!({"requests": [{"indexName": "products", "query": "canvas bag", "facets": ["*"]}]})),
+    responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
+pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body: Plain) -> Result<Response, Problem> {
+    let body = body.json()?;
+    let Some(requests) = body.get("requests").and_then(Value::as_array) else {
+        return Err(Problem::because(Code::InvalidJson, "requests: expected a list"));
+    };
+    if requests.len() > MOST_REQUESTS {
+        let detail = format!("{} requests are more than {MOST_REQUESTS}", requests.len());
+        return Err(Problem::mistake("requests", "out_of_range", detail));
+    }
+    let requests: Vec<(String, Params)> =
+        requests.iter().map(|request| Params::named(request)).collect::<Result<_, _>>()?;
+    let privacy_signal = has_privacy_signal(&headers);
+    answered(move || {
+        let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
+            Some("facet") => facet_hits(&app, index, &params.text("facet").unwrap_or_default(), params),
+            _ => result(&app, index, params, privacy_signal),
+        };
+        Ok(json!({"results": requests.iter().map(one).collect::<Result<Vec<Value>, Problem>>()?}))
+    })
+    .await
+}
+
+/// One search (Algolia)
+#[utoipa::path(post, path = "/1/indexes/{index}/query", tag = "algolia",
+    params(("index" = String, Path, description = "Any name; an ending such as `_price_asc` sorts", example = "products")),
+    request_body(content = Object, example = json!({"query": "canvas bag", "hitsPerPage": 5})),
+    responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
+pub(crate) async fn query(
+    State(app): State<Shared>,
+    Path(index): Path<String>,
+    headers: HeaderMap,
+    body: Plain,
+) -> Result<Response, Problem> {
+    let params = Params::of(&body.json()?)?;
+    let privacy_signal = has_privacy_signal(&headers);
+    answered(move || result(&app, &index, &params, privacy_signal)).await
+}
+
+/// Search in a facet's values (Algolia)
+#[utoipa::path(post, path = "/1/indexes/{index}/facets/{facet}/query", tag = "algolia",
+    params(("index" = String, Path, description = "Any name", example = "products"),
+        ("facet" = String, Path, description = "The attribute", example = "brand")),
+    request_body(content = Object, example = json!({"facetQuery": "ac", "maxFacetHits": 10})),
+    responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
+pub(crate) async fn facet_query(
+    State(app): State<Shared>,
+    Path((index, facet)): Path<(String, String)>,
+    body: Plain,
+) -> Result<Response, Problem> {
+    let params = Params::of(&body.json()?)?;
+    answered(move || facet_hits(&app, &index, &facet, &params)).await
+}
+
+/// Events of Insights (Algolia)
+///
+/// Clicks, views and conversions become events of the shop; `queryID` is the decision that they are outcomes of. Unknown kinds of events
+/// are accepted and dropped.
+#[utoipa::path(post, path = "/1/events", tag = "algolia",
+    request_body(content = Object, example = json!({"events": [{"eventType": "click", "eventName": "Product Clicked", "index": "products",
+        "userToken": "visitor-1", "objectIDs": ["p1"], "positions": [1]}]})),
+    responses((status = 200, description = "Taken, after the events are on disk", body = Object)))]
+pub(crate) async fn events(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Plain,
+) -> Result<Response, Problem> {
+    let body = body.json()?;
+    let received_at = app.parts.clock.now();
+    let privacy_signal = has_privacy_signal(&headers);
+    let user_agent = header_text(&headers, axum::http::header::USER_AGENT).map(str::to_owned);
+    answered(move || {
+        let scope = caller.0.as_ref().map_or("", |key| key.id.as_str());
+        let arrival = merx_ingest::Arrival {
+            received_at,
+            scope,
+            global_privacy_control: privacy_signal,
+            user_agent: user_agent.as_deref(),
+        };
+        insights::take(&app, &body, &arrival)
+    })
+    .await
+}
+
+async fn answered(work: impl FnOnce() -> Result<Value, Problem> + Send + 'static) -> Result<Response, Problem> {
+    Ok(Answered(blocking(work).await?).into_response())
+}
+
+fn result(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Value, Problem> {
+    check_ready(app)?;
+    if index.ends_with(SUGGESTIONS) {
+        return Ok(suggestions(app, index, params));
+    }
+    let search = Search::read(app, index, params, privacy_signal)?;
+    if params.flag("analytics") == Some(false) {
+        let page = &search.page;
+        return search.asked.look(app, |answer, catalogue| answer::write(app, page, answer, None, catalogue))?;
+    }
+    let Search { asked, page } = search;
+    asked
+        .decide(app, |decided| answer::write(app, &page, &decided.decision.answer, Some(decided), decided.catalogue))?
+}
+
+fn facet_hits(app: &App, index: &str, facet: &str, params: &Params) -> Result<Value, Problem> {
+    check_ready(app)?;
+    let search = Search::read(app, index, params, false)?;
+    let text = params.text("facetQuery").unwrap_or_default();
+    crate::search::check_length(&text)?;
+    let most = params.number("maxFacetHits").unwrap_or(10).min(MOST_FACET_HITS);
+    let situation = crate::search::nobody(app, search.asked.market.clone());
+    let ask = SearchAsk { facets: Vec::new(), ..search.asked.ask };
+    let field = filters::field_of(facet);
+    let found = app.parts.searches.facet_values(&ask, &field, &text, most, &situation);
+    let found = found.map_err(|error| Problem::because(Code::Unavailable, error.to_string()))?;
+    let tags = &search.page.tags;
+    let hits = found.into_iter().map(|(value, count)| {
+        let value = filters::value_text(&value);
+        json!({"value": value, "highlighted": highlight::beginnings(&value, &text, tags), "count": count})
+    });
+    Ok(json!({"facetHits": hits.collect::<Vec<Value>>(), "exhaustiveFacetsCount": true, "processingTimeMS": 0}))
+}
+
+/// An index of this ending holds what shoppers may mean.
+fn suggestions(app: &App, index: &str, params: &Params) -> Value {
+    let query: String = params.text("query").unwrap_or_default().chars().take(200).collect();
+    let most = params.number("hitsPerPage").unwrap_or(10).min(20);
+    let ask = SuggestAsk { queries: most, products: 0, categories: 0, brands: 0, ..SuggestAsk::of(query.clone()) };
+    let situation = crate::search::nobody(app, app.parts.settings.default_market.clone());
+    let tags = params.tags();
+    let hits: Vec<Value> = app
+        .parts
+        .searches
+        .suggest(&ask, &situation)
+        .into_iter()
+        .map(|suggestion| {
+            let value = highlight::beginnings(&suggestion.text, &query, &tags);
+            json!({
+                "objectID": suggestion.text, "query": suggestion.text, "popularity": suggestion.weight,
+                "nb_words": suggestion.text.split_whitespace().count(),
+                "_highlightResult": {"query": {"value": value, "matchLevel": "partial", "fullyHighlighted": false, "matchedWords": [query]}},
+            })
+        })
+        .collect();
+    json!({
+        "hits": hits, "nbHits": hits.len(), "page": 0, "nbPages": 1, "hitsPerPage": most, "facets": {}, "facets_stats": {},
+        "exhaustiveNbHits": true, "exhaustiveFacetsCount": true,
+        "exhaustive": {"nbHits": true, "facetsCount": true, "typo": true}, "query": query, "params": params.encoded(),
+        "index": index, "processingTimeMS": 0, "serverTimeMS": 0, "renderingContent": {},
+    })
+}

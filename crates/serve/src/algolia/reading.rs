@@ -1,0 +1,149 @@
+//! From an index name and parameters to a search, and to how its answer is to be shown.
+
+use merx_domain::search::{FacetRequest, SearchAsk, SortKey};
+use merx_domain::{Device, Filter};
+
+use super::filters::{facet_filter, field_of, filters, nested, numeric_filter};
+use super::params::{Params, Tags};
+use crate::app::App;
+use crate::problem::{Code, Problem};
+use crate::recommend::{ConsentWire, Who};
+use crate::search::{Asked, REACHABLE, check_length};
+
+const DEFAULT_HITS: usize = 20;
+const MOST_HITS: usize = 1_000;
+const DEFAULT_FACET_VALUES: usize = 100;
+const MOST_FACET_VALUES: usize = 1_000;
+const MOST_FACETS: usize = 60;
+const MOST_CONTEXTS: usize = 30;
+
+pub(super) struct Search {
+    pub(super) asked: Asked,
+    pub(super) page: Page,
+}
+
+/// How an answer is to be shown.
+pub(super) struct Page {
+    pub(super) index: String,
+    pub(super) query: String,
+    pub(super) page: usize,
+    pub(super) hits_per_page: usize,
+    /// Facets by the names that they were asked for by; `*` stands for the engine's choice.
+    pub(super) facets: Vec<String>,
+    pub(super) retrieved: Option<Vec<String>>,
+    pub(super) highlighted: Option<Vec<String>>,
+    /// Attributes and how many words of each.
+    pub(super) snippets: Vec<(String, usize)>,
+    pub(super) ellipsis: String,
+    pub(super) tags: Tags,
+    pub(super) ranking_info: bool,
+    pub(super) params: String,
+}
+
+impl Search {
+    pub(super) fn read(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Self, Problem> {
+        let query = params.text("query").unwrap_or_default();
+        check_length(&query)?;
+        let hits_per_page = params.number("hitsPerPage").unwrap_or(DEFAULT_HITS).min(MOST_HITS);
+        let page = params.number("page").unwrap_or(0);
+        let offset = page.saturating_mul(hits_per_page).min(REACHABLE);
+        let count = hits_per_page.min(REACHABLE - offset);
+        let facets = params.names("facets").unwrap_or_default();
+        let most_values = params.number("maxValuesPerFacet").unwrap_or(DEFAULT_FACET_VALUES).min(MOST_FACET_VALUES);
+        let request = |facet: &String| FacetRequest { field: field_of_facet(facet), most_values };
+        let ask = SearchAsk {
+            query: query.clone(),
+            filter: filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?,
+            facets: facets.iter().take(MOST_FACETS).map(request).collect(),
+            offset,
+            count,
+            sort: sort_of(app, index).into_iter().collect(),
+            fields: searched_fields(params),
+            typo_tolerance: params.text("typoTolerance").as_deref() != Some("false")
+                && params.flag("typoTolerance") != Some(false),
+            // Front ends of this protocol search at every letter, and the protocol takes the last word for a beginning.
+            unfinished: params.text("queryType").as_deref() != Some("prefixNone"),
+            segments: params.names("ruleContexts").unwrap_or_default().into_iter().take(MOST_CONTEXTS).collect(),
+            ..SearchAsk::default()
+        };
+        let visitor = params.text("userToken").filter(|token| !token.trim().is_empty());
+        let asked = Asked {
+            who: visitor.map_or(Who::Nobody, Who::Visitor),
+            market: app.parts.settings.default_market.clone(),
+            device: Device::Unknown,
+            consent: ConsentWire::default().stamp(privacy_signal),
+            deadline_ms: None,
+            ask,
+        };
+        let snippets = params.names("attributesToSnippet").unwrap_or_default();
+        let page = Page {
+            index: index.to_owned(),
+            query,
+            page,
+            hits_per_page,
+            facets,
+            retrieved: params.names("attributesToRetrieve").filter(|names| !names.iter().any(|name| name == "*")),
+            highlighted: params.names("attributesToHighlight").filter(|names| !names.iter().any(|name| name == "*")),
+            snippets: snippets.iter().map(|snippet| snippet_of(snippet)).collect(),
+            ellipsis: params.text("snippetEllipsisText").unwrap_or_else(|| "…".to_owned()),
+            tags: params.tags(),
+            ranking_info: params.flag("getRankingInfo") == Some(true),
+            params: params.encoded(),
+        };
+        Ok(Self { asked, page })
+    }
+}
+
+fn field_of_facet(facet: &str) -> String {
+    if facet == "*" { "*".to_owned() } else { field_of(facet) }
+}
+
+fn snippet_of(text: &str) -> (String, usize) {
+    const STANDARD: usize = 10;
+    const MOST: usize = 200;
+    let (attribute, words) = text.split_once(':').unwrap_or((text, ""));
+    (attribute.to_owned(), words.parse().unwrap_or(STANDARD).clamp(1, MOST))
+}
+
+fn filter(params: &Params) -> Result<Option<Filter>, String> {
+    let mut parts: Vec<Filter> = filters(&params.text("filters").unwrap_or_default())?.into_iter().collect();
+    let named = |name: &str, error: String| format!("{name}: {error}");
+    let facets = nested(&params.list("facetFilters"), &facet_filter);
+    parts.extend(facets.map_err(|error| named("facetFilters", error))?);
+    let numbers = nested(&params.list("numericFilters"), &numeric_filter);
+    parts.extend(numbers.map_err(|error| named("numericFilters", error))?);
+    Ok(if parts.is_empty() { None } else { Some(Filter::All(parts)) })
+}
+
+/// An index named after a field and a direction is sorted by it: `products_price_asc`.
+fn sort_of(app: &App, index: &str) -> Option<SortKey> {
+    let (name, descending) = match (index.strip_suffix("_asc"), index.strip_suffix("_desc")) {
+        (Some(name), _) => (name, false),
+        (None, Some(name)) => (name, true),
+        (None, None) => return None,
+    };
+    // The field is the longest end of the name that is one: `products_in_stock`.
+    let ends = name.char_indices().filter(|(_, letter)| *letter == '_').map(|(at, _)| &name[at + 1..]);
+    let fields = ends.map(|end| if end == "newest" { "created_at".to_owned() } else { field_of(end) });
+    let field = fields.into_iter().find(|field| app.parts.searches.has_field(field))?;
+    Some(SortKey { field, descending })
+}
+
+fn searched_fields(params: &Params) -> Vec<String> {
+    let names = params.names("restrictSearchableAttributes").unwrap_or_default();
+    let mut fields: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let field = field_of(name);
+            match field.split('.').next().unwrap_or_default() {
+                "attributes" if name == "description" => "description".to_owned(),
+                "attributes" if matches!(name.as_str(), "sku" | "gtin") => "codes".to_owned(),
+                first => first.to_owned(),
+            }
+        })
+        .filter(|field| ["name", "brand", "category", "attributes", "description", "codes"].contains(&field.as_str()))
+        .collect();
+    fields.sort_unstable();
+    fields.dedup();
+    fields
+}
