@@ -543,7 +543,7 @@ fn ten_languages_and_more_are_stemmed() {
         (Language::Portuguese, "Sapatos confortáveis", "sapato confortaveis"),
         (Language::French, "Chaussures imperméables", "chaussure impermeable"),
         (Language::Dutch, "Waterdichte wandelschoenen", "wandelschoen waterdicht"),
-        (Language::Swedish, "Vattentäta vandringskängor", "vattentäta vandringskängan"),
+        (Language::Swedish, "Vattentäta vandringskängor", "vattentäta vandringskänga"),
         (Language::Danish, "Vandtætte støvler", "støvlerne"),
         (Language::Finnish, "Vedenpitävät kengät", "kengät"),
         (Language::Russian, "Беговые кроссовки", "беговая кроссовка"),
