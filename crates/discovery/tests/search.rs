@@ -344,6 +344,15 @@ fn merchants_overrule_the_ranking() {
     ];
     let synonyms = vec![Synonym::OneWay { from: "flashlight".into(), to: vec!["desk lamp".into()] }];
     engine.set_merchandising(rules, synonyms);
+    let hidden = vec![Rule {
+        id: "h".into(),
+        enabled: true,
+        consequences: vec![Consequence::Hide { product: id(4) }],
+        ..Rule::default()
+    }];
+    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), hidden, Vec::new()).unwrap();
+    assert!(preview.hits.iter().all(|hit| hit.product != ProductNumber(4)));
+    assert!(search(&engine, &SearchAsk::of("running shoe")).hits.iter().any(|hit| hit.product == ProductNumber(4)));
     let drills = search(&engine, &SearchAsk::of("drill"));
     assert_eq!(drills.hits[1].product, ProductNumber(17));
     assert!(drills.hits[1].reasons.contains(&HitReason::Rule { id: "pin".into() }));
@@ -671,4 +680,40 @@ proptest! {
             engine.suggest(&SuggestAsk::of(query), &situation());
         });
     }
+}
+
+/// Nothing waits for ever while everything happens at once, and no search sees half a change.
+#[test]
+fn searches_changes_and_rebuilding_go_on_together() {
+    let products = catalogue();
+    let engine = engine_of(&products);
+    let renamed = |turn: usize| Product {
+        name: if turn.is_multiple_of(2) { "Acme router table" } else { "Acme cordless drill 12 V" }.into(),
+        ..products[0].clone()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0..60 {
+                engine.put(ProductNumber(0), &renamed(turn), Some(5)).unwrap();
+                engine.refresh().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..10 {
+                engine.rebuild((0u32..).map(ProductNumber).zip(&products)).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..150 {
+                    assert!(search(&engine, &SearchAsk::of("hammer drill")).total >= 3);
+                    engine.suggest(&SuggestAsk::of("acm"), &situation());
+                    engine.set_stock(ProductNumber(3), Some(4));
+                }
+            });
+        }
+    });
+    engine.put(ProductNumber(0), &renamed(0), Some(5)).unwrap();
+    engine.refresh().unwrap();
+    assert_eq!(search(&engine, &SearchAsk::of("router table")).hits[0].product, ProductNumber(0));
 }
