@@ -461,6 +461,29 @@ fn every_level_answers_and_lateness_is_told() {
 }
 
 #[test]
+fn asks_and_answers_survive_their_record() {
+    let engine = engine_of(&catalogue());
+    let ask = SearchAsk {
+        filter: Some(Filter::parse("price < 90 AND NOT brand = Umbra").unwrap()),
+        refinements: vec![Refinement { field: "brand".into(), filter: Filter::parse("brand IN (Acme, Lumo)").unwrap() }],
+        facets: vec![facet("*"), facet("price")],
+        sort: vec![SortKey { field: "price".into(), descending: true }],
+        explain: true,
+        ..SearchAsk::of("dril under 80")
+    };
+    assert_eq!(kept_ask(&ask), ask);
+    let answer = search(&engine, &ask);
+    assert!(answer.total > 0 && !answer.steps.is_empty());
+    let kept: SearchAnswer = postcard::from_bytes(&postcard::to_stdvec(&answer).unwrap()).unwrap();
+    assert_eq!(kept, answer);
+    assert_eq!(search(&engine, &kept_ask(&ask)), answer);
+}
+
+fn kept_ask(ask: &SearchAsk) -> SearchAsk {
+    postcard::from_bytes(&postcard::to_stdvec(ask).unwrap()).unwrap()
+}
+
+#[test]
 fn suggestions_find_something() {
     let products = catalogue();
     let engine = engine_of(&products);
