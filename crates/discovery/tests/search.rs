@@ -465,7 +465,10 @@ fn asks_and_answers_survive_their_record() {
     let engine = engine_of(&catalogue());
     let ask = SearchAsk {
         filter: Some(Filter::parse("price < 90 AND NOT brand = Umbra").unwrap()),
-        refinements: vec![Refinement { field: "brand".into(), filter: Filter::parse("brand IN (Acme, Lumo)").unwrap() }],
+        refinements: vec![Refinement {
+            field: "brand".into(),
+            filter: Filter::parse("brand IN (Acme, Lumo)").unwrap(),
+        }],
         facets: vec![facet("*"), facet("price")],
         sort: vec![SortKey { field: "price".into(), descending: true }],
         explain: true,
