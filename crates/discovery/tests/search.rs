@@ -198,7 +198,7 @@ fn refinements_leave_their_own_facet_open() {
         counts(&answer, "attributes.colour"),
         [("red", 4), ("blue", 4), ("black", 4)].map(|(v, c)| (v.to_owned(), c)).into()
     );
-    assert_eq!(counts(&answer, "brand").into_iter().map(|(_, count)| count).sum::<u32>(), 6);
+    assert_eq!(counts(&answer, "brand").into_values().sum::<u32>(), 6);
     assert_eq!(counts(&answer, "category")["Shoes"], 2);
 }
 
@@ -344,6 +344,15 @@ fn merchants_overrule_the_ranking() {
     ];
     let synonyms = vec![Synonym::OneWay { from: "flashlight".into(), to: vec!["desk lamp".into()] }];
     engine.set_merchandising(rules, synonyms);
+    let hidden = vec![Rule {
+        id: "h".into(),
+        enabled: true,
+        consequences: vec![Consequence::Hide { product: id(4) }],
+        ..Rule::default()
+    }];
+    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), hidden, Vec::new()).unwrap();
+    assert!(preview.hits.iter().all(|hit| hit.product != ProductNumber(4)));
+    assert!(search(&engine, &SearchAsk::of("running shoe")).hits.iter().any(|hit| hit.product == ProductNumber(4)));
     let drills = search(&engine, &SearchAsk::of("drill"));
     assert_eq!(drills.hits[1].product, ProductNumber(17));
     assert!(drills.hits[1].reasons.contains(&HitReason::Rule { id: "pin".into() }));
@@ -452,6 +461,32 @@ fn every_level_answers_and_lateness_is_told() {
 }
 
 #[test]
+fn asks_and_answers_survive_their_record() {
+    let engine = engine_of(&catalogue());
+    let ask = SearchAsk {
+        filter: Some(Filter::parse("price < 90 AND NOT brand = Umbra").unwrap()),
+        refinements: vec![Refinement {
+            field: "brand".into(),
+            filter: Filter::parse("brand IN (Acme, Lumo)").unwrap(),
+        }],
+        facets: vec![facet("*"), facet("price")],
+        sort: vec![SortKey { field: "price".into(), descending: true }],
+        explain: true,
+        ..SearchAsk::of("dril under 80")
+    };
+    assert_eq!(kept_ask(&ask), ask);
+    let answer = search(&engine, &ask);
+    assert!(answer.total > 0 && !answer.steps.is_empty());
+    let kept: SearchAnswer = postcard::from_bytes(&postcard::to_stdvec(&answer).unwrap()).unwrap();
+    assert_eq!(kept, answer);
+    assert_eq!(search(&engine, &kept_ask(&ask)), answer);
+}
+
+fn kept_ask(ask: &SearchAsk) -> SearchAsk {
+    postcard::from_bytes(&postcard::to_stdvec(ask).unwrap()).unwrap()
+}
+
+#[test]
 fn suggestions_find_something() {
     let products = catalogue();
     let engine = engine_of(&products);
@@ -543,7 +578,7 @@ fn ten_languages_and_more_are_stemmed() {
         (Language::Portuguese, "Sapatos confortáveis", "sapato confortaveis"),
         (Language::French, "Chaussures imperméables", "chaussure impermeable"),
         (Language::Dutch, "Waterdichte wandelschoenen", "wandelschoen waterdicht"),
-        (Language::Swedish, "Vattentäta vandringskängor", "vattentäta vandringskängan"),
+        (Language::Swedish, "Vattentäta vandringskängor", "vattentäta vandringskänga"),
         (Language::Danish, "Vandtætte støvler", "støvlerne"),
         (Language::Finnish, "Vedenpitävät kengät", "kengät"),
         (Language::Russian, "Беговые кроссовки", "беговая кроссовка"),
@@ -671,4 +706,40 @@ proptest! {
             engine.suggest(&SuggestAsk::of(query), &situation());
         });
     }
+}
+
+/// Nothing waits for ever while everything happens at once, and no search sees half a change.
+#[test]
+fn searches_changes_and_rebuilding_go_on_together() {
+    let products = catalogue();
+    let engine = engine_of(&products);
+    let renamed = |turn: usize| Product {
+        name: if turn.is_multiple_of(2) { "Acme router table" } else { "Acme cordless drill 12 V" }.into(),
+        ..products[0].clone()
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for turn in 0..60 {
+                engine.put(ProductNumber(0), &renamed(turn), Some(5)).unwrap();
+                engine.refresh().unwrap();
+            }
+        });
+        scope.spawn(|| {
+            for _ in 0..10 {
+                engine.rebuild((0u32..).map(ProductNumber).zip(&products)).unwrap();
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..150 {
+                    assert!(search(&engine, &SearchAsk::of("hammer drill")).total >= 3);
+                    engine.suggest(&SuggestAsk::of("acm"), &situation());
+                    engine.set_stock(ProductNumber(3), Some(4));
+                }
+            });
+        }
+    });
+    engine.put(ProductNumber(0), &renamed(0), Some(5)).unwrap();
+    engine.refresh().unwrap();
+    assert_eq!(search(&engine, &SearchAsk::of("router table")).hits[0].product, ProductNumber(0));
 }

@@ -21,6 +21,7 @@ pub struct Impression {
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ClickSettings {
+    /// Expectation maximisation tells far places from unattractive products slowly.
     pub sweeps: usize,
     /// Looks that a product is believed to have had before its first, at the mean rate of all.
     pub prior_looks: f64,
@@ -30,7 +31,7 @@ pub struct ClickSettings {
 
 impl Default for ClickSettings {
     fn default() -> Self {
-        Self { sweeps: 60, prior_looks: 5.0, places: 50 }
+        Self { sweeps: 400, prior_looks: 5.0, places: 50 }
     }
 }
 

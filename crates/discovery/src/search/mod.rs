@@ -4,7 +4,8 @@
 //! `spelling/` and `synonyms.rs` how else it may be said; `retrieve.rs` finds every match in the index of `text_index.rs`, and
 //! `meaning.rs` what is near without sharing words; `features.rs` measures the best of both, `ranker.rs` puts them in order.
 //! `shop_index.rs` keeps all of that together while products change. `catalogue/` filters, counts and sorts by the facts of
-//! now, and `engine/` answers requests with both. `clicks.rs` and `learning.rs` are what shoppers teach.
+//! now, and `engine/` answers requests with both. `clicks.rs`, `learning.rs` and
+//! `mining.rs` are what shoppers teach.
 
 pub mod boosted;
 pub mod catalogue;
@@ -17,6 +18,7 @@ pub mod judged;
 pub mod learning;
 mod lexicon;
 mod meaning;
+pub mod mining;
 mod query;
 mod ranker;
 mod retrieve;

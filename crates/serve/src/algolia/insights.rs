@@ -116,12 +116,9 @@ fn call(event: &Value, name: &str, properties: Map<String, Value>) -> Value {
     if let Some(visitor) = event["userToken"].as_str() {
         call["anonymousId"] = json!(visitor);
     }
-    // With a time of its own an event that is sent again is known again.
+    // What has a time of its own is known again when it is sent again.
     if let Some(at_ms) = event["timestamp"].as_i64() {
         call["timestamp"] = json!(merx_domain::TimestampMs(at_ms).to_string());
-        let product = call["properties"]["product_id"].to_string();
-        let said = format!("{event}\n{name}\n{product}");
-        call["messageId"] = json!(blake3::hash(said.as_bytes()).to_hex()[..32]);
     }
     call
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use merx_domain::EventKind;
 use serde_json::{Value, json};
 
-use crate::harness::Shop;
+use crate::harness::{NOW, Shop};
 use crate::{Reply, request, send};
 
 /// With the key in a header of theirs and the content type that spares the preflight request.
@@ -149,7 +149,8 @@ async fn events_become_events_of_the_shop() {
         event(json!({"eventType": "instantsearch", "eventName": "__start__"})),
     ]});
     let path = format!("/1/events?X-Algolia-Application-Id=SHOP&X-Algolia-API-Key={}", shop.public);
-    for _ in 0..2 {
+    for second in 0..2 {
+        shop.clock.set(NOW.plus_ms(second * 1_000));
         let request = axum::http::Request::post(&path).header("content-type", "application/json");
         let reply = send(&shop, request.body(Body::from(events.to_string())).unwrap()).await;
         assert_eq!(reply.ok(), json!({"status": 200, "message": "OK"}));

@@ -117,7 +117,8 @@ fn one_sided(words: &[&str]) -> Option<(Filter, usize)> {
             let (amount, length) = amount(words.strip_prefix(expression.as_slice())?)?;
             let length = expression.len() + length;
             // `over 6 ft`, `from 2 to 4`: nothing to pay.
-            let is_price = amount.has_currency || !starts_with_unit(&words[length..]);
+            let goes_on = words.get(length).is_some_and(|next| BETWEEN.iter().any(|(_, second)| second == next));
+            let is_price = amount.has_currency || !(goes_on || starts_with_unit(&words[length..]));
             is_price.then(|| (compare(comparison, amount.value), length))
         })
     })

@@ -291,7 +291,7 @@ impl SearchEngine {
     ) -> Result<Vec<(FilterValue, u32)>, SearchError> {
         let all = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
         let ask = SearchAsk { facets: vec![all], count: 0, ..ask.clone() };
-        let answer = self.search_with(Means::words(), situation, &ask)?;
+        let answer = self.search_with(Means::every_value(), situation, &ask)?;
         let wanted: Vec<String> = fold(text).split_whitespace().map(str::to_owned).collect();
         let contains = |value: &FilterValue| {
             let shown = fold(&text_of(value));
@@ -337,11 +337,31 @@ impl SearchEngine {
         self.catalogue.read().len()
     }
 
+    /// What a search would answer if these were the rules and synonyms: for merchants, before they say so. Nothing is recorded.
+    pub fn preview(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        rules: Vec<Rule>,
+        synonyms: Vec<Synonym>,
+    ) -> Result<SearchAnswer, SearchError> {
+        let synonyms_read = Synonyms::new(&synonyms, self.index.load().analyser());
+        let merchandising = Merchandising { rules, declared: synonyms, synonyms: synonyms_read };
+        let live = self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten();
+        let weighted = Ranker::default();
+        let means = Means::live(live.as_ref().map_or(&weighted, |(_, model)| &model.ranker));
+        let features = SubjectFeatures::default();
+        self.search_for(means, situation, ask, &features, None, &merchandising, &|| false)
+            .map(Option::unwrap_or_default)
+    }
+
     pub fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion> {
-        let (catalogue, logged) = (self.catalogue.read(), self.logged.read());
         let index = self.index.load();
+        // In the order in which searches take them, so that two readers and two writers never wait in a circle.
+        let reader = index.read();
+        let (catalogue, logged) = (self.catalogue.read(), self.logged.read());
         let view = View { market: &situation.market, now: situation.now };
-        suggest::suggest(ask, &catalogue, &index.read(), &logged, view)
+        suggest::suggest(ask, &catalogue, &reader, &logged, view)
     }
 
     fn search_with(
@@ -350,8 +370,10 @@ impl SearchEngine {
         situation: &Situation,
         ask: &SearchAsk,
     ) -> Result<SearchAnswer, SearchError> {
-        self.search_for(means, situation, ask, &SubjectFeatures::default(), None, &|| false)
-            .map(|found| found.unwrap_or_default())
+        let merchandising = self.merchandising.load();
+        let features = SubjectFeatures::default();
+        let found = self.search_for(means, situation, ask, &features, None, &merchandising, &|| false);
+        found.map(Option::unwrap_or_default)
     }
 
     /// `None`: too late.
@@ -362,16 +384,18 @@ impl SearchEngine {
         ask: &SearchAsk,
         features: &SubjectFeatures,
         shelf: Option<&dyn Shelf>,
+        merchandising: &Merchandising,
         late: &dyn Fn() -> bool,
     ) -> Result<Option<SearchAnswer>, SearchError> {
         let index = self.index.load();
+        // The index before the catalogue: every reader takes both in this order.
         let search = Search {
             engine: self,
             index: &index,
             reader: index.read(),
             catalogue: &self.catalogue.read(),
             names: &self.names.load(),
-            merchandising: &self.merchandising.load(),
+            merchandising,
             clicks: &self.clicks.load(),
             view: View { market: &situation.market, now: situation.now },
             ask,
@@ -417,7 +441,8 @@ impl Engine for SearchEngine {
             FallbackLevel::StaticList => Means::popular(),
             FallbackLevel::Nothing => return Ok(Proposal { answer: SearchAnswer::default(), model: None }),
         };
-        let found = self.search_for(means, situation, ask, features, Some(shelf), late);
+        let merchandising = self.merchandising.load();
+        let found = self.search_for(means, situation, ask, features, Some(shelf), &merchandising, late);
         let answer = found.map_err(|error| EngineError::Refused(error.to_string()))?.ok_or(EngineError::Late)?;
         Ok(Proposal { answer, model: chosen.map(|(version, _)| version) })
     }

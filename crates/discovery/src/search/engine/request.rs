@@ -35,21 +35,28 @@ pub(super) struct Means<'a> {
     ranker: Option<&'a Ranker>,
     meaning: bool,
     words: bool,
+    /// Values that a facet comes with at most.
+    facet_values: usize,
 }
 
 impl<'a> Means<'a> {
     pub(super) fn live(ranker: &'a Ranker) -> Self {
-        Self { ranker: Some(ranker), meaning: true, words: true }
+        Self { ranker: Some(ranker), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
     }
 
     /// By lexical score alone.
     pub(super) fn words() -> Self {
-        Self { ranker: None, meaning: false, words: true }
+        Self { ranker: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
+    }
+
+    /// By words, for those who look for a value of a facet.
+    pub(super) fn every_value() -> Self {
+        Self { facet_values: usize::MAX, ..Self::words() }
     }
 
     /// Whatever is asked for: what is popular.
     pub(super) fn popular() -> Self {
-        Self { ranker: None, meaning: false, words: false }
+        Self { ranker: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
     }
 }
 
@@ -270,7 +277,7 @@ impl Search<'_> {
         answer.total = found.hits.len();
         let mut requests: Vec<FacetRequest> = Vec::new();
         for request in self.ask.facets.iter().take(MOST_FACETS) {
-            let most_values = request.most_values.min(MOST_FACET_VALUES);
+            let most_values = request.most_values.min(self.means.facet_values);
             if request.field == "*" {
                 let chosen = self.telling_facets(found);
                 requests.extend(chosen.into_iter().map(|field| FacetRequest { field, most_values }));

@@ -259,7 +259,7 @@ mod tests {
         assert_eq!(terms("Briggs &amp; Stratton"), ["brigg", "stratton"]);
         assert_eq!(terms("1.9 cu. ft."), ["1.9", "1.9cuft"]);
         assert_eq!(terms("1,000 watts"), ["1000", "1000w"]);
-        assert_eq!(terms("Crème brûlée"), ["creme", "brule"]);
+        assert_eq!(terms("Crème brûlée"), ["creme", "brulee", "brule"]);
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl<'a> Scanner<'a> {
         }
         let mut text = fold(raw);
         let parts = capital_parts(raw);
-        let accented: Option<CompactString> = (!raw.is_ascii()).then(|| raw.nfc().flat_map(char::to_lowercase).collect());
+        let accented: Option<CompactString> =
+            (!raw.is_ascii()).then(|| raw.nfc().flat_map(char::to_lowercase).collect());
         let mut accented = accented.filter(|accented| *accented != text);
         if let Some((tail, tail_length)) = apostrophe(&rest[length..]) {
             text.push_str(&tail);
@@ -186,7 +187,16 @@ impl<'a> Scanner<'a> {
     fn push(&mut self, kind: ChunkKind, text: CompactString, length: usize) {
         if !text.is_empty() {
             let (start, end) = (self.at, self.at + length);
-            self.chunks.push(Chunk { kind, text, value: 0.0, parts: Vec::new(), accented: None, spaced: self.spaced, start, end });
+            self.chunks.push(Chunk {
+                kind,
+                text,
+                value: 0.0,
+                parts: Vec::new(),
+                accented: None,
+                spaced: self.spaced,
+                start,
+                end,
+            });
         }
         self.spaced = false;
         self.at += length;
