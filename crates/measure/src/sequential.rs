@@ -1,0 +1,112 @@
+//! Intervals that stay valid however often somebody looks, and whenever they stop.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Effect, Reading};
+
+/// The asymptotic confidence sequence of a normal mixture: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform
+/// central limit theory and asymptotic confidence sequences", 2021, theorem 2.2. Over **all** looks together, the interval
+/// misses the true effect with probability at most `alpha`, asymptotically. It is the inversion of the mixture sequential
+/// probability ratio test (Johari, Pekelis and Walsh, "Always valid inference", 2015, section 4), whose mixing variance is
+/// `rho^2` times the variance of one unit's contribution.
+///
+/// An effect on the relative scale is asymptotically linear in its arms' means, so the same holds for it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Sequential {
+    pub alpha: f64,
+    /// Units (of both arms) at which the interval is narrowest; it is valid before and after.
+    pub tuned_for: u64,
+    /// Before so many units nothing is said: the central limit needs some.
+    pub first_look_units: u64,
+}
+
+impl Default for Sequential {
+    fn default() -> Self {
+        Self { alpha: 0.05, tuned_for: 5_000, first_look_units: 200 }
+    }
+}
+
+impl Sequential {
+    /// The mixture's parameter that makes the interval nearly the narrowest at `tuned_for` units (appendix B.2).
+    fn rho_squared(&self) -> f64 {
+        let log = -2.0 * self.alpha.ln();
+        (log + (log + 1.0).ln()) / self.tuned_for.max(1) as f64
+    }
+
+    /// Half the width of the interval at `units`, in standard errors of the effect. The price of looking: 1.96 is that of
+    /// one look at `alpha` = .05.
+    pub fn boundary(&self, units: u64) -> f64 {
+        self.boundary_at(units as f64 * self.rho_squared())
+    }
+
+    /// [`Self::boundary`] at `tuned_for` units, which it depends on no more.
+    pub fn boundary_where_tuned(&self) -> f64 {
+        self.boundary_at(self.rho_squared() * self.tuned_for.max(1) as f64)
+    }
+
+    /// `mass` is n rho^2 of the theorem.
+    fn boundary_at(&self, mass: f64) -> f64 {
+        if mass <= 0.0 {
+            return f64::INFINITY;
+        }
+        (2.0 * (mass + 1.0) / mass * ((mass + 1.0).sqrt() / self.alpha).ln()).sqrt()
+    }
+
+    /// The interval and the always-valid p-value: the smallest `alpha` at which this look would exclude 0, with `rho` kept.
+    /// The smallest p-value of all looks so far is a valid p-value too.
+    pub fn read(&self, effect: &Effect) -> Reading {
+        if effect.units < self.first_look_units {
+            return Reading { low: f64::NEG_INFINITY, high: f64::INFINITY, p_value: 1.0 };
+        }
+        let half = effect.standard_error * self.boundary(effect.units);
+        let mass = effect.units as f64 * self.rho_squared();
+        let z = effect.z();
+        let p_value = (0.5 * mass.ln_1p() - 0.5 * z * z * mass / (mass + 1.0)).exp().min(1.0);
+        Reading { low: effect.estimate - half, high: effect.estimate + half, p_value }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arm, Scale};
+
+    /// Theorem 2.2 written out with its own symbols.
+    #[test]
+    fn the_boundary_is_that_of_the_theorem() {
+        let sequential = Sequential { alpha: 0.05, tuned_for: 1_000, first_look_units: 0 };
+        let (alpha, n) = (0.05f64, 750.0f64);
+        let rho = ((-2.0 * alpha.ln() + (-2.0 * alpha.ln() + 1.0).ln()) / 1_000.0).sqrt();
+        // Half-width of a mean with unit variance; in standard errors (1 / sqrt n).
+        let width =
+            (2.0 * (n * rho * rho + 1.0) / (n * n * rho * rho) * ((n * rho * rho + 1.0).sqrt() / alpha).ln()).sqrt();
+        assert!((sequential.boundary(750) - width * n.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_interval_is_narrowest_where_it_is_tuned() {
+        let at = |tuned_for| Sequential { tuned_for, ..Sequential::default() }.boundary(10_000);
+        assert!(at(10_000) < at(2_000) && at(10_000) < at(50_000));
+        assert!(at(10_000) < 3.1, "{}", at(10_000));
+    }
+
+    #[test]
+    fn the_p_value_is_alpha_where_the_interval_touches_zero() {
+        let sequential = Sequential { first_look_units: 0, ..Sequential::default() };
+        let mut effect =
+            Effect::between(&Arm::proportion(500, 5_000), &Arm::proportion(560, 5_000), Scale::Absolute).unwrap();
+        effect.estimate = effect.standard_error * sequential.boundary(effect.units);
+        let reading = sequential.read(&effect);
+        assert!((reading.p_value - 0.05).abs() < 1e-12 && reading.low.abs() < 1e-12, "{reading:?}");
+    }
+
+    #[test]
+    fn too_early_says_nothing() {
+        let effect = Effect::between(&Arm::proportion(0, 20), &Arm::proportion(20, 20), Scale::Absolute);
+        let mut effect = effect.unwrap_or_else(|_| {
+            Effect::between(&Arm::proportion(1, 20), &Arm::proportion(19, 20), Scale::Absolute).unwrap()
+        });
+        effect.units = 40;
+        assert!(!Sequential::default().read(&effect).excludes_zero());
+    }
+}
