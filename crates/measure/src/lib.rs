@@ -18,6 +18,7 @@ pub mod multiple;
 mod panel;
 mod periods;
 pub mod power;
+pub mod protocols;
 mod quantiles;
 pub mod report;
 pub mod sample_ratio;

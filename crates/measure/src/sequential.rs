@@ -60,10 +60,15 @@ impl Sequential {
         }
         let half = effect.standard_error * self.boundary(effect.units);
         let mass = effect.units as f64 * self.rho_squared();
-        let z = effect.z();
-        let p_value = (0.5 * mass.ln_1p() - 0.5 * z * z * mass / (mass + 1.0)).exp().min(1.0);
+        let p_value = mixture_p_value(effect.z(), mass);
         Reading { low: effect.estimate - half, high: effect.estimate + half, p_value }
     }
+}
+
+/// The inverse of the likelihood ratio of a normal mixture, at most 1. `mass` is the mixture's variance over that of the
+/// estimate, growing with the units (Johari, Pekelis and Walsh 2015, equation 7).
+pub(crate) fn mixture_p_value(z: f64, mass: f64) -> f64 {
+    (0.5 * mass.ln_1p() - 0.5 * z * z * mass / (mass + 1.0)).exp().min(1.0)
 }
 
 #[cfg(test)]
