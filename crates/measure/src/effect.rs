@@ -46,6 +46,9 @@ pub struct Effect {
     pub standard_error: f64,
     /// Units of both arms.
     pub units: u64,
+    /// How well the means themselves are known: the smaller of the arms' (mean / its standard error)^2. Of a rare share it
+    /// is about the number of successes.
+    pub precision: f64,
     /// Degrees of freedom after Welch and Satterthwaite.
     pub degrees_of_freedom: f64,
 }
@@ -94,6 +97,7 @@ impl Effect {
             estimate,
             standard_error: variance.sqrt(),
             units: control.units + treatment.units,
+            precision: precision(control).min(precision(treatment)),
             degrees_of_freedom: welch(parts, [control.units, treatment.units]),
         })
     }
@@ -118,6 +122,10 @@ impl Effect {
         };
         Reading { low, high, p_value: p_value.min(1.0) }
     }
+}
+
+fn precision(arm: &Arm) -> f64 {
+    arm.observed_mean * arm.observed_mean / arm.variance_of_mean()
 }
 
 /// Degrees of freedom of a difference of means (Welch 1947, Satterthwaite 1946).

@@ -133,6 +133,7 @@ impl<'a> PeriodEffects<'a> {
             estimate: self.treatment.contrast(weights) - self.control.contrast(weights),
             standard_error: variance.sqrt(),
             units: self.control.count + self.treatment.count,
+            precision: f64::INFINITY,
             degrees_of_freedom: (self.control.count.min(self.treatment.count) - 1) as f64,
         })
     }

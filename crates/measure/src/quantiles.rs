@@ -118,6 +118,7 @@ impl QuantileEstimate {
             estimate: treatment.value - control.value,
             standard_error: variance.sqrt(),
             units: control.count + treatment.count,
+            precision: f64::INFINITY,
             degrees_of_freedom: f64::INFINITY,
         })
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Effect, Reading};
+use crate::{Effect, Reading, Scale};
 
 /// The asymptotic confidence sequence of a normal mixture: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform
 /// central limit theory and asymptotic confidence sequences", 2021, theorem 2.2. Over **all** looks together, the interval
@@ -18,11 +18,14 @@ pub struct Sequential {
     pub tuned_for: u64,
     /// Before so many units nothing is said: the central limit needs some.
     pub first_look_units: u64,
+    /// Before both arms' means are known so well ([`Effect::precision`]) nothing is said of a relative effect: of a metric that
+    /// few units make, thousands of units tell little, and the error of a lift is itself an estimate by then.
+    pub first_look_precision: f64,
 }
 
 impl Default for Sequential {
     fn default() -> Self {
-        Self { alpha: 0.05, tuned_for: 5_000, first_look_units: 200 }
+        Self { alpha: 0.05, tuned_for: 5_000, first_look_units: 200, first_look_precision: 100.0 }
     }
 }
 
@@ -55,7 +58,8 @@ impl Sequential {
     /// The interval and the always-valid p-value: the smallest `alpha` at which this look would exclude 0, with `rho` kept.
     /// The smallest p-value of all looks so far is a valid p-value too.
     pub fn read(&self, effect: &Effect) -> Reading {
-        if effect.units < self.first_look_units {
+        let imprecise = effect.scale == Scale::Relative && effect.precision < self.first_look_precision;
+        if effect.units < self.first_look_units || imprecise {
             return Reading { low: f64::NEG_INFINITY, high: f64::INFINITY, p_value: 1.0 };
         }
         let half = effect.standard_error * self.boundary(effect.units);
@@ -74,12 +78,12 @@ pub(crate) fn mixture_p_value(z: f64, mass: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Arm, Scale};
+    use crate::Arm;
 
     /// Theorem 2.2 written out with its own symbols.
     #[test]
     fn the_boundary_is_that_of_the_theorem() {
-        let sequential = Sequential { alpha: 0.05, tuned_for: 1_000, first_look_units: 0 };
+        let sequential = Sequential { alpha: 0.05, tuned_for: 1_000, ..Sequential::default() };
         let (alpha, n) = (0.05f64, 750.0f64);
         let rho = ((-2.0 * alpha.ln() + (-2.0 * alpha.ln() + 1.0).ln()) / 1_000.0).sqrt();
         // Half-width of a mean with unit variance; in standard errors (1 / sqrt n).
@@ -107,11 +111,15 @@ mod tests {
 
     #[test]
     fn too_early_says_nothing() {
-        let effect = Effect::between(&Arm::proportion(0, 20), &Arm::proportion(20, 20), Scale::Absolute);
-        let mut effect = effect.unwrap_or_else(|_| {
-            Effect::between(&Arm::proportion(1, 20), &Arm::proportion(19, 20), Scale::Absolute).unwrap()
-        });
-        effect.units = 40;
-        assert!(!Sequential::default().read(&effect).excludes_zero());
+        let read = |units: u64, control: u64, treated: u64, scale| {
+            let arms = [control, treated].map(|successes| Arm::proportion(successes, units));
+            Sequential::default().read(&Effect::between(&arms[0], &arms[1], scale).unwrap())
+        };
+        // Nearly all against nearly none, with twenty units an arm.
+        assert!(!read(20, 1, 19, Scale::Absolute).excludes_zero());
+        assert!(read(200, 10, 190, Scale::Absolute).excludes_zero());
+        // Forty successes are too few to say what a lift is relative to; four hundred aren't.
+        assert_eq!(read(20_000, 40, 200, Scale::Relative).p_value, 1.0);
+        assert!(read(20_000, 400, 700, Scale::Relative).excludes_zero());
     }
 }

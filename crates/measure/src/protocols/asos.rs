@@ -81,7 +81,8 @@ struct Look {
 impl Look {
     fn at(checkpoint: &Checkpoint, looks: usize) -> Option<Self> {
         let between = |scale| Effect::between(&checkpoint.control, &checkpoint.treatment, scale).ok();
-        let sequential = Sequential { alpha: ALPHA, first_look_units: 0, ..Sequential::default() };
+        let sequential =
+            Sequential { alpha: ALPHA, first_look_units: 0, first_look_precision: 0.0, ..Sequential::default() };
         let effect = between(Scale::Absolute)?;
         let harmonic = 2.0 / (1.0 / checkpoint.control.units as f64 + 1.0 / checkpoint.treatment.units as f64);
         let spread = checkpoint.control.variance + checkpoint.treatment.variance;

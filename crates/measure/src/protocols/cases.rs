@@ -123,7 +123,9 @@ impl Case {
             pairs.extend(ends(expect.risk, belief.loss_of_control, belief.loss_of_treatment));
         } else {
             let reading = match self.tuning() {
-                Some(tuned_for) => Sequential { alpha: ALPHA, tuned_for, first_look_units: 0 }.read(&effect),
+                Some(tuned_for) => {
+                    Sequential { alpha: ALPHA, tuned_for, first_look_units: 0, first_look_precision: 0.0 }.read(&effect)
+                }
                 None if self.name.contains("one-sided greater") => effect.fixed(ALPHA, Alternative::Greater),
                 None => effect.fixed(ALPHA, Alternative::TwoSided),
             };
