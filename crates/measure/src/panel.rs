@@ -13,10 +13,14 @@ use serde::{Deserialize, Serialize};
 use crate::{Arm, Metric, MetricError, Moments, Observation, Shape, SignalId, Sketch};
 
 const DAY_MS: i64 = 86_400_000;
-const PARTS: usize = 256;
+/// So many that the table of a part of ten million rows fits a core's own cache.
+const PARTS: usize = 1 << PART_BITS;
+const PART_BITS: u32 = 10;
+/// Parts are folded in so many runs, each into its own sums; fixed, so that the number of threads changes nothing.
+const RUNS: usize = 16;
 const CHUNK: usize = 1 << 16;
-/// Arms by segments by metrics: a million moments are 80 MB.
-const MOST_CELLS: usize = 1 << 20;
+/// Arms by segments by metrics; as moments 5 MB, and as much again for each run.
+const MOST_CELLS: usize = 1 << 16;
 
 /// A unit was shown an arm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,36 +97,34 @@ pub fn join(
     let exposures = Dealt::new(exposures, |row| row.unit);
     let outcomes = Dealt::new(outcomes, |row| row.unit);
     let caps = match metrics.iter().any(|metric| metric.cap_quantile.is_some()) {
-        true => caps(&exposures, &outcomes, &rules),
+        true => caps(&exposures, &outcomes, metrics, shape),
         false => vec![None; metrics.len()],
     };
     let mut panel = Panel::empty(metrics, shape, caps);
-    // Parts are folded in groups, which bounds the partial sums held at a time.
-    for group in (0..PARTS).collect::<Vec<_>>().chunks(32) {
-        let folded: Vec<Panel> = group
-            .par_iter()
-            .map(|&part| {
-                let mut own = Panel::empty(metrics, shape, panel.caps.clone());
-                Units::of_part(&exposures, &outcomes, part, &rules).fold(&mut own);
-                own
-            })
-            .collect();
-        folded.iter().for_each(|part| panel.absorb(part));
-    }
+    let fold_run = |run: usize| {
+        let mut own = Panel::empty(metrics, shape, panel.caps.clone());
+        for part in run * PARTS / RUNS..(run + 1) * PARTS / RUNS {
+            Units::of_part(&exposures, &outcomes, part, &rules).fold(&mut own);
+        }
+        own
+    };
+    let folded: Vec<Panel> = (0..RUNS).into_par_iter().map(fold_run).collect();
+    folded.iter().for_each(|run| panel.absorb(run));
     Ok(panel)
 }
 
 /// The cap of each metric that has one: a quantile over the units of all arms, by a sketch.
-fn caps(exposures: &Dealt<Exposure>, outcomes: &Dealt<Outcome>, rules: &Rules<'_>) -> Vec<Option<f64>> {
-    let capped: Vec<usize> =
-        (0..rules.metrics.len()).filter(|&metric| rules.metrics[metric].cap_quantile.is_some()).collect();
-    let sketch_part = |part: usize| -> Vec<Sketch> {
-        let units = Units::of_part(exposures, outcomes, part, rules);
-        let mut sketches = vec![Sketch::default(); capped.len()];
-        for (unit, row) in units.counted() {
-            if unit.at_ms <= rules.shape.now_ms {
-                capped.iter().zip(&mut sketches).for_each(|(&metric, sketch)| sketch.add(row[metric].numerator));
-            }
+fn caps(
+    exposures: &Dealt<Exposure>,
+    outcomes: &Dealt<Outcome>,
+    metrics: &[Metric],
+    shape: PanelShape,
+) -> Vec<Option<f64>> {
+    let capped: Vec<Metric> = metrics.iter().filter(|metric| metric.cap_quantile.is_some()).cloned().collect();
+    let rules = Rules::new(&capped, shape);
+    let sketch_part = |mut sketches: Vec<Sketch>, part: usize| {
+        for (_, row) in Units::of_part(exposures, outcomes, part, &rules).counted() {
+            sketches.iter_mut().zip(row).for_each(|(sketch, observation)| sketch.add(observation.numerator));
         }
         sketches
     };
@@ -130,12 +132,15 @@ fn caps(exposures: &Dealt<Exposure>, outcomes: &Dealt<Outcome>, rules: &Rules<'_
         ours.iter_mut().zip(&theirs).for_each(|(ours, theirs)| ours.merge(theirs));
         ours
     };
-    let sketches = (0..PARTS).into_par_iter().map(sketch_part).reduce(|| vec![Sketch::default(); capped.len()], merge);
-    let mut caps = vec![None; rules.metrics.len()];
-    for (metric, sketch) in capped.into_iter().zip(&sketches) {
-        caps[metric] = rules.metrics[metric].cap_quantile.and_then(|quantile| sketch.quantile(quantile));
-    }
-    caps
+    let none = || vec![Sketch::default(); capped.len()];
+    let sketches = (0..PARTS).into_par_iter().fold(none, sketch_part).reduce(none, merge);
+    let mut sketches = sketches.iter();
+    metrics
+        .iter()
+        .map(|metric| {
+            metric.cap_quantile.and_then(|quantile| sketches.next().and_then(|sketch| sketch.quantile(quantile)))
+        })
+        .collect()
 }
 
 impl Panel {
@@ -225,7 +230,7 @@ impl<T: Copy + Send + Sync> Dealt<T> {
 
 /// A counting sort by part; rows of one part keep their order.
 fn deal<T: Copy>(rows: &[T], unit: impl Fn(&T) -> u64) -> (Vec<T>, Vec<u32>) {
-    let part = |row: &T| (unit(row).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize;
+    let part = |row: &T| (unit(row).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PART_BITS)) as usize;
     let mut starts = vec![0u32; PARTS + 1];
     rows.iter().for_each(|row| starts[part(row) + 1] += 1);
     (0..PARTS).for_each(|p| starts[p + 1] += starts[p]);
