@@ -3,3 +3,4 @@
 //! Engines here know models and the facts they are handed; they know no store, no consent and no HTTP.
 
 pub mod recommend;
+pub mod search;

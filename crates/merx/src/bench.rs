@@ -2,6 +2,7 @@
 
 mod experiments;
 mod load;
+mod search;
 mod server;
 
 use std::path::PathBuf;
@@ -29,6 +30,8 @@ pub(crate) enum BenchCommand {
         #[arg(long, value_name = "DIR")]
         export_split: Option<PathBuf>,
     },
+    /// Product search over judged queries.
+    Search(search::SearchArguments),
     /// How long matrix factorisation takes, and how well its recommendations do.
     Factors(FactorsArguments),
     /// How many users a second get recommendations from matrix factorisation, all asked for at once.
@@ -76,6 +79,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
             let options = BenchOptions { layout: layout(&format)?, data, seed, export_split };
             bench_recommend(&options, &SystemClock, &mut print)?;
         }
+        BenchCommand::Search(arguments) => search::run(&arguments, &SystemClock)?,
         BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,

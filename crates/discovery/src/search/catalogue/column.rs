@@ -1,0 +1,215 @@
+//! One field of all products: which of its distinct values each has.
+
+use compact_str::CompactString;
+use merx_domain::{FilterValue, ProductNumber};
+use rustc_hash::FxHashMap;
+
+/// What tells values apart.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Key {
+    Text(CompactString),
+    Number(u64),
+    Flag(bool),
+}
+
+fn key(value: &FilterValue) -> Key {
+    match value {
+        FilterValue::Text(text) => Key::Text(text.as_str().into()),
+        // 0 and -0 are one value.
+        FilterValue::Number(number) => Key::Number((number + 0.0).to_bits()),
+        FilterValue::Flag(flag) => Key::Flag(*flag),
+    }
+}
+
+const NONE: u32 = u32::MAX;
+/// Set where several values are held: the rest is the number of their list.
+const LIST: u32 = 1 << 31;
+
+/// A word a product: nothing, the number of a value, or of a list of them. Fields that few products have are kept by
+/// product: of thousands of attributes most are such.
+#[derive(Debug, Clone)]
+enum Words {
+    Few(FxHashMap<u32, u32>),
+    All(Vec<u32>),
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Few(FxHashMap::default())
+    }
+}
+
+impl Words {
+    #[inline]
+    fn get(&self, product: usize) -> u32 {
+        match self {
+            Self::Few(words) => words.get(&(product as u32)).copied().unwrap_or(NONE),
+            Self::All(words) => words.get(product).copied().unwrap_or(NONE),
+        }
+    }
+
+    fn set(&mut self, product: usize, word: u32) {
+        // An entry of a table costs about as much as five words.
+        const COST: usize = 5;
+        match self {
+            Self::Few(words) if word == NONE => {
+                words.remove(&(product as u32));
+            }
+            Self::Few(words) => {
+                words.insert(product as u32, word);
+                let last = words.keys().max().map_or(0, |last| *last as usize);
+                if words.len().is_power_of_two() && words.len() >= 64 && words.len() * COST > last {
+                    let mut all = vec![NONE; last + 1];
+                    words.iter().for_each(|(product, word)| all[*product as usize] = *word);
+                    *self = Self::All(all);
+                }
+            }
+            Self::All(words) => {
+                if words.len() <= product {
+                    words.resize(product + 1, NONE);
+                }
+                words[product] = word;
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub(super) struct Column {
+    values: Vec<FilterValue>,
+    /// Products that have each value.
+    products: Vec<u32>,
+    numbers: FxHashMap<Key, u32>,
+    words: Words,
+    lists: Vec<Box<[u32]>>,
+    /// Lists that no product has any more.
+    free: Vec<u32>,
+}
+
+impl Column {
+    pub(super) fn set(&mut self, product: ProductNumber, values: Vec<FilterValue>) {
+        self.clear(product);
+        let mut numbers: Vec<u32> = values.into_iter().filter_map(|value| self.intern(value)).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.iter().for_each(|number| self.products[*number as usize] += 1);
+        let word = match numbers.as_slice() {
+            [] => return,
+            [one] => *one,
+            _ => LIST | self.list(numbers.into()),
+        };
+        self.words.set(product.index(), word);
+    }
+
+    fn list(&mut self, numbers: Box<[u32]>) -> u32 {
+        match self.free.pop() {
+            Some(place) => {
+                self.lists[place as usize] = numbers;
+                place
+            }
+            None => {
+                self.lists.push(numbers);
+                self.lists.len() as u32 - 1
+            }
+        }
+    }
+
+    pub(super) fn clear(&mut self, product: ProductNumber) {
+        let word = self.words.get(product.index());
+        if word == NONE {
+            return;
+        }
+        let held: Vec<u32> = self.held(product).to_vec();
+        held.iter().for_each(|number| self.products[*number as usize] -= 1);
+        if word & LIST != 0 {
+            self.lists[(word & !LIST) as usize] = Box::default();
+            self.free.push(word & !LIST);
+        }
+        self.words.set(product.index(), NONE);
+    }
+
+    /// `None` where there are more values than can be numbered.
+    fn intern(&mut self, value: FilterValue) -> Option<u32> {
+        let next = self.values.len() as u32;
+        if next >= LIST {
+            return None;
+        }
+        let number = *self.numbers.entry(key(&value)).or_insert(next);
+        if number == next {
+            self.values.push(value);
+            self.products.push(0);
+        }
+        Some(number)
+    }
+
+    /// The numbers of a product's values.
+    #[inline]
+    pub(super) fn held(&self, product: ProductNumber) -> Held<'_> {
+        match self.words.get(product.index()) {
+            NONE => Held::None,
+            word if word & LIST != 0 => Held::List(&self.lists[(word & !LIST) as usize]),
+            value => Held::One([value]),
+        }
+    }
+
+    pub(super) fn of(&self, product: ProductNumber) -> Vec<FilterValue> {
+        self.held(product).iter().map(|number| self.values[*number as usize].clone()).collect()
+    }
+
+    /// All values by number; some that no product has any more.
+    pub(super) fn all(&self) -> &[FilterValue] {
+        &self.values
+    }
+
+    /// Values that some product has, and how many have each.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&FilterValue, u32)> {
+        self.values.iter().zip(self.products.iter().copied()).filter(|(_, products)| *products > 0)
+    }
+}
+
+/// Reads as a slice of numbers of values.
+pub(super) enum Held<'a> {
+    None,
+    One([u32; 1]),
+    List(&'a [u32]),
+}
+
+impl std::ops::Deref for Held<'_> {
+    type Target = [u32];
+
+    #[inline]
+    fn deref(&self) -> &[u32] {
+        match self {
+            Self::None => &[],
+            Self::One(one) => one,
+            Self::List(list) => list,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_held_counted_and_given_up_however_many_products_there_are() {
+        let text = |value: u32| FilterValue::Text(format!("v{value}"));
+        let mut column = Column::default();
+        let values =
+            |product: u32| (0..product % 3).map(|value| text(value + product % 2)).collect::<Vec<FilterValue>>();
+        for product in (0..500).rev() {
+            column.set(ProductNumber(product), vec![text(9)]);
+            column.set(ProductNumber(product), values(product));
+        }
+        column.clear(ProductNumber(1));
+        let held = |product: u32| column.of(ProductNumber(product));
+        assert_eq!((held(0), held(1), held(4), held(5)), (vec![], vec![], vec![text(0)], vec![text(1), text(2)]));
+        assert!((2..500).all(|product| held(product).len() == values(product).len()));
+        let total: u32 = column.values().map(|(_, products)| products).sum();
+        assert_eq!(
+            total as usize,
+            (0..500).filter(|product| *product != 1).map(|product| values(product).len()).sum::<usize>()
+        );
+        assert!(column.values().all(|(value, _)| *value != text(9)));
+    }
+}

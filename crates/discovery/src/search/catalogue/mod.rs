@@ -1,0 +1,305 @@
+//! What a search filters, counts and sorts by: the facts of every product in columns, changed in place.
+//!
+//! Prices, stock and visibility change from one second to the next; they are read here at every search, never from the
+//! text index.
+
+mod column;
+mod facets;
+mod predicate;
+mod price;
+
+pub use facets::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics, text_of};
+pub use predicate::Predicate;
+
+use std::collections::BTreeMap;
+
+use compact_str::CompactString;
+use merx_domain::{
+    AttributeValue, FilterValue, MarketAvailability, MarketId, Money, Product, ProductId, ProductNumber, ProductStatus,
+    TimestampMs,
+};
+use rustc_hash::FxHashMap;
+
+use column::Column;
+use price::PriceColumns;
+
+/// What of a product isn't counted as a facet of few values.
+#[derive(Debug, Clone)]
+pub struct Row {
+    pub id: ProductId,
+    pub name: Box<str>,
+    visible: bool,
+    availability: Box<[MarketAvailability]>,
+    /// Cost in major units, not a number where unknown.
+    cost: f64,
+    /// Units over all variants and locations; `None`: not tracked.
+    stock: Option<i64>,
+    pub created_at: TimestampMs,
+}
+
+impl Row {
+    fn new(product: &Product, stock: Option<i64>) -> Self {
+        let cost = product.variants.iter().filter_map(|variant| variant.cost).min_by_key(|cost| cost.minor);
+        Self {
+            id: product.id.clone(),
+            name: product.name.as_str().into(),
+            visible: product.status == ProductStatus::Visible,
+            availability: product.availability.clone().into(),
+            cost: cost.map_or(f64::NAN, Money::major_f64),
+            stock,
+            created_at: product.created_at,
+        }
+    }
+
+    fn sold_in(&self, market: &MarketId, now: TimestampMs) -> bool {
+        let holds = |rule: &MarketAvailability| {
+            let begun = rule.from.is_none_or(|from| from <= now);
+            rule.sold && rule.market == *market && begun && rule.until.is_none_or(|until| now < until)
+        };
+        self.availability.is_empty() || self.availability.iter().any(holds)
+    }
+
+    pub fn in_stock(&self) -> bool {
+        self.stock.is_none_or(|stock| stock > 0)
+    }
+
+    /// 1 with plenty of stock, towards 0 with the last units.
+    pub fn plenty(&self) -> f32 {
+        self.stock.map_or(1.0, |stock| stock.max(0) as f32 / (stock.max(0) as f32 + 10.0))
+    }
+
+    /// 1 for a product of today, halved every thirty days.
+    pub fn newness(&self, now: TimestampMs) -> f32 {
+        let age_days = now.since(self.created_at) as f32 / merx_domain::DAY_MS as f32;
+        (-age_days / 30.0).exp2().min(1.0)
+    }
+}
+
+/// Who looks, and when: prices and availability hang on it.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub market: &'a MarketId,
+    pub now: TimestampMs,
+}
+
+/// Fields that can be filtered, counted and sorted by: those of the filter language, `category.lvl0`, `category.lvl1` .. with
+/// the whole path down to that level, and `stock`.
+#[derive(Debug, Clone, Default)]
+pub struct Catalogue {
+    rows: Vec<Option<Row>>,
+    /// By product: what is known of its being shown without a look at its row.
+    shown: Vec<Shown>,
+    /// By product: how wanted it is among all, 0 to 1, and when it came.
+    popularity: Vec<f32>,
+    created_at: Vec<TimestampMs>,
+    prices: PriceColumns,
+    numbers: FxHashMap<ProductId, ProductNumber>,
+    /// `brand`, `category`, `category.lvl0` .., `attributes.NAME`.
+    columns: BTreeMap<CompactString, Column>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Shown {
+    /// Hidden, sold out or gone.
+    #[default]
+    Never,
+    Everywhere,
+    /// By market and time.
+    Depends,
+}
+
+/// Between the levels of a path in the values of `category.lvl1` and deeper.
+pub const PATH_SEPARATOR: &str = " > ";
+/// Attributes with more names than these are a mistake of the feed: the rest isn't counted.
+const MOST_COLUMNS: usize = 2_000;
+
+impl Catalogue {
+    pub fn put(&mut self, number: ProductNumber, product: &Product, stock: Option<i64>) {
+        self.remove(number);
+        if self.rows.len() <= number.index() {
+            self.rows.resize(number.index() + 1, None);
+        }
+        self.numbers.insert(product.id.clone(), number);
+        self.rows[number.index()] = Some(Row::new(product, stock));
+        let length = self.rows.len();
+        self.popularity.resize(length, 0.0);
+        self.created_at.resize(length, TimestampMs(0));
+        self.created_at[number.index()] = product.created_at;
+        self.prices.set(number, &lowest_prices(product));
+        self.note_shown(number);
+        for (field, values) in facet_values(product) {
+            if self.columns.len() < MOST_COLUMNS || self.columns.contains_key(&field) {
+                self.columns.entry(field).or_default().set(number, values);
+            }
+        }
+    }
+
+    pub fn remove(&mut self, number: ProductNumber) {
+        let Some(row) = self.rows.get_mut(number.index()).and_then(Option::take) else { return };
+        self.numbers.remove(&row.id);
+        self.prices.clear(number);
+        self.note_shown(number);
+        self.columns.values_mut().for_each(|column| column.clear(number));
+    }
+
+    pub fn set_stock(&mut self, number: ProductNumber, stock: Option<i64>) {
+        if let Some(Some(row)) = self.rows.get_mut(number.index()) {
+            row.stock = stock;
+        }
+        self.note_shown(number);
+    }
+
+    fn note_shown(&mut self, number: ProductNumber) {
+        let shown = match self.row(number) {
+            Some(row) if row.visible && row.in_stock() && row.availability.is_empty() => Shown::Everywhere,
+            Some(row) if row.visible && row.in_stock() => Shown::Depends,
+            _ => Shown::Never,
+        };
+        if self.shown.len() <= number.index() {
+            self.shown.resize(number.index() + 1, Shown::Never);
+        }
+        self.shown[number.index()] = shown;
+    }
+
+    /// Whether shoppers may see a product now: visible, in stock, sold in their market.
+    #[inline]
+    pub fn is_shown(&self, number: ProductNumber, view: View<'_>) -> bool {
+        match self.shown.get(number.index()) {
+            Some(Shown::Everywhere) => true,
+            Some(Shown::Depends) => self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)),
+            Some(Shown::Never) | None => false,
+        }
+    }
+
+    /// In major units.
+    pub fn price(&self, number: ProductNumber, view: View<'_>) -> Option<f64> {
+        self.prices.of_market(view.market).get(number)
+    }
+
+    /// (price - cost) / price, 0 where either is unknown.
+    pub fn margin(&self, number: ProductNumber, view: View<'_>) -> f32 {
+        match (self.price(number, view), self.row(number)) {
+            (Some(price), Some(row)) if price > 0.0 && !row.cost.is_nan() => {
+                ((price - row.cost) / price).clamp(0.0, 1.0) as f32
+            }
+            _ => 0.0,
+        }
+    }
+
+    /// 0 to 1. Kept while the product changes.
+    pub fn set_popularity(&mut self, number: ProductNumber, popularity: f32) {
+        if let Some(known) = self.popularity.get_mut(number.index()) {
+            *known = popularity;
+        }
+    }
+
+    pub fn popularity(&self, number: ProductNumber) -> f32 {
+        self.popularity.get(number.index()).copied().unwrap_or(0.0)
+    }
+
+    /// The first `most` of some products: the most popular first, the newest of equally popular ones.
+    pub fn most_popular(&self, products: &[ProductNumber], most: usize) -> Vec<ProductNumber> {
+        let created_at = |product: ProductNumber| self.created_at.get(product.index()).map_or(0, |at| at.0);
+        let mut keyed: Vec<(f32, i64, ProductNumber)> =
+            products.iter().map(|product| (self.popularity(*product), created_at(*product), *product)).collect();
+        let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| {
+            b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2))
+        };
+        if keyed.len() > most {
+            keyed.select_nth_unstable_by(most, order);
+            keyed.truncate(most);
+        }
+        keyed.sort_unstable_by(order);
+        keyed.into_iter().map(|(.., product)| product).collect()
+    }
+
+    pub fn row(&self, number: ProductNumber) -> Option<&Row> {
+        self.rows.get(number.index())?.as_ref()
+    }
+
+    pub fn number(&self, id: &ProductId) -> Option<ProductNumber> {
+        self.numbers.get(id).copied()
+    }
+
+    /// All products, by number.
+    pub fn products(&self) -> impl Iterator<Item = (ProductNumber, &Row)> {
+        let numbered = (0u32..).zip(&self.rows);
+        numbered.filter_map(|(number, row)| Some((ProductNumber(number), row.as_ref()?)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
+    /// Fields that facets can be asked for.
+    pub fn facet_fields(&self) -> impl Iterator<Item = &str> {
+        self.columns.keys().map(CompactString::as_str)
+    }
+
+    /// The distinct values of a field, with how many products have each.
+    pub fn values(&self, field: &str) -> impl Iterator<Item = (&FilterValue, u32)> {
+        self.columns.get(field).into_iter().flat_map(Column::values)
+    }
+
+    /// The values of one product's field.
+    pub fn values_of(&self, field: &str, number: ProductNumber, view: View<'_>) -> Vec<FilterValue> {
+        let Some(row) = self.row(number) else { return Vec::new() };
+        let text = |text: &str| FilterValue::Text(text.to_owned());
+        match field {
+            "id" => vec![text(row.id.as_str())],
+            "name" => vec![text(&row.name)],
+            "price" => self.price(number, view).map(FilterValue::Number).into_iter().collect(),
+            "in_stock" => vec![FilterValue::Flag(row.in_stock())],
+            "created_at" => vec![FilterValue::Number(row.created_at.0 as f64)],
+            "popularity" => vec![FilterValue::Number(f64::from(self.popularity(number)))],
+            _ => self.columns.get(field).map(|column| column.of(number)).unwrap_or_default(),
+        }
+    }
+}
+
+/// Of all variants, by market; `None` for markets without a price of their own.
+fn lowest_prices(product: &Product) -> BTreeMap<Option<MarketId>, Money> {
+    let mut prices: BTreeMap<Option<MarketId>, Money> = BTreeMap::new();
+    for price in product.variants.iter().flat_map(|variant| &variant.prices) {
+        let lowest = prices.entry(price.market.clone()).or_insert(price.amount);
+        if price.amount.minor < lowest.minor {
+            *lowest = price.amount;
+        }
+    }
+    prices
+}
+
+fn facet_values(product: &Product) -> Vec<(CompactString, Vec<FilterValue>)> {
+    let text = |text: &CompactString| FilterValue::Text(text.to_string());
+    let mut fields = Vec::new();
+    if let Some(brand) = &product.brand {
+        fields.push(("brand".into(), vec![text(brand)]));
+    }
+    if !product.category_path.is_empty() {
+        fields.push(("category".into(), product.category_path.iter().map(text).collect()));
+        for level in 0..product.category_path.len() {
+            let path = product.category_path[..=level].join(PATH_SEPARATOR);
+            fields.push((CompactString::from(format!("category.lvl{level}")), vec![FilterValue::Text(path)]));
+        }
+    }
+    let mut attributes: BTreeMap<&CompactString, Vec<FilterValue>> = BTreeMap::new();
+    let own = product.attributes.iter();
+    for (name, value) in own.chain(product.variants.iter().flat_map(|variant| &variant.attributes)) {
+        let values = attributes.entry(name).or_default();
+        match value {
+            AttributeValue::Text(value) => values.push(text(value)),
+            AttributeValue::Number(value) if value.is_finite() => values.push(FilterValue::Number(*value)),
+            AttributeValue::Number(_) => {}
+            AttributeValue::Flag(value) => values.push(FilterValue::Flag(*value)),
+            AttributeValue::List(list) => values.extend(list.iter().map(text)),
+        }
+    }
+    fields.extend(
+        attributes.into_iter().map(|(name, values)| (CompactString::from(format!("attributes.{name}")), values)),
+    );
+    fields
+}

@@ -1,0 +1,443 @@
+//! The engine: a live catalogue, its index, what merchants say, and which ranker answers.
+//!
+//! `ask.rs` is what is asked and answered, `request.rs` the way of one search, `rules.rs` how merchants overrule it, `intent.rs`
+//! what queries say beside words, `suggest.rs` completes what is typed, `rankers.rs` holds the versions.
+
+mod ask;
+mod intent;
+mod rankers;
+mod request;
+mod rules;
+mod suggest;
+
+pub use ask::{HitReason, Refinement, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
+pub use intent::{Priced, read_price};
+pub use rankers::{LoadRanker, RankLearner, RankerModel};
+pub use rules::{Anchoring, Condition, Consequence, QueryCondition, Rule};
+pub use suggest::{SuggestAsk, Suggestion, SuggestionKind};
+
+use std::borrow::Borrow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use merx_domain::{
+    Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
+    Situation, SubjectFeatures,
+};
+use merx_models::{Learner, ModelError};
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+
+use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
+use crate::search::clicks::ClickModel;
+use crate::search::document::SearchDocument;
+use crate::search::learning::clicked_examples;
+use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
+use crate::search::synonyms::{Synonym, Synonyms};
+use crate::search::text::fold;
+use crate::search::{Ranker, SearchError};
+use intent::Names;
+use rankers::Rankers;
+use request::{Means, Search};
+use suggest::LoggedQueries;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct EngineSettings {
+    /// Of products that lack words, those are still found that have this share of what the best has, by information.
+    pub tier: f32,
+    /// Products without any word are found from this cosine on.
+    pub least_cosine: f32,
+    /// What popularity, margin, plenty of stock and newness add to a score between 0 and 1.
+    pub popularity: f32,
+    pub margin: f32,
+    pub stock: f32,
+    pub newness: f32,
+    /// What a product adds that is clicked e times as often for this query as others are, place set aside.
+    pub clicks: f32,
+    /// Factors on the score of what the query names, and of what the shopper leans to most.
+    pub named: f32,
+    pub personal: f32,
+    /// A price in the query becomes a filter.
+    pub reads_prices: bool,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            tier: 0.4,
+            least_cosine: 0.5,
+            popularity: 0.05,
+            margin: 0.0,
+            stock: 0.0,
+            newness: 0.0,
+            clicks: 0.15,
+            named: 1.15,
+            personal: 1.15,
+            reads_prices: true,
+        }
+    }
+}
+
+/// Why no ranker could be learnt.
+#[derive(Debug, thiserror::Error)]
+pub enum RankingError {
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// What merchants set, as searches use it.
+#[derive(Default)]
+struct Merchandising {
+    rules: Vec<Rule>,
+    declared: Vec<Synonym>,
+    synonyms: Synonyms,
+}
+
+/// Changes that wait are written at once beyond these.
+const MOST_PENDING: usize = 20_000;
+const MOST_USAGES: usize = 50_000;
+
+pub struct SearchEngine {
+    settings: EngineSettings,
+    options: SearchOptions,
+    index: ArcSwap<SearchIndex>,
+    catalogue: RwLock<Catalogue>,
+    pending: Mutex<Vec<Change>>,
+    /// Changes since a rebuilding began, while there is one.
+    since: Mutex<Option<Vec<Change>>>,
+    names: ArcSwap<Names>,
+    merchandising: ArcSwap<Merchandising>,
+    rankers: Rankers,
+    clicks: ArcSwap<ClickModel>,
+    logged: RwLock<LoggedQueries>,
+    /// How often shoppers chose in a facet, by what they searched for (a category, or nothing) and facet.
+    usage: RwLock<FxHashMap<(String, String), u32>>,
+}
+
+impl SearchEngine {
+    /// `load` gives a ranker's version that is not at hand; replays of old decisions ask for it.
+    pub fn new(settings: EngineSettings, options: SearchOptions, load: Box<LoadRanker>) -> Result<Self, SearchError> {
+        let index = SearchIndex::build([], options.clone())?;
+        Ok(Self {
+            settings,
+            options,
+            index: ArcSwap::from_pointee(index),
+            catalogue: RwLock::default(),
+            pending: Mutex::default(),
+            since: Mutex::default(),
+            names: ArcSwap::default(),
+            merchandising: ArcSwap::default(),
+            rankers: Rankers::new(load),
+            clicks: ArcSwap::default(),
+            logged: RwLock::default(),
+            usage: RwLock::default(),
+        })
+    }
+
+    // Changes of the catalogue. What they say of price, stock and visibility holds at once; texts can be found after the
+    // next `refresh`.
+
+    pub fn put(&self, number: ProductNumber, product: &Product, stock: Option<i64>) -> Result<(), SearchError> {
+        self.catalogue.write().put(number, product, stock);
+        self.wait(Change::Put(SearchDocument::of(number, product)))
+    }
+
+    pub fn remove(&self, number: ProductNumber) -> Result<(), SearchError> {
+        self.catalogue.write().remove(number);
+        self.wait(Change::Remove(number))
+    }
+
+    /// `None`: not tracked, which counts as available.
+    pub fn set_stock(&self, number: ProductNumber, stock: Option<i64>) {
+        self.catalogue.write().set_stock(number, stock);
+    }
+
+    /// How wanted products are, 0 to 1.
+    pub fn set_popularity(&self, popularity: impl IntoIterator<Item = (ProductNumber, f32)>) {
+        let mut catalogue = self.catalogue.write();
+        popularity.into_iter().for_each(|(number, value)| catalogue.set_popularity(number, value.clamp(0.0, 1.0)));
+    }
+
+    fn wait(&self, change: Change) -> Result<(), SearchError> {
+        let waiting = {
+            let mut pending = self.pending.lock();
+            pending.push(change);
+            pending.len()
+        };
+        if waiting > MOST_PENDING { self.refresh() } else { Ok(()) }
+    }
+
+    /// Writes what waits into the text index. Searches go on.
+    pub fn refresh(&self) -> Result<(), SearchError> {
+        let changes = std::mem::take(&mut *self.pending.lock());
+        if changes.is_empty() {
+            return Ok(());
+        }
+        if let Some(since) = &mut *self.since.lock() {
+            since.extend(changes.iter().cloned());
+        }
+        let index = self.index.load_full();
+        index.apply(&changes)?;
+        self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
+        Ok(())
+    }
+
+    /// Builds the text index again from `products`, all of them, and learns what they are about; the old one serves until
+    /// the new one is ready, and what changes meanwhile is in both.
+    pub fn rebuild(
+        &self,
+        products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>)>,
+    ) -> Result<(), SearchError> {
+        self.refresh()?;
+        *self.since.lock() = Some(Vec::new());
+        let documents = products.into_iter().map(|(number, product)| SearchDocument::of(number, product.borrow()));
+        let built = SearchIndex::build(documents, self.options.clone());
+        let mut since = self.since.lock();
+        let missed = since.take().unwrap_or_default();
+        let index = built?;
+        if !missed.is_empty() {
+            index.apply(&missed)?;
+        }
+        self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
+        let merchandising = self.merchandising.load();
+        self.set_merchandising_for(merchandising.rules.clone(), merchandising.declared.clone(), &index);
+        self.index.store(Arc::new(index));
+        Ok(())
+    }
+
+    /// Fills an engine with a whole catalogue at once: products and their stock.
+    pub fn load(
+        &self,
+        products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>, Option<i64>)>,
+    ) -> Result<(), SearchError> {
+        let put = |(number, product, stock): (ProductNumber, _, Option<i64>)| {
+            self.catalogue.write().put(number, Borrow::<Product>::borrow(&product), stock);
+            (number, product)
+        };
+        self.rebuild(products.into_iter().map(put))
+    }
+
+    // What merchants set.
+
+    /// Replaces all rules and synonyms.
+    pub fn set_merchandising(&self, rules: Vec<Rule>, synonyms: Vec<Synonym>) {
+        self.set_merchandising_for(rules, synonyms, &self.index.load());
+    }
+
+    fn set_merchandising_for(&self, rules: Vec<Rule>, declared: Vec<Synonym>, index: &SearchIndex) {
+        let synonyms = Synonyms::new(&declared, index.analyser());
+        self.merchandising.store(Arc::new(Merchandising { rules, declared, synonyms }));
+    }
+
+    // What shoppers taught.
+
+    /// Which rankers answer from now on; none: the weights that need no behaviour.
+    pub fn serve(
+        &self,
+        live: Option<(ModelVersion, Arc<RankerModel>)>,
+        previous: Option<(ModelVersion, Arc<RankerModel>)>,
+    ) {
+        self.rankers.serve(live, previous);
+    }
+
+    /// What shoppers clicked after which query, from now on.
+    pub fn set_clicks(&self, clicks: ClickModel) {
+        self.clicks.store(Arc::new(clicks));
+    }
+
+    /// A ranker from clicks, on the products as they are now; it serves once the registry promoted it and [`Self::serve`] says so.
+    pub fn learn_ranker(
+        &self,
+        clicks: &ClickModel,
+        learner: &RankLearner,
+        seed: u64,
+    ) -> Result<RankerModel, RankingError> {
+        let examples = clicked_examples(&self.index.load_full(), clicks)?;
+        Ok(learner.fit(&examples, seed)?)
+    }
+
+    /// Replaces the queries that suggestions come from: text and how often it was searched for.
+    pub fn set_logged_queries(&self, queries: impl IntoIterator<Item = (String, u32)>) {
+        *self.logged.write() = LoggedQueries::new(queries);
+    }
+
+    /// A shopper who searched in a category, or anywhere, chose in a facet.
+    pub fn facet_chosen(&self, category: Option<&str>, field: &str) {
+        let mut usage = self.usage.write();
+        for category in [category.unwrap_or_default(), ""] {
+            let key = (category.to_lowercase(), field.to_owned());
+            if usage.len() < MOST_USAGES || usage.contains_key(&key) {
+                *usage.entry(key).or_default() += 1;
+            }
+            if category.is_empty() {
+                break;
+            }
+        }
+    }
+
+    // Reading.
+
+    /// Values of a facet that contain the words of `text`, with their counts among what `ask` finds, most frequent first.
+    pub fn facet_values(
+        &self,
+        ask: &SearchAsk,
+        field: &str,
+        text: &str,
+        most: usize,
+        situation: &Situation,
+    ) -> Result<Vec<(FilterValue, u32)>, SearchError> {
+        let all = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
+        let ask = SearchAsk { facets: vec![all], count: 0, ..ask.clone() };
+        let answer = self.search_with(Means::every_value(), situation, &ask)?;
+        let wanted: Vec<String> = fold(text).split_whitespace().map(str::to_owned).collect();
+        let contains = |value: &FilterValue| {
+            let shown = fold(&text_of(value));
+            let words: Vec<&str> = shown.split(|c: char| !c.is_alphanumeric()).collect();
+            wanted.iter().all(|wanted| words.iter().any(|word| word.starts_with(wanted.as_str())))
+        };
+        let counts = answer.facets.into_iter().flat_map(|facet| facet.values).filter(|value| contains(&value.value));
+        Ok(counts.map(|value| (value.value, value.count)).take(most).collect())
+    }
+
+    /// Where in a text the terms of an answer stand: ranges of bytes, in order, not overlapping.
+    pub fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>> {
+        let index = self.index.load();
+        let hit = |term: &str| terms.iter().any(|wanted| wanted == term);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for token in index.analyser().tokens(text) {
+            let begins = terms
+                .iter()
+                .any(|wanted| wanted.strip_suffix('*').is_some_and(|begun| token.surface.starts_with(begun)));
+            if !(hit(&token.term) || begins) {
+                continue;
+            }
+            match ranges.last_mut() {
+                Some(last) if token.start < last.end => last.end = last.end.max(token.end),
+                _ => ranges.push(token.start..token.end),
+            }
+        }
+        ranges
+    }
+
+    /// The names behind product numbers.
+    pub fn product_id(&self, number: ProductNumber) -> Option<ProductId> {
+        self.catalogue.read().row(number).map(|row| row.id.clone())
+    }
+
+    pub fn product_count(&self) -> usize {
+        self.catalogue.read().len()
+    }
+
+    /// What a search would answer if these were the rules and synonyms: for merchants, before they say so. Nothing is recorded.
+    pub fn preview(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        rules: Vec<Rule>,
+        synonyms: Vec<Synonym>,
+    ) -> Result<SearchAnswer, SearchError> {
+        let synonyms_read = Synonyms::new(&synonyms, self.index.load().analyser());
+        let merchandising = Merchandising { rules, declared: synonyms, synonyms: synonyms_read };
+        let live = self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten();
+        let weighted = Ranker::default();
+        let means = Means::live(live.as_ref().map_or(&weighted, |(_, model)| &model.ranker));
+        let features = SubjectFeatures::default();
+        self.search_for(means, situation, ask, &features, None, &merchandising, &|| false)
+            .map(Option::unwrap_or_default)
+    }
+
+    pub fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion> {
+        let index = self.index.load();
+        // In the order in which searches take them, so that two readers and two writers never wait in a circle.
+        let reader = index.read();
+        let (catalogue, logged) = (self.catalogue.read(), self.logged.read());
+        let view = View { market: &situation.market, now: situation.now };
+        suggest::suggest(ask, &catalogue, &reader, &logged, view)
+    }
+
+    fn search_with(
+        &self,
+        means: Means<'_>,
+        situation: &Situation,
+        ask: &SearchAsk,
+    ) -> Result<SearchAnswer, SearchError> {
+        let merchandising = self.merchandising.load();
+        let features = SubjectFeatures::default();
+        let found = self.search_for(means, situation, ask, &features, None, &merchandising, &|| false);
+        found.map(Option::unwrap_or_default)
+    }
+
+    /// `None`: too late.
+    fn search_for(
+        &self,
+        means: Means<'_>,
+        situation: &Situation,
+        ask: &SearchAsk,
+        features: &SubjectFeatures,
+        shelf: Option<&dyn Shelf>,
+        merchandising: &Merchandising,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Option<SearchAnswer>, SearchError> {
+        let index = self.index.load();
+        // The index before the catalogue: every reader takes both in this order.
+        let search = Search {
+            engine: self,
+            index: &index,
+            reader: index.read(),
+            catalogue: &self.catalogue.read(),
+            names: &self.names.load(),
+            merchandising,
+            clicks: &self.clicks.load(),
+            view: View { market: &situation.market, now: situation.now },
+            ask,
+            features,
+            shelf,
+            means,
+            late,
+        };
+        search.run()
+    }
+
+    fn usage_of(&self, category: &str, field: &str) -> u32 {
+        let usage = self.usage.read();
+        let of = |category: &str| usage.get(&(category.to_lowercase(), field.to_owned())).copied().unwrap_or(0);
+        of(category) * 4 + of("")
+    }
+}
+
+impl Engine for SearchEngine {
+    type Ask = SearchAsk;
+    type Answer = SearchAnswer;
+
+    fn name(&self) -> &'static str {
+        "search"
+    }
+
+    fn propose(
+        &self,
+        level: FallbackLevel,
+        pinned: Option<ModelVersion>,
+        situation: &Situation,
+        ask: &SearchAsk,
+        features: &SubjectFeatures,
+        shelf: &dyn Shelf,
+        late: &dyn Fn() -> bool,
+    ) -> Result<Proposal<SearchAnswer>, EngineError> {
+        let chosen = self.rankers.version(level, pinned)?;
+        let weighted = Ranker::default();
+        let ranker = chosen.as_ref().map_or(&weighted, |(_, model)| &model.ranker);
+        let means = match level {
+            FallbackLevel::LiveModel | FallbackLevel::PreviousModel => Means::live(ranker),
+            FallbackLevel::Popularity => Means::words(),
+            FallbackLevel::StaticList => Means::popular(),
+            FallbackLevel::Nothing => return Ok(Proposal { answer: SearchAnswer::default(), model: None }),
+        };
+        let merchandising = self.merchandising.load();
+        let found = self.search_for(means, situation, ask, features, Some(shelf), &merchandising, late);
+        let answer = found.map_err(|error| EngineError::Refused(error.to_string()))?.ok_or(EngineError::Late)?;
+        Ok(Proposal { answer, model: chosen.map(|(version, _)| version) })
+    }
+}

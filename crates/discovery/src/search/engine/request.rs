@@ -1,0 +1,597 @@
+//! The way of one search: rules, intent, words and meaning, filter, facets, order, page.
+
+use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
+use rayon::prelude::*;
+use rustc_hash::FxHashSet;
+
+use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
+use crate::search::clicks::{ClickModel, QueryClicks};
+use crate::search::document::{FIELDS, Field};
+use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
+use crate::search::engine::intent::{Names, read_price};
+use crate::search::engine::rules::{Occasion, Orders};
+use crate::search::engine::{Merchandising, SearchEngine};
+use crate::search::features::Feature;
+use crate::search::retrieve::Matches;
+use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
+use crate::search::{Ranker, SearchError, feature_names};
+
+/// Deeper pages of a ranking are empty; nobody looks there, and every one would be ranked.
+const DEEPEST: usize = 1_000;
+const MOST_COUNT: usize = 1_000;
+const MOST_FACETS: usize = 60;
+const MOST_FACET_VALUES: usize = 1_000;
+const CHOSEN_FACETS: usize = 12;
+const MOST_REFINEMENTS: usize = 30;
+/// Hits in a page that the shelf may refuse before the page stays short.
+const MOST_REFUSED: usize = 200;
+const MOST_POPULAR: usize = 100;
+/// Clicks move a product no further than these many logits.
+const MOST_LIFT: f32 = 3.0;
+
+/// What may be used to answer.
+#[derive(Clone, Copy)]
+pub(super) struct Means<'a> {
+    ranker: Option<&'a Ranker>,
+    meaning: bool,
+    words: bool,
+    /// Values that a facet comes with at most.
+    facet_values: usize,
+}
+
+impl<'a> Means<'a> {
+    pub(super) fn live(ranker: &'a Ranker) -> Self {
+        Self { ranker: Some(ranker), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
+    }
+
+    /// By lexical score alone.
+    pub(super) fn words() -> Self {
+        Self { ranker: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
+    }
+
+    /// By words, for those who look for a value of a facet.
+    pub(super) fn every_value() -> Self {
+        Self { facet_values: usize::MAX, ..Self::words() }
+    }
+
+    /// Whatever is asked for: what is popular.
+    pub(super) fn popular() -> Self {
+        Self { ranker: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
+    }
+}
+
+pub(super) struct Search<'a> {
+    pub engine: &'a SearchEngine,
+    pub index: &'a SearchIndex,
+    pub reader: SearchReader<'a>,
+    pub catalogue: &'a Catalogue,
+    pub names: &'a Names,
+    pub merchandising: &'a Merchandising,
+    pub clicks: &'a ClickModel,
+    pub view: View<'a>,
+    pub ask: &'a SearchAsk,
+    pub features: &'a SubjectFeatures,
+    pub shelf: Option<&'a dyn Shelf>,
+    pub means: Means<'a>,
+    pub late: &'a dyn Fn() -> bool,
+}
+
+/// What passes everything, and what fails one group of refinements only.
+#[derive(Default)]
+struct Found {
+    hits: Vec<ProductNumber>,
+    /// By refined field: products that only this field's refinements refuse.
+    almost: Vec<(String, Vec<ProductNumber>)>,
+}
+
+/// A text, read and matched.
+struct Matched {
+    understood: Understood,
+    matches: Matches,
+    nearest: Nearest,
+    found: Found,
+}
+
+impl Search<'_> {
+    pub(super) fn run(&self) -> Result<Option<SearchAnswer>, SearchError> {
+        let orders = Orders::of(&self.merchandising.rules, self.occasion());
+        let mut answer = SearchAnswer {
+            rules: orders.applied.clone(),
+            redirect: orders.redirect.clone(),
+            banners: orders.banners.clone(),
+            ..SearchAnswer::default()
+        };
+        let typed = orders.query.as_deref().unwrap_or(&self.ask.query);
+        let mut text = typed.to_owned();
+        let mut price = None;
+        if let Some(read) = Some(typed).filter(|_| self.engine.settings.reads_prices).and_then(read_price) {
+            answer.steps.push(Step::PriceRead { filter: read.filter.clone() });
+            text = read.text;
+            price = Some(read.filter);
+        }
+        if text.trim().is_empty() || !self.means.words {
+            return Ok(Some(self.browse(&orders, price.as_ref(), answer)));
+        }
+        let mut matched = self.matched(&text, &orders, price.as_ref())?;
+        if matched.found.hits.is_empty() && price.is_some() {
+            answer.steps.push(Step::PriceDropped);
+            // A price that was no price: what was typed is searched as it stands.
+            text = typed.to_owned();
+            matched = self.matched(&text, &orders, None)?;
+        }
+        if (self.late)() {
+            return Ok(None);
+        }
+        self.tell(&matched, typed, &text, &mut answer);
+        if matched.found.hits.is_empty() {
+            return Ok(Some(self.popular_instead(&orders, &text, answer)));
+        }
+        self.count(&matched.found, &mut answer);
+        let names = self.names.in_query(&text, self.index.analyser());
+        answer.named = names.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
+        answer.hits = if self.ask.sort.is_empty() {
+            let Some(ranked) = self.ranked(&text, matched, &orders, &answer.named) else { return Ok(None) };
+            self.page(self.pinned(ranked, &orders))
+        } else {
+            self.page(self.sorted(&matched.found.hits))
+        };
+        Ok(Some(answer))
+    }
+
+    fn occasion(&self) -> Occasion<'_> {
+        Occasion {
+            query: &self.ask.query,
+            category: self.ask.category.as_deref(),
+            segments: &self.ask.segments,
+            market: self.view.market,
+            now: self.view.now,
+        }
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        FIELDS.into_iter().filter(|field| self.ask.fields.iter().any(|name| name == field.name())).collect()
+    }
+
+    fn matched(&self, text: &str, orders: &Orders, price: Option<&Filter>) -> Result<Matched, SearchError> {
+        let reading = Reading {
+            forgives: self.ask.typo_tolerance,
+            unfinished: self.ask.unfinished,
+            synonyms: &self.merchandising.synonyms,
+        };
+        let understood = self.reader.understand(text, reading);
+        let mut matches = self.reader.matched(&understood, &self.fields())?;
+        let allowed = self.allowed(orders, price);
+        matches.matches.retain(|matched| allowed(ProductNumber(matched.product)));
+        let nearest = if self.means.meaning && self.ask.fields.is_empty() {
+            self.reader.nearest(&understood, &matches, &allowed)
+        } else {
+            Nearest::default()
+        };
+        matches.keep_tier(self.engine.settings.tier);
+        let mut near = nearest;
+        near.products.retain(|(_, cosine)| *cosine >= self.engine.settings.least_cosine);
+        let mut candidates: Vec<ProductNumber> =
+            matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
+        let by_words: FxHashSet<u32> = candidates.iter().map(|product| product.0).collect();
+        candidates.extend(
+            near.products
+                .iter()
+                .map(|(product, _)| ProductNumber(*product))
+                .filter(|product| !by_words.contains(&product.0)),
+        );
+        let found = self.refined(candidates);
+        let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
+        matches.matches.retain(|matched| kept.contains(&matched.product));
+        near.products.retain(|(product, _)| kept.contains(product));
+        Ok(Matched { understood, matches, nearest: near, found })
+    }
+
+    /// Whether a product may be found at all: shown here and now, not hidden by a rule, passing all filters but refinements.
+    fn allowed<'b>(&'b self, orders: &'b Orders, price: Option<&'b Filter>) -> impl Fn(ProductNumber) -> bool + 'b {
+        let filters = self.ask.filter.iter().chain(&orders.filters).chain(price);
+        let predicates: Vec<_> = filters.map(|filter| self.catalogue.predicate(filter, self.view)).collect();
+        let hidden: FxHashSet<ProductNumber> =
+            orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
+        move |product| {
+            self.catalogue.is_shown(product, self.view)
+                && !hidden.contains(&product)
+                && predicates.iter().all(|predicate| predicate.passes(product))
+        }
+    }
+
+    /// One pass over the candidates for the hits and for what each facet would count without its own refinements.
+    fn refined(&self, candidates: Vec<ProductNumber>) -> Found {
+        if self.ask.refinements.is_empty() {
+            return Found { hits: candidates, almost: Vec::new() };
+        }
+        let mut fields: Vec<&str> = Vec::new();
+        let mut groups: Vec<Vec<_>> = Vec::new();
+        for refinement in self.ask.refinements.iter().take(MOST_REFINEMENTS) {
+            let predicate = self.catalogue.predicate(&refinement.filter, self.view);
+            match fields.iter().position(|field| *field == refinement.field) {
+                Some(place) => groups[place].push(predicate),
+                None => {
+                    fields.push(&refinement.field);
+                    groups.push(vec![predicate]);
+                }
+            }
+        }
+        let mut found =
+            Found { hits: Vec::new(), almost: fields.iter().map(|field| ((*field).to_owned(), Vec::new())).collect() };
+        for product in candidates {
+            let mut failing =
+                (0..groups.len()).filter(|group| !groups[*group].iter().all(|predicate| predicate.passes(product)));
+            match (failing.next(), failing.next()) {
+                (None, _) => found.hits.push(product),
+                (Some(only), None) => found.almost[only].1.push(product),
+                _ => {}
+            }
+        }
+        found
+    }
+
+    /// Writes down how the text was read.
+    fn tell(&self, matched: &Matched, typed: &str, text: &str, answer: &mut SearchAnswer) {
+        let mut searched_for = text.to_lowercase();
+        for correction in &matched.understood.corrections {
+            answer.steps.push(Step::Corrected {
+                typed: correction.typed.to_string(),
+                meant: correction.meant.to_string(),
+                replaced: correction.replaces,
+            });
+            if correction.replaces {
+                searched_for = replace_word(&searched_for, &correction.typed, &correction.meant);
+            }
+        }
+        let corrected = matched.understood.corrections.iter().any(|correction| correction.replaces);
+        if corrected || *typed != self.ask.query {
+            answer.searched_for = Some(searched_for);
+        }
+        let query = &matched.understood.query;
+        let best = matched
+            .matches
+            .matches
+            .iter()
+            .max_by(|a, b| matched.matches.coverage(a).total_cmp(&matched.matches.coverage(b)));
+        match best {
+            Some(best) if best.terms & matched.matches.required != matched.matches.required => {
+                let missing = query.required().filter(|(place, _)| best.terms & (1 << place) == 0);
+                answer
+                    .steps
+                    .push(Step::Relaxed { missing: missing.map(|(_, term)| term.surface.to_string()).collect() });
+            }
+            None if !matched.nearest.products.is_empty() => answer.steps.push(Step::ByMeaning),
+            _ => {}
+        }
+        let terms =
+            query.terms.iter().flat_map(|term| term.alternatives.iter().flat_map(|alternative| &alternative.terms));
+        answer.highlight = terms.map(|term| term.to_string()).collect();
+        if let Some(last) = query.terms.iter().rev().find(|term| term.required).filter(|_| self.ask.unfinished) {
+            answer.highlight.push(format!("{}*", last.surface));
+        }
+        answer.highlight.sort_unstable();
+        answer.highlight.dedup();
+    }
+
+    fn count(&self, found: &Found, answer: &mut SearchAnswer) {
+        answer.total = found.hits.len();
+        let mut requests: Vec<FacetRequest> = Vec::new();
+        for request in self.ask.facets.iter().take(MOST_FACETS) {
+            let most_values = request.most_values.min(self.means.facet_values);
+            if request.field == "*" {
+                let chosen = self.telling_facets(found);
+                requests.extend(chosen.into_iter().map(|field| FacetRequest { field, most_values }));
+            } else {
+                requests.push(FacetRequest { field: request.field.clone(), most_values });
+            }
+        }
+        let mut seen: FxHashSet<String> = FxHashSet::default();
+        requests.retain(|request| seen.insert(request.field.clone()));
+        let (catalogue, view) = (self.catalogue, self.view);
+        answer.facets = requests.par_iter().map(|request| counted(catalogue, view, request, found)).collect();
+    }
+
+    /// Facets that many of the hits have and that part them evenly, those that shoppers choose in for such queries first.
+    fn telling_facets(&self, found: &Found) -> Vec<String> {
+        const SAMPLED: usize = 2_000;
+        const LOOKED_AT: usize = 300;
+        let step = found.hits.len().div_ceil(SAMPLED).max(1);
+        let sample: Vec<ProductNumber> = found.hits.iter().step_by(step).copied().collect();
+        let category = self.ask.category.as_deref().unwrap_or_default();
+        let fields = self.catalogue.facet_fields().filter(|field| !field.starts_with("category.lvl")).take(LOOKED_AT);
+        let mut scored: Vec<(f32, String)> = fields
+            .chain(["price"])
+            .filter_map(|field| {
+                let request = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
+                let counts = self.catalogue.count_facet(&request, &sample, self.view);
+                let usage = (self.engine.usage_of(category, field) as f32).ln_1p();
+                let tells = tells(&counts, sample.len());
+                (tells > 0.0).then(|| (tells * (1.0 + usage), field.to_owned()))
+            })
+            .collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        scored.into_iter().take(CHOSEN_FACETS).map(|(_, field)| field).collect()
+    }
+
+    /// Hits by relevance, as deep as the page needs. `None`: too late.
+    fn ranked(
+        &self,
+        text: &str,
+        matched: Matched,
+        orders: &Orders,
+        named: &[(String, String)],
+    ) -> Option<Vec<SearchHit>> {
+        let depth = self.depth().min(DEEPEST) + orders.pins.len();
+        let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
+        if (self.late)() {
+            return None;
+        }
+        if let Some(ranker) = self.means.ranker {
+            hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
+        }
+        let highest = hits.iter().map(|hit| hit.score).fold(f32::MIN, f32::max);
+        let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
+        let span = (highest - lowest).max(1e-6);
+        let factors = self.factors(orders, named);
+        let clicks = self.clicks.of_query(text).filter(|_| self.means.ranker.is_some());
+        let mut ranked: Vec<SearchHit> = hits
+            .iter()
+            .map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors))
+            .collect();
+        ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
+        Some(ranked)
+    }
+
+    /// What multiplies the score of a product that passes, and the reason to give.
+    fn factors<'b>(&'b self, orders: &'b Orders, named: &[(String, String)]) -> Vec<Factor<'b>> {
+        let mut factors = Vec::new();
+        for (filter, strength, id) in &orders.boosts {
+            let predicate = self.catalogue.predicate(filter, self.view);
+            let passes = Box::new(move |product| predicate.passes(product));
+            factors.push(Factor {
+                passes,
+                factor: (1.0 + strength).max(0.0),
+                reason: HitReason::Rule { id: id.clone() },
+            });
+        }
+        for (field, value) in named {
+            let reason = HitReason::Named { field: field.clone(), value: value.clone() };
+            factors.push(Factor { passes: self.has(field, value), factor: self.engine.settings.named, reason });
+        }
+        let leanings = self
+            .features
+            .affinities
+            .iter()
+            .filter(|affinity| matches!(affinity.feature.as_str(), "brand" | "category"));
+        let strongest = leanings.clone().map(|affinity| affinity.weight).fold(0.0, f32::max);
+        for affinity in leanings.filter(|affinity| affinity.weight > 0.0) {
+            let factor = 1.0 + (self.engine.settings.personal - 1.0) * affinity.weight / strongest;
+            let (field, value) = (affinity.feature.clone(), affinity.key.clone());
+            factors.push(Factor {
+                passes: self.has(&field, &value),
+                factor,
+                reason: HitReason::Personal { field, value, factor },
+            });
+        }
+        factors
+    }
+
+    fn has<'b>(&'b self, field: &str, value: &str) -> Box<dyn Fn(ProductNumber) -> bool + 'b> {
+        let (field, value) = (field.to_owned(), value.to_lowercase());
+        Box::new(move |product| {
+            let values = self.catalogue.values_of(&field, product, self.view);
+            values.iter().any(|found| matches!(found, FilterValue::Text(text) if text.to_lowercase() == value))
+        })
+    }
+
+    fn weighed(&self, hit: &Hit, score: f32, clicks: Option<QueryClicks<'_>>, factors: &[Factor<'_>]) -> SearchHit {
+        let settings = &self.engine.settings;
+        let mut reasons = vec![HitReason::Words { coverage: hit.features[Feature::Coverage as usize] }];
+        let cosine = hit.features[Feature::Meaning as usize];
+        if cosine > 0.0 {
+            reasons.push(HitReason::Meaning { cosine });
+        }
+        let mut score = score;
+        let popularity = self.catalogue.popularity(hit.product);
+        if let Some(row) = self.catalogue.row(hit.product) {
+            score += settings.popularity * popularity
+                + settings.margin * self.catalogue.margin(hit.product, self.view)
+                + settings.stock * row.plenty()
+                + settings.newness * row.newness(self.view.now);
+            if popularity > 0.0 {
+                reasons.push(HitReason::Popular { weight: popularity });
+            }
+        }
+        let lift = clicks.map_or(0.0, |clicks| clicks.lift(hit.product).clamp(-MOST_LIFT, MOST_LIFT));
+        if lift != 0.0 {
+            score += settings.clicks * lift;
+            reasons.push(HitReason::Clicked { lift });
+        }
+        for factor in factors.iter().filter(|factor| (factor.passes)(hit.product)) {
+            score *= factor.factor;
+            reasons.push(factor.reason.clone());
+        }
+        let named = feature_names().iter().zip(hit.features);
+        let measurements = if self.ask.explain {
+            named.map(|(name, value)| ((*name).to_owned(), value)).collect()
+        } else {
+            Vec::new()
+        };
+        SearchHit { product: hit.product, score, reasons, measurements }
+    }
+
+    /// Puts pinned products where merchants want them, as far as they may be shown and pass what was asked for.
+    fn pinned(&self, mut ranked: Vec<SearchHit>, orders: &Orders) -> Vec<SearchHit> {
+        if orders.pins.is_empty() {
+            return ranked;
+        }
+        let allowed = self.allowed(orders, None);
+        let refined = |product| {
+            self.ask
+                .refinements
+                .iter()
+                .all(|refinement| self.catalogue.predicate(&refinement.filter, self.view).passes(product))
+        };
+        for (place, id, rule) in &orders.pins {
+            let Some(product) = self.catalogue.number(id).filter(|product| allowed(*product) && refined(*product))
+            else {
+                continue;
+            };
+            let known = ranked.iter().position(|hit| hit.product == product).map(|place| ranked.remove(place));
+            let mut hit =
+                known.unwrap_or(SearchHit { product, score: 0.0, reasons: Vec::new(), measurements: Vec::new() });
+            hit.reasons.push(HitReason::Rule { id: rule.clone() });
+            ranked.insert((*place).min(ranked.len()), hit);
+        }
+        ranked
+    }
+
+    fn sorted(&self, found: &[ProductNumber]) -> Vec<SearchHit> {
+        let keys = &self.ask.sort;
+        let mut keyed: Vec<(Vec<Option<FilterValue>>, ProductNumber)> = found
+            .iter()
+            .map(|product| {
+                (
+                    keys.iter()
+                        .map(|key| self.catalogue.values_of(&key.field, *product, self.view).into_iter().next())
+                        .collect(),
+                    *product,
+                )
+            })
+            .collect();
+        keyed.sort_by(|a, b| compare_keys(keys, &a.0, &b.0).then(a.1.cmp(&b.1)));
+        keyed.into_iter().map(|(_, product)| plain(product, 0.0)).collect()
+    }
+
+    /// No text: everything that passes, the most popular first, or as sorted.
+    fn browse(&self, orders: &Orders, price: Option<&Filter>, mut answer: SearchAnswer) -> SearchAnswer {
+        let allowed = self.allowed(orders, price);
+        let candidates =
+            self.catalogue.products().map(|(product, _)| product).filter(|product| allowed(*product)).collect();
+        let found = self.refined(candidates);
+        self.count(&found, &mut answer);
+        let ordered = if self.ask.sort.is_empty() { self.by_popularity(&found.hits) } else { self.sorted(&found.hits) };
+        answer.hits = self.page(if self.ask.sort.is_empty() { self.pinned(ordered, orders) } else { ordered });
+        answer
+    }
+
+    /// Products by popularity, the newest first among equals, as many as a page may need.
+    fn by_popularity(&self, products: &[ProductNumber]) -> Vec<SearchHit> {
+        let popular = self.catalogue.most_popular(products, self.depth());
+        popular.into_iter().map(|product| plain(product, self.catalogue.popularity(product))).collect()
+    }
+
+    /// The last step when nothing is found: popular products, of the category that is meant where one is.
+    fn popular_instead(&self, orders: &Orders, text: &str, mut answer: SearchAnswer) -> SearchAnswer {
+        let names = self.names.in_query(text, self.index.analyser());
+        let of_query = names.into_iter().find(|(field, _)| field == "category").map(|(_, value)| value);
+        let category = of_query.or_else(|| self.ask.category.clone());
+        let allowed = self.allowed(orders, None);
+        let of_category =
+            |product: ProductNumber| category.as_ref().is_none_or(|category| self.has("category", category)(product));
+        let shown = |product: &ProductNumber| allowed(*product) && of_category(*product);
+        let candidates: Vec<ProductNumber> =
+            self.catalogue.products().map(|(product, _)| product).filter(shown).collect();
+        let found = self.refined(candidates);
+        let mut popular = self.by_popularity(&found.hits);
+        popular.truncate(MOST_POPULAR);
+        answer.steps.push(Step::Popular { category });
+        // They are no matches: the total stays 0.
+        answer.hits = self.page(popular);
+        answer
+    }
+
+    /// Places that a page and what the shelf may refuse of it need.
+    fn depth(&self) -> usize {
+        self.ask.offset.saturating_add(self.ask.count.min(MOST_COUNT)).saturating_add(MOST_REFUSED)
+    }
+
+    /// The page asked for. What the shelf refuses at the last moment is skipped.
+    fn page(&self, ranked: Vec<SearchHit>) -> Vec<SearchHit> {
+        let count = self.ask.count.min(MOST_COUNT);
+        let reachable = if self.ask.sort.is_empty() && !self.ask.query.is_empty() {
+            DEEPEST.saturating_sub(self.ask.offset)
+        } else {
+            usize::MAX
+        };
+        let wanted = ranked.into_iter().skip(self.ask.offset);
+        let Some(shelf) = self.shelf else { return wanted.take(count.min(reachable)).collect() };
+        let mut shown = Vec::with_capacity(count.min(64));
+        let mut refused = 0;
+        for hit in wanted.take(reachable) {
+            if shown.len() == count || refused == MOST_REFUSED {
+                break;
+            }
+            match shelf.fact(0, hit.product).blocked {
+                None => shown.push(hit),
+                Some(_) => refused += 1,
+            }
+        }
+        shown
+    }
+}
+
+struct Factor<'a> {
+    passes: Box<dyn Fn(ProductNumber) -> bool + 'a>,
+    factor: f32,
+    reason: HitReason,
+}
+
+/// A facet without its own refinements.
+fn counted(catalogue: &Catalogue, view: View<'_>, request: &FacetRequest, found: &Found) -> FacetCounts {
+    match found.almost.iter().find(|(field, _)| *field == request.field) {
+        Some((_, almost)) => catalogue.count_facet(request, &[found.hits.as_slice(), almost].concat(), view),
+        None => catalogue.count_facet(request, &found.hits, view),
+    }
+}
+
+fn plain(product: ProductNumber, popularity: f32) -> SearchHit {
+    let reasons = if popularity > 0.0 { vec![HitReason::Popular { weight: popularity }] } else { Vec::new() };
+    SearchHit { product, score: popularity, reasons, measurements: Vec::new() }
+}
+
+/// Share of the products that have the field, times how evenly its values part them (entropy beside that of as many equal
+/// values); nothing for a field with one value or with one for each product.
+fn tells(counts: &FacetCounts, products: usize) -> f32 {
+    let distinct = counts.values.len();
+    if distinct < 2 || distinct * 2 > counts.covered + 20 {
+        return 0.0;
+    }
+    let total: f32 = counts.values.iter().map(|value| value.count as f32).sum();
+    let entropy: f32 =
+        counts.values.iter().map(|value| value.count as f32 / total).map(|share| -share * share.ln()).sum();
+    counts.covered as f32 / products.max(1) as f32 * entropy / (distinct as f32).ln()
+}
+
+fn compare_keys(keys: &[SortKey], a: &[Option<FilterValue>], b: &[Option<FilterValue>]) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    for (key, (a, b)) in keys.iter().zip(a.iter().zip(b)) {
+        let order = match (a, b) {
+            (Some(a), Some(b)) => {
+                let order = compare_values(a, b);
+                if key.descending { order.reverse() } else { order }
+            }
+            // What lacks the field comes last, whichever way.
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+fn compare_values(a: &FilterValue, b: &FilterValue) -> std::cmp::Ordering {
+    match (a, b) {
+        (FilterValue::Number(a), FilterValue::Number(b)) => a.total_cmp(b),
+        (FilterValue::Flag(a), FilterValue::Flag(b)) => a.cmp(b),
+        _ => crate::search::catalogue::text_of(a)
+            .to_lowercase()
+            .cmp(&crate::search::catalogue::text_of(b).to_lowercase()),
+    }
+}
+
+fn replace_word(text: &str, typed: &str, meant: &str) -> String {
+    let words = text.split_whitespace().map(|word| if crate::search::text::fold(word) == typed { meant } else { word });
+    words.collect::<Vec<&str>>().join(" ")
+}

@@ -1,0 +1,325 @@
+//! How a product's words meet a query's: the measurements that ranking weighs.
+
+use rustc_hash::FxHashMap;
+
+use crate::search::document::{FIELD_COUNT, Field};
+use crate::search::lexicon::Lexicon;
+use crate::search::query::ParsedQuery;
+use crate::search::retrieve::Match;
+use crate::search::text::{Token, TokenKind};
+
+macro_rules! features {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Places of the measurements in a row.
+        #[allow(non_camel_case_types, missing_docs)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[repr(usize)]
+        pub(crate) enum Feature { $($(#[$doc])* $name),* }
+
+        const NAMES: &[&str] = &[$(stringify!($name)),*];
+        pub const FEATURES: usize = NAMES.len();
+    };
+}
+
+features! {
+    /// The lexical score beside the most that the query could give.
+    Lexical,
+    /// The lexical score beside the best of this query.
+    LexicalOfBest,
+    /// Information of the required terms that match, beside that of all.
+    Coverage,
+    /// Required terms that are missing.
+    Missing,
+    /// 1 where nothing is missing.
+    Complete,
+    /// Coverage by the name alone.
+    NameCoverage,
+    /// Coverage by the name before its first `with`, `for`, `in`.
+    HeadCoverage,
+    /// Share of the name's words that the query asks for.
+    NamePrecision,
+    /// The same before the first `with`, `for`, `in`.
+    HeadPrecision,
+    /// Neighbours of the query that are neighbours in the name, in order.
+    Neighbours,
+    /// Neighbours of the query that stand near each other in the name, in any order.
+    Near,
+    /// The last word before the first `with`, `for`, `in` says what the product is: whether it is asked for.
+    HeadNoun,
+    /// The last word of the query says what is asked for: whether the name has it, and has it in its head.
+    QueryNoun,
+    QueryNounInHead,
+    /// The name's first word, often the brand, is asked for.
+    FirstWord,
+    /// Numbers and measures of the query: share matched.
+    Numbers,
+    /// Numbers and measures of the query that are missing.
+    NumbersMissing,
+    /// Readings beyond the words (measures, dimensions, joined words) that match.
+    FurtherReadings,
+    BrandCoverage,
+    CategoryCoverage,
+    AttributeCoverage,
+    /// Logarithm of the name's length in words.
+    NameLength,
+    /// What the query is like, the same for all its products: trees use it to decide what else counts.
+    QueryTerms,
+    QueryInformation,
+    QueryMatches,
+    QueryBest,
+    QueryNumbers,
+    /// Information of the most telling required term that is missing, beside that of all.
+    WorstMissing,
+    /// Share of the best products at first look that are the same thing (its name's head ends with the same word), and
+    /// that begin with the same word: often the brand.
+    KindShare,
+    MakerShare,
+    /// Cosine of the vectors of query and product, and beside the best of this query.
+    Meaning,
+    MeaningOfBest,
+    /// Cosine of the vectors of the query and of the word that says what the product is.
+    KindMeaning,
+    /// Likeness to the best products of the first look.
+    Feedback,
+    /// Place by lexical score and by meaning, as 1 / (60 + place).
+    Place,
+    MeaningPlace,
+}
+
+pub fn feature_names() -> &'static [&'static str] {
+    NAMES
+}
+
+pub type FeatureRow = [f32; FEATURES];
+
+/// The terms of a product that ranking looks at, in order; long descriptions are left to the inverted index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ProductTerms {
+    terms: Box<[u32]>,
+    /// Where the head of the name, the name, its further readings, brand, category and attributes end.
+    ends: [u16; 6],
+    /// The last word of the name's head, which says what the product is; [`NO_TERM`] where there is none.
+    kind: u32,
+}
+
+pub(crate) const NO_TERM: u32 = u32::MAX;
+
+/// Attribute tables can be as long as descriptions.
+const MOST_ATTRIBUTE_TERMS: usize = 64;
+const MOST_NAME_TERMS: usize = 64;
+
+/// What follows these says what comes with the product or what it is for.
+const CONNECTORS: &[&str] =
+    &["with", "for", "in", "w", "mit", "fur", "avec", "pour", "con", "para", "per", "met", "voor", "med", "til", "for"];
+
+impl ProductTerms {
+    pub(crate) fn of(tokens: &[Vec<Token>; FIELD_COUNT], lexicon: &Lexicon) -> Self {
+        let number = |token: &Token| lexicon.term_number(&token.term);
+        let name = &tokens[Field::Name as usize];
+        let primary: Vec<&Token> = name.iter().filter(|token| token.is_primary()).take(MOST_NAME_TERMS).collect();
+        let head = primary.iter().skip(1).position(|token| CONNECTORS.contains(&token.surface.as_str()));
+        let mut terms: Vec<u32> = primary.iter().filter_map(|token| number(token)).collect();
+        let mut ends = [0; 6];
+        ends[0] = head.map_or(terms.len(), |place| place + 1) as u16;
+        ends[1] = terms.len() as u16;
+        terms.extend(name.iter().filter(|token| !token.is_primary()).take(MOST_NAME_TERMS).filter_map(number));
+        ends[2] = terms.len() as u16;
+        for (place, field) in [(3, Field::Brand), (4, Field::Category), (5, Field::Attributes)] {
+            terms.extend(tokens[field as usize].iter().take(MOST_ATTRIBUTE_TERMS).filter_map(number));
+            ends[place] = terms.len() as u16;
+        }
+        let in_head = &primary[..head.map_or(primary.len(), |place| place + 1)];
+        let noun = in_head.iter().rev().find(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
+        Self { terms: terms.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
+    }
+
+    pub(crate) fn kind(&self) -> u32 {
+        self.kind
+    }
+
+    pub(crate) fn first(&self) -> u32 {
+        self.terms.first().copied().unwrap_or(NO_TERM)
+    }
+
+    fn part(&self, from: usize, to: usize) -> &[u32] {
+        let start = if from == 0 { 0 } else { self.ends[from - 1] };
+        self.terms.get(usize::from(start)..usize::from(self.ends[to - 1])).unwrap_or_default()
+    }
+
+    pub(crate) fn head(&self) -> &[u32] {
+        self.part(0, 1)
+    }
+
+    pub(crate) fn name(&self) -> &[u32] {
+        self.part(0, 2)
+    }
+
+    /// The name with all its readings.
+    pub(crate) fn name_readings(&self) -> &[u32] {
+        self.part(0, 3)
+    }
+
+    pub(crate) fn brand(&self) -> &[u32] {
+        self.part(3, 4)
+    }
+
+    pub(crate) fn category(&self) -> &[u32] {
+        self.part(4, 5)
+    }
+
+    pub(crate) fn attributes(&self) -> &[u32] {
+        self.part(5, 6)
+    }
+
+    pub(crate) fn all(&self) -> &[u32] {
+        &self.terms
+    }
+}
+
+/// A query, ready to be measured against products.
+pub(crate) struct QueryView<'a> {
+    information: &'a [f32],
+    /// Which terms of the query a term of the index answers.
+    asked: FxHashMap<u32, u32>,
+    required: u32,
+    numeric: u32,
+    further: u32,
+    /// The required terms in order.
+    order: Vec<u32>,
+    /// The last required term that is a word.
+    noun: u32,
+    total: f32,
+    /// The most that the lexical score can be.
+    ceiling: f32,
+    best: f32,
+    found: usize,
+}
+
+impl<'a> QueryView<'a> {
+    pub(crate) fn new(
+        query: &'a ParsedQuery,
+        information: &'a [f32],
+        lexicon: &Lexicon,
+        best: f32,
+        found: usize,
+    ) -> Self {
+        let mut asked: FxHashMap<u32, u32> = FxHashMap::default();
+        let (mut required, mut numeric, mut further, mut noun) = (0, 0, 0, 0);
+        let mut order = Vec::new();
+        for (place, term) in query.terms.iter().enumerate() {
+            let bit = 1 << place;
+            for word in term.alternatives.iter().flat_map(|alternative| &alternative.terms) {
+                if let Some(number) = lexicon.term_number(word) {
+                    *asked.entry(number).or_default() |= bit;
+                }
+            }
+            let is_numeric = term.surface.starts_with(|c: char| c.is_ascii_digit());
+            if term.required {
+                required |= bit;
+                order.push(bit);
+                noun = if is_numeric { noun } else { bit };
+            } else {
+                further |= bit;
+            }
+            numeric |= if is_numeric { bit } else { 0 };
+        }
+        let view =
+            Self { information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
+        let ceiling = query.terms.iter().zip(information).map(|(term, information)| term.weight * information).sum();
+        Self { total: view.information_of(required), ceiling, ..view }
+    }
+
+    fn information_of(&self, terms: u32) -> f32 {
+        let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
+        of.map(|(_, information)| information).sum()
+    }
+
+    fn worst(&self, terms: u32) -> f32 {
+        let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
+        of.map(|(_, information)| *information).fold(0.0, f32::max)
+    }
+
+    fn share(&self, terms: u32) -> f32 {
+        if self.total > 0.0 { self.information_of(terms & self.required) / self.total } else { 0.0 }
+    }
+
+    fn answered(&self, term: u32) -> u32 {
+        self.asked.get(&term).copied().unwrap_or(0)
+    }
+
+    fn answered_by(&self, terms: &[u32]) -> u32 {
+        terms.iter().fold(0, |bits, term| bits | self.answered(*term))
+    }
+
+    /// Everything that product and query alone tell; what the other products tell is added by [`super::measure`].
+    pub(crate) fn measure(&self, found: &Match, product: &ProductTerms) -> FeatureRow {
+        let mut row = [0.0; FEATURES];
+        let mut set = |feature: Feature, value: f32| row[feature as usize] = value;
+        let missing = self.required & !found.terms;
+        set(Feature::Lexical, found.score / self.ceiling.max(1e-6));
+        set(Feature::LexicalOfBest, found.score / self.best.max(1e-6));
+        set(Feature::Coverage, self.share(found.terms));
+        set(Feature::Missing, missing.count_ones() as f32);
+        set(Feature::Complete, f32::from(u8::from(missing == 0)));
+        set(Feature::WorstMissing, self.worst(missing) / self.total.max(1e-6));
+
+        let places: Vec<u32> = product.name().iter().map(|term| self.answered(*term)).collect();
+        let head = &places[..product.head().len().min(places.len())];
+        let in_head = head.iter().fold(0, |bits, place| bits | place);
+        let in_name = self.answered_by(product.name_readings());
+        set(Feature::NameCoverage, self.share(in_name));
+        set(Feature::HeadCoverage, self.share(in_head));
+        set(Feature::NamePrecision, matched_share(&places));
+        set(Feature::HeadPrecision, matched_share(head));
+        let (neighbours, near) = self.pairs(&places);
+        set(Feature::Neighbours, neighbours);
+        set(Feature::Near, near);
+        set(Feature::HeadNoun, f32::from(u8::from(self.answered(product.kind()) != 0)));
+        set(Feature::QueryNoun, f32::from(u8::from(in_name & self.noun != 0)));
+        set(Feature::QueryNounInHead, f32::from(u8::from(in_head & self.noun != 0)));
+        set(Feature::FirstWord, f32::from(u8::from(places.first().is_some_and(|bits| *bits != 0))));
+
+        let numbers = self.numeric.count_ones() as f32;
+        let numbers_found = (self.numeric & found.terms).count_ones() as f32;
+        set(Feature::Numbers, if numbers > 0.0 { numbers_found / numbers } else { 0.0 });
+        set(Feature::NumbersMissing, numbers - numbers_found);
+        set(Feature::FurtherReadings, (self.further & found.terms).count_ones() as f32);
+        set(Feature::BrandCoverage, self.share(self.answered_by(product.brand())));
+        set(Feature::CategoryCoverage, self.share(self.answered_by(product.category())));
+        set(Feature::AttributeCoverage, self.share(self.answered_by(product.attributes())));
+        set(Feature::NameLength, (1.0 + places.len() as f32).ln());
+
+        set(Feature::QueryTerms, self.required.count_ones() as f32);
+        set(Feature::QueryInformation, self.total);
+        set(Feature::QueryMatches, (1.0 + self.found as f32).ln());
+        set(Feature::QueryBest, self.best / self.ceiling.max(1e-6));
+        set(Feature::QueryNumbers, numbers);
+        row
+    }
+
+    /// Shares of the query's neighbours that stand in the name side by side in order, and within a few words.
+    fn pairs(&self, places: &[u32]) -> (f32, f32) {
+        const WINDOW: usize = 4;
+        let pairs = self.order.len().saturating_sub(1);
+        if pairs == 0 {
+            return (0.0, 0.0);
+        }
+        let (mut neighbours, mut near) = (0, 0);
+        for pair in self.order.windows(2) {
+            let side_by_side = places.windows(2).any(|two| two[0] & pair[0] != 0 && two[1] & pair[1] != 0);
+            let both = |window: &[u32]| {
+                let bits = window.iter().fold(0, |bits, place| bits | place);
+                bits & pair[0] != 0 && bits & pair[1] != 0
+            };
+            let close = places.windows(WINDOW.min(places.len().max(1))).any(both);
+            neighbours += usize::from(side_by_side);
+            near += usize::from(close);
+        }
+        (neighbours as f32 / pairs as f32, near as f32 / pairs as f32)
+    }
+}
+
+fn matched_share(places: &[u32]) -> f32 {
+    let matched = places.iter().filter(|bits| **bits != 0).count();
+    matched as f32 / (places.len() as f32).max(1.0)
+}

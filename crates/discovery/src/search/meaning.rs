@@ -1,0 +1,241 @@
+//! What products and queries are about, beyond the words they share: vectors learnt from the shop's own catalogue.
+//!
+//! Latent semantic analysis (Deerwester et al. 1990): the leading singular vectors of the products-by-terms matrix, terms
+//! weighted by how much they tell. A text is the sum of its terms' vectors. Needs no download, no behaviour and no GPU.
+
+use std::borrow::Cow;
+
+use merx_numeric::inner_product::InnerProductIndex;
+use merx_numeric::kernels::{axpy, dot};
+use merx_numeric::rng::Rng;
+use merx_numeric::sparse::SparseRows;
+use merx_numeric::spectral::truncated_svd;
+use merx_numeric::top_k::TopK;
+use rayon::prelude::*;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MeaningSettings {
+    pub dimensions: usize,
+    /// Sharpens the singular vectors; each costs two passes over the catalogue.
+    pub power_iterations: usize,
+    /// Terms of fewer products have no vector of their own.
+    pub least_products: u32,
+    /// Directions count by their singular value to this power: 1 is plain projection, 0 makes all directions equal.
+    pub value_power: f32,
+    /// Products that the vectors are learnt from, evenly spread over the catalogue.
+    pub most_products: usize,
+    pub seed: u64,
+}
+
+impl Default for MeaningSettings {
+    fn default() -> Self {
+        Self {
+            dimensions: 128,
+            power_iterations: 1,
+            least_products: 2,
+            value_power: 1.0,
+            most_products: 200_000,
+            seed: 1,
+        }
+    }
+}
+
+/// The encoder: a vector a term.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Encoder {
+    dimensions: usize,
+    /// A row a term, each weighted by what the term tells; terms that came later have none.
+    terms: Vec<f32>,
+}
+
+impl Encoder {
+    /// `products`: the terms of each product. `counts`: in how many products each term is.
+    pub(super) fn learn(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
+        let total = products.len() as f32;
+        let step = products.len().div_ceil(settings.most_products.max(1)).max(1);
+        let tells = |term: u32| {
+            let count = counts[term as usize];
+            if count < settings.least_products { 0.0 } else { (total / count as f32).ln_1p() }
+        };
+        let rows = products.iter().step_by(step).map(|terms| weighted(terms, &tells));
+        let matrix = SparseRows::from_rows(counts.len(), rows);
+        let transposed = matrix.transposed();
+        let svd = truncated_svd(
+            &matrix,
+            &transposed,
+            settings.dimensions,
+            settings.power_iterations,
+            &mut Rng::from_seed(settings.seed),
+        );
+        let dimensions = svd.values.len();
+        let powers: Vec<f32> = svd.values.iter().map(|value| value.powf(settings.value_power - 1.0)).collect();
+        let mut terms = svd.right;
+        for (row, term) in terms.chunks_exact_mut(dimensions.max(1)).zip(0..) {
+            let weight = tells(term);
+            row.iter_mut().zip(&powers).for_each(|(value, power)| *value *= power * weight);
+        }
+        Self { dimensions, terms }
+    }
+
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// The vector of a term; `None` where nothing was learnt of it.
+    pub(super) fn term(&self, term: u32) -> Option<&[f32]> {
+        let start = term as usize * self.dimensions;
+        self.terms.get(start..start + self.dimensions).filter(|vector| !vector.is_empty())
+    }
+
+    /// The direction of a text, of length 1; zeros where nothing is known of its terms.
+    pub(super) fn text(&self, terms: impl Iterator<Item = (u32, f32)>) -> Vec<f32> {
+        let mut sum = vec![0.0; self.dimensions];
+        for (term, weight) in terms {
+            if let Some(vector) = self.term(term) {
+                axpy(weight, vector, &mut sum);
+            }
+        }
+        normalised(sum)
+    }
+}
+
+/// Terms once each, of unit length together.
+fn weighted(terms: &[u32], tells: &impl Fn(u32) -> f32) -> Vec<(u32, f32)> {
+    let mut row: Vec<(u32, f32)> =
+        terms.iter().map(|term| (*term, tells(*term))).filter(|(_, weight)| *weight > 0.0).collect();
+    row.sort_unstable_by_key(|(term, _)| *term);
+    row.dedup_by_key(|(term, _)| *term);
+    let length = row.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
+    row.iter_mut().for_each(|(_, weight)| *weight /= length);
+    row
+}
+
+pub(super) fn normalised(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = dot(&vector, &vector).sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|value| *value /= length);
+    }
+    vector
+}
+
+/// Product vectors, searched exactly; those of products that came or changed since are kept beside.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProductVectors {
+    pub(super) encoder: Encoder,
+    index: InnerProductIndex,
+    /// Products whose vector in `index` doesn't hold any more, ascending, and the vectors that do.
+    changed: Vec<u32>,
+    fresh: Vec<Vec<f32>>,
+}
+
+impl ProductVectors {
+    pub(super) fn build(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
+        let encoder = Encoder::learn(products, counts, settings);
+        let vectors: Vec<f32> = products.par_iter().flat_map_iter(|terms| encoder.text(unweighted(terms))).collect();
+        let index = InnerProductIndex::new(&vectors, encoder.dimensions());
+        Self { encoder, index, changed: Vec::new(), fresh: Vec::new() }
+    }
+
+    /// Gives a product the vector of its new terms; none removes it.
+    pub(super) fn put(&mut self, product: u32, terms: &[u32]) {
+        let vector = self.encoder.text(unweighted(terms));
+        match self.changed.binary_search(&product) {
+            Ok(place) => self.fresh[place] = vector,
+            Err(place) => {
+                self.changed.insert(place, product);
+                self.fresh.insert(place, vector);
+            }
+        }
+    }
+
+    pub(super) fn vector(&self, product: u32) -> Cow<'_, [f32]> {
+        match self.changed.binary_search(&product) {
+            Ok(place) => Cow::Borrowed(&self.fresh[place]),
+            Err(_) if (product as usize) < self.index.len() => Cow::Borrowed(self.index.vector(product)),
+            Err(_) => Cow::Owned(vec![0.0; self.encoder.dimensions()]),
+        }
+    }
+
+    /// The nearest of those that are wanted, each compared.
+    pub(super) fn nearest_among(&self, query: &[f32], limit: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
+        let last = self.changed.last().map_or(0, |last| *last as usize + 1);
+        let mut best = TopK::new(limit);
+        for product in (0..self.index.len().max(last) as u32).filter(|product| wanted(*product)) {
+            let cosine = dot(&self.vector(product), query);
+            if cosine > 0.0 {
+                best.offer(product, cosine);
+            }
+        }
+        best.drain_sorted().into_iter().map(|hit| (hit.index, hit.score)).collect()
+    }
+
+    /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.
+    pub(super) fn nearest(&self, query: &[f32], limit: usize) -> Vec<(u32, f32)> {
+        if query.iter().all(|value| *value == 0.0) {
+            return Vec::new();
+        }
+        let kept = self.index.search(query, limit, &self.changed).into_iter().map(|hit| (hit.index, hit.score));
+        let fresh = self.changed.iter().zip(&self.fresh).map(|(product, vector)| (*product, dot(vector, query)));
+        let mut found: Vec<(u32, f32)> = kept.chain(fresh).filter(|(_, cosine)| *cosine > 0.0).collect();
+        found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        found.truncate(limit);
+        found
+    }
+}
+
+fn unweighted(terms: &[u32]) -> impl Iterator<Item = (u32, f32)> + '_ {
+    let mut once: Vec<u32> = terms.to_vec();
+    once.sort_unstable();
+    once.dedup();
+    once.into_iter().map(|term| (term, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two worlds: terms 0 to 4 stand together, and terms 5 to 9; no product has both 0 and 4.
+    fn worlds() -> Vec<Vec<u32>> {
+        let mut rng = Rng::from_seed(3);
+        let product = |at: usize, rng: &mut Rng| -> Vec<u32> {
+            let first = if at.is_multiple_of(2) { 0 } else { 5 };
+            let mut terms: Vec<u32> = rng.sample(5, 3).into_iter().map(|term| first + term as u32).collect();
+            if terms.contains(&first) {
+                terms.retain(|term| *term != first + 4);
+            }
+            terms
+        };
+        (0..400).map(|at| product(at, &mut rng)).collect()
+    }
+
+    fn vectors() -> (Vec<Vec<u32>>, ProductVectors) {
+        let products = worlds();
+        let mut counts = vec![0; 10];
+        products.iter().flatten().for_each(|term| counts[*term as usize] += 1);
+        let slices: Vec<&[u32]> = products.iter().map(Vec::as_slice).collect();
+        let settings = MeaningSettings { dimensions: 2, ..MeaningSettings::default() };
+        let vectors = ProductVectors::build(&slices, &counts, &settings);
+        (products, vectors)
+    }
+
+    #[test]
+    fn a_text_is_near_what_it_shares_no_word_with() {
+        let (products, vectors) = vectors();
+        let query = vectors.encoder.text([(0, 1.0)].into_iter());
+        let nearest = vectors.nearest(&query, 150);
+        assert!(nearest.iter().all(|(product, _)| products[*product as usize][0] < 5));
+        assert!(nearest.iter().any(|(product, _)| products[*product as usize].contains(&4)));
+    }
+
+    #[test]
+    fn changed_products_are_found_by_what_they_are_now() {
+        let (_, mut vectors) = vectors();
+        let query = vectors.encoder.text([(5, 1.0)].into_iter());
+        assert!(dot(&vectors.vector(0), &query) < 0.1);
+        vectors.put(0, &[5, 6]);
+        vectors.put(400, &[5]);
+        vectors.put(1, &[]);
+        let nearest: Vec<u32> = vectors.nearest(&query, 401).into_iter().map(|(product, _)| product).collect();
+        assert!(nearest.contains(&0) && nearest.contains(&400) && !nearest.contains(&1));
+    }
+}

@@ -1,0 +1,94 @@
+//! Puts measured products in order.
+
+use serde::{Deserialize, Serialize};
+
+use crate::search::boosted::{BoostSettings, Example, Forest};
+use crate::search::features::{FEATURES, Feature, FeatureRow};
+
+/// How measurements become one score.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Ranker {
+    /// A weight a measurement: what serves before anything was learnt.
+    Weighted(Vec<f32>),
+    /// Learnt from judgements or clicks: trees that correct the weighted sum.
+    Learnt { weights: Vec<f32>, forest: Forest },
+}
+
+/// Few and plain: the lexical score leads, what a product is about helps where words don't meet. Chosen on the
+/// development part of judged queries, each as one of three or four round values.
+const PLAIN: [(Feature, f32); 7] = [
+    (Feature::Lexical, 1.0),
+    (Feature::Meaning, 0.1),
+    (Feature::Feedback, 0.1),
+    (Feature::MakerShare, 0.05),
+    (Feature::QueryNounInHead, 0.05),
+    (Feature::Neighbours, 0.1),
+    (Feature::NamePrecision, 0.1),
+];
+
+/// How many times the logit of one product's being better than another is the difference of their weighted sums.
+const STEEPNESS: f32 = 10.0;
+
+impl Default for Ranker {
+    fn default() -> Self {
+        Self::weighted(&PLAIN)
+    }
+}
+
+impl Ranker {
+    pub(super) fn weighted(weights: &[(Feature, f32)]) -> Self {
+        let mut row = vec![0.0; FEATURES];
+        weights.iter().for_each(|(feature, weight)| row[*feature as usize] = *weight);
+        Self::Weighted(row)
+    }
+
+    /// The weights that learning starts from, as logits.
+    pub fn base() -> Vec<f32> {
+        let mut weights = vec![0.0; FEATURES];
+        PLAIN.iter().for_each(|(feature, weight)| weights[*feature as usize] = *weight * STEEPNESS);
+        weights
+    }
+
+    /// Learns from measured candidates to correct the plain weights.
+    pub fn learn(examples: &mut [Example], settings: &BoostSettings, seed: u64) -> Self {
+        let weights = Self::base();
+        for example in examples.iter_mut() {
+            example.base = example.rows.chunks_exact(FEATURES).map(|row| weighted_sum(&weights, row)).collect();
+        }
+        Self::Learnt { forest: Forest::fit(examples, FEATURES, settings, seed), weights }
+    }
+
+    /// With the first trees only.
+    pub fn truncated(&self, trees: usize) -> Self {
+        match self {
+            Self::Learnt { weights, forest } => {
+                Self::Learnt { weights: weights.clone(), forest: forest.clone().truncated(trees) }
+            }
+            weighted @ Self::Weighted(_) => weighted.clone(),
+        }
+    }
+
+    /// The lexical score alone.
+    pub fn lexical() -> Self {
+        Self::weighted(&[(Feature::Lexical, 1.0)])
+    }
+
+    /// Whether it fits the measurements there are.
+    pub(super) fn is_sound(&self) -> bool {
+        match self {
+            Self::Weighted(weights) => weights.len() == FEATURES,
+            Self::Learnt { weights, forest } => weights.len() == FEATURES && forest.is_sound(FEATURES),
+        }
+    }
+
+    pub fn score(&self, row: &FeatureRow) -> f32 {
+        match self {
+            Self::Weighted(weights) => weighted_sum(weights, row),
+            Self::Learnt { weights, forest } => weighted_sum(weights, row) + forest.score(row),
+        }
+    }
+}
+
+fn weighted_sum(weights: &[f32], row: &[f32]) -> f32 {
+    weights.iter().zip(row).map(|(weight, value)| weight * value).sum()
+}

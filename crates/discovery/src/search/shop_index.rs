@@ -1,0 +1,397 @@
+//! The searchable catalogue: everything a search reads, kept together.
+
+use merx_domain::ProductNumber;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rayon::prelude::*;
+use rustc_hash::FxHashMap;
+
+use crate::search::SearchError;
+use crate::search::company::Postings;
+use crate::search::document::{FIELD_COUNT, Field, SearchDocument};
+use crate::search::features::{Feature, FeatureRow, NO_TERM, ProductTerms, QueryView};
+use crate::search::lexicon::Lexicon;
+use crate::search::meaning::{MeaningSettings, ProductVectors, normalised};
+use crate::search::query::ParsedQuery;
+use crate::search::ranker::Ranker;
+use crate::search::retrieve::{self, LexicalSettings, Match, Matches};
+use crate::search::spelling::{Speller, SpellingSettings};
+use crate::search::synonyms::Synonyms;
+use crate::search::text::{Analyser, Language, Token};
+use crate::search::text_index::{Opened, TermMaker, TextIndex};
+use crate::search::understand::{Correction, Reader, ReadingSettings};
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchOptions {
+    pub language: Language,
+    pub lexical: LexicalSettings,
+    pub spelling: SpellingSettings,
+    pub reading: ReadingSettings,
+    /// `None`: words only.
+    pub meaning: Option<MeaningSettings>,
+}
+
+/// Products measured closely: the best by words and the nearest by meaning. The rest follow in lexical order.
+const MEASURED: usize = 400;
+const NEAREST: usize = 200;
+/// Products analysed before they are written: tokens take far more memory than what is kept of them.
+const ANALYSED: usize = 4_096;
+/// The best products of the first look, from which it is seen what kind of thing is asked for.
+const FIRST_LOOK: usize = 40;
+const FEEDBACK: usize = 10;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hit {
+    pub product: ProductNumber,
+    pub score: f32,
+    pub features: FeatureRow,
+}
+
+/// How a query is to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct Reading<'a> {
+    /// Whether misspelt words are corrected.
+    pub forgives: bool,
+    /// The shopper is still typing: the last word may be the beginning of one.
+    pub unfinished: bool,
+    pub synonyms: &'a Synonyms,
+}
+
+impl Reading<'_> {
+    /// Of a finished query, by the catalogue's words alone.
+    pub const PLAIN: Reading<'static> = Reading { forgives: true, unfinished: false, synonyms: &Synonyms::NONE };
+}
+
+/// A query, read beside the catalogue.
+#[derive(Debug, Clone, Default)]
+pub struct Understood {
+    pub(super) query: ParsedQuery,
+    pub corrections: Vec<Correction>,
+}
+
+/// A product put in, with what it says now, or taken out.
+#[derive(Debug, Clone)]
+pub enum Change {
+    Put(SearchDocument),
+    Remove(ProductNumber),
+}
+
+/// What a search reads.
+struct State {
+    opened: Opened,
+    lexicon: Lexicon,
+    /// By product number; empty for a product that isn't there.
+    products: Vec<ProductTerms>,
+    speller: Speller,
+    vectors: Option<ProductVectors>,
+}
+
+/// Searches read while changes are written; they wait only while a written change is swapped in.
+pub struct SearchIndex {
+    options: SearchOptions,
+    analyser: Analyser,
+    terms: TermMaker,
+    text: Mutex<TextIndex>,
+    state: RwLock<State>,
+}
+
+impl SearchIndex {
+    pub fn build(
+        documents: impl IntoIterator<Item = SearchDocument>,
+        options: SearchOptions,
+    ) -> Result<Self, SearchError> {
+        let analyser = Analyser::new(options.language);
+        let mut text = TextIndex::in_memory()?;
+        let mut lexicon = Lexicon::default();
+        let mut products: Vec<ProductTerms> = Vec::new();
+        let mut documents = documents.into_iter();
+        loop {
+            let documents: Vec<SearchDocument> = documents.by_ref().take(ANALYSED).collect();
+            if documents.is_empty() {
+                break;
+            }
+            let analysed: Vec<Tokens> = documents.par_iter().map(|document| tokens_of(document, &analyser)).collect();
+            let numbered = || documents.iter().map(|document| document.number).zip(&analysed);
+            let write = || numbered().try_for_each(|(number, tokens)| text.put(number, tokens, false));
+            let count = || {
+                for (number, tokens) in numbered() {
+                    lexicon.add_product(spoken(tokens));
+                    put_terms(&mut products, number, ProductTerms::of(tokens, &lexicon));
+                }
+            };
+            rayon::join(write, count).0?;
+        }
+        let (committed, speller) = rayon::join(|| text.commit(), || Speller::new(&lexicon, options.spelling));
+        committed?;
+        let opened = text.open()?;
+        let terms = text.terms();
+        let state = State { opened, lexicon, products, speller, vectors: None };
+        let index = Self { options, analyser, terms, text: Mutex::new(text), state: RwLock::new(state) };
+        if let Some(settings) = index.options.meaning {
+            index.learn_meaning(settings);
+        }
+        Ok(index)
+    }
+
+    /// Learns what products are about, from their texts. Searches go on by words meanwhile.
+    pub fn learn_meaning(&self, settings: MeaningSettings) {
+        let vectors = {
+            let state = self.state.read();
+            let products: Vec<&[u32]> = state.products.iter().map(ProductTerms::all).collect();
+            ProductVectors::build(&products, state.lexicon.counts(), &settings)
+        };
+        self.state.write().vectors = Some(vectors);
+    }
+
+    /// Writes changes; searches that begin afterwards see all of them.
+    pub fn apply(&self, changes: &[Change]) -> Result<(), SearchError> {
+        let mut text = self.text.lock();
+        let analysed: Vec<(ProductNumber, Option<Tokens>)> = changes
+            .par_iter()
+            .map(|change| match change {
+                Change::Put(document) => (document.number, Some(tokens_of(document, &self.analyser))),
+                Change::Remove(product) => (*product, None),
+            })
+            .collect();
+        for (product, tokens) in &analysed {
+            match tokens {
+                Some(tokens) => text.put(*product, tokens, true)?,
+                None => text.remove(*product),
+            }
+        }
+        text.commit()?;
+        let opened = text.open()?;
+        let mut state = self.state.write();
+        let state = &mut *state;
+        state.opened = opened;
+        for (product, tokens) in &analysed {
+            let terms = tokens.as_ref().map(|tokens| {
+                let known = state.lexicon.words().len();
+                state.lexicon.add_product(spoken(tokens));
+                state.speller.learn(&state.lexicon, known);
+                ProductTerms::of(tokens, &state.lexicon)
+            });
+            let terms = terms.unwrap_or_default();
+            if let Some(vectors) = &mut state.vectors {
+                vectors.put(product.0, terms.all());
+            }
+            put_terms(&mut state.products, *product, terms);
+        }
+        Ok(())
+    }
+
+    /// Everything as it is now, until it is dropped; changes wait for it.
+    pub fn read(&self) -> SearchReader<'_> {
+        SearchReader { index: self, state: self.state.read() }
+    }
+
+    /// The best products for a text, best first.
+    pub fn search(&self, text: &str, limit: usize, ranker: &Ranker) -> Result<Vec<Hit>, SearchError> {
+        let mut hits = self.candidates(text, limit)?;
+        hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
+        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
+        hits.truncate(limit);
+        Ok(hits)
+    }
+
+    /// The products worth a closer look, measured, at least `limit` where so many match.
+    pub fn candidates(&self, text: &str, limit: usize) -> Result<Vec<Hit>, SearchError> {
+        let reader = self.read();
+        let understood = reader.understand(text, Reading::PLAIN);
+        let matched = reader.matched(&understood, &[])?;
+        let nearest = reader.nearest(&understood, &matched, |_| true);
+        Ok(reader.measured(&understood, matched, nearest, limit))
+    }
+
+    pub fn analyser(&self) -> &Analyser {
+        &self.analyser
+    }
+}
+
+type Tokens = [Vec<Token>; FIELD_COUNT];
+
+fn tokens_of(document: &SearchDocument, analyser: &Analyser) -> Tokens {
+    std::array::from_fn(|field| analyser.tokens(&document.texts[field]))
+}
+
+/// The words of a product. Article numbers are none: each product has its own, and nobody misspells them into another.
+fn spoken(tokens: &Tokens) -> impl Iterator<Item = &Token> {
+    tokens.iter().enumerate().filter(|(field, _)| *field != Field::Codes as usize).flat_map(|(_, tokens)| tokens)
+}
+
+fn put_terms(products: &mut Vec<ProductTerms>, number: ProductNumber, terms: ProductTerms) {
+    products.resize_with(products.len().max(number.index() + 1), Default::default);
+    products[number.index()] = terms;
+}
+
+/// Where a query points, and the products there, nearest first.
+#[derive(Debug, Clone, Default)]
+pub struct Nearest {
+    direction: Vec<f32>,
+    pub products: Vec<(u32, f32)>,
+}
+
+/// The index, held still for one search.
+pub struct SearchReader<'a> {
+    index: &'a SearchIndex,
+    state: RwLockReadGuard<'a, State>,
+}
+
+impl SearchReader<'_> {
+    pub fn understand(&self, text: &str, reading: Reading<'_>) -> Understood {
+        let mut query = ParsedQuery::parse(text, &self.index.analyser);
+        let company = Postings::new(&self.state.opened, self.index.terms, &self.state.lexicon);
+        let reader = Reader {
+            analyser: &self.index.analyser,
+            lexicon: &self.state.lexicon,
+            speller: &self.state.speller,
+            company: &company,
+            settings: self.index.options.reading,
+        };
+        reading.synonyms.widen(&mut query);
+        let unfinished = reading.unfinished && text.ends_with(char::is_alphanumeric);
+        let corrections = reader.read(&mut query, reading.forgives, unfinished);
+        Understood { query, corrections }
+    }
+
+    /// Every product that has any word of the query; `fields`: where to look, everywhere if empty.
+    pub fn matched(&self, understood: &Understood, fields: &[Field]) -> Result<Matches, SearchError> {
+        let mut settings = self.index.options.lexical;
+        if !fields.is_empty() {
+            let wanted = |field: usize| fields.iter().any(|wanted| *wanted as usize == field);
+            (0..FIELD_COUNT).filter(|field| !wanted(*field)).for_each(|field| settings.field_weights[field] = 0.0);
+        }
+        retrieve::matches(&understood.query, &self.state.opened, self.index.terms, &settings)
+    }
+
+    /// The products nearest by meaning that are accepted. Where the nearest of all are mostly refused, all are looked at.
+    pub fn nearest(
+        &self,
+        understood: &Understood,
+        matched: &Matches,
+        accepts: impl Fn(ProductNumber) -> bool,
+    ) -> Nearest {
+        let Some(vectors) = &self.state.vectors else { return Nearest::default() };
+        let terms = understood.query.terms.iter().zip(&matched.information).filter(|(term, _)| term.weight > 0.0);
+        let readings = terms
+            .flat_map(|(term, _)| term.alternatives.iter().map(move |reading| (term.weight * reading.weight, reading)));
+        let words = readings.flat_map(|(weight, reading)| reading.terms.iter().map(move |word| (word, weight)));
+        let numbered = words.filter_map(|(word, weight)| Some((self.state.lexicon.term_number(word)?, weight)));
+        let direction = vectors.encoder.text(numbered);
+        let mut products = vectors.nearest(&direction, NEAREST);
+        let found = products.len();
+        products.retain(|(product, _)| accepts(ProductNumber(*product)));
+        if products.len() < found / 4 {
+            products = vectors.nearest_among(&direction, NEAREST, |product| accepts(ProductNumber(product)));
+        }
+        Nearest { direction, products }
+    }
+
+    /// The best by words and all the nearest, measured, best by words first; at least `limit` where so many match.
+    pub fn measured(&self, understood: &Understood, matched: Matches, nearest: Nearest, limit: usize) -> Vec<Hit> {
+        let Matches { mut matches, information, .. } = matched;
+        let found = matches.len();
+        let near: FxHashMap<u32, usize> =
+            nearest.products.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect();
+        keep_best(&mut matches, MEASURED.max(limit), &near);
+        let best = matches.first().map_or(0.0, |best| best.score);
+        let view = QueryView::new(&understood.query, &information, &self.state.lexicon, best, found);
+        let mut hits: Vec<Hit> = Vec::with_capacity(matches.len());
+        let first_look = FirstLook::new(&matches[..matches.len().min(FIRST_LOOK)], &self.state);
+        for (place, matched) in matches.iter().enumerate() {
+            let Some(product) = self.state.products.get(matched.product as usize) else { continue };
+            let mut features = view.measure(matched, product);
+            features[Feature::Place as usize] = if matched.score > 0.0 { 1.0 / (60.0 + place as f32) } else { 0.0 };
+            features[Feature::MeaningPlace as usize] =
+                near.get(&matched.product).map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
+            first_look.measure(matched.product, &nearest.direction, &self.state, &mut features);
+            hits.push(Hit { product: ProductNumber(matched.product), score: matched.score, features });
+        }
+        let best = hits.iter().map(|hit| hit.features[Feature::Meaning as usize]).fold(1e-6, f32::max);
+        hits.iter_mut().for_each(|hit| {
+            hit.features[Feature::MeaningOfBest as usize] = hit.features[Feature::Meaning as usize] / best
+        });
+        hits
+    }
+
+    /// Whether any product that is `shown` has all the words of a text, as they stand.
+    pub fn finds(&self, text: &str, shown: &dyn Fn(ProductNumber) -> bool) -> bool {
+        let understood = self.understand(text, Reading { forgives: false, ..Reading::PLAIN });
+        let Ok(matched) = self.matched(&understood, &[]) else { return false };
+        matched
+            .matches
+            .iter()
+            .any(|found| found.terms & matched.required == matched.required && shown(ProductNumber(found.product)))
+    }
+
+    /// Words of the catalogue that begin with a prefix, most frequent first.
+    pub fn completions(&self, prefix: &str, most: usize) -> Vec<String> {
+        self.state.lexicon.completions(prefix, most).into_iter().map(|word| word.text.to_string()).collect()
+    }
+}
+
+/// The best by score, and the others that are near by meaning, matched or not.
+fn keep_best(matches: &mut Vec<Match>, kept: usize, near: &FxHashMap<u32, usize>) {
+    let order = |a: &Match, b: &Match| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product));
+    let mut missed = near.clone();
+    let mut beyond = Vec::new();
+    if matches.len() > kept {
+        matches.select_nth_unstable_by(kept, order);
+        beyond.extend(matches[kept..].iter().filter(|matched| near.contains_key(&matched.product)).copied());
+        matches.truncate(kept);
+    }
+    matches.extend(beyond);
+    matches.iter().for_each(|matched| {
+        missed.remove(&matched.product);
+    });
+    matches.extend(missed.into_keys().map(|product| Match { product, score: 0.0, terms: 0 }));
+    matches.sort_unstable_by(order);
+}
+
+/// What the best products by words have in common.
+#[derive(Default)]
+struct FirstLook {
+    kinds: FxHashMap<u32, f32>,
+    makers: FxHashMap<u32, f32>,
+    direction: Vec<f32>,
+}
+
+impl FirstLook {
+    fn new(best: &[Match], state: &State) -> Self {
+        let mut look = Self::default();
+        let top = best.first().map_or(0.0, |best| best.score);
+        let mut total = 1e-6;
+        for (place, matched) in best.iter().enumerate().filter(|(_, matched)| matched.score > 0.0) {
+            let product = &state.products[matched.product as usize];
+            let weight = (matched.score / top).powi(4);
+            total += weight;
+            *look.kinds.entry(product.kind()).or_default() += weight;
+            *look.makers.entry(product.first()).or_default() += weight;
+            if let Some(vectors) = state.vectors.as_ref().filter(|_| place < FEEDBACK) {
+                let vector = vectors.vector(matched.product);
+                look.direction.resize(vector.len(), 0.0);
+                merx_numeric::kernels::axpy(weight, &vector, &mut look.direction);
+            }
+        }
+        look.kinds.values_mut().chain(look.makers.values_mut()).for_each(|share| *share /= total);
+        look.kinds.remove(&NO_TERM);
+        look.makers.remove(&NO_TERM);
+        look.direction = normalised(std::mem::take(&mut look.direction));
+        look
+    }
+
+    fn measure(&self, product: u32, query: &[f32], state: &State, features: &mut FeatureRow) {
+        let terms = &state.products[product as usize];
+        features[Feature::KindShare as usize] = self.kinds.get(&terms.kind()).copied().unwrap_or(0.0);
+        features[Feature::MakerShare as usize] = self.makers.get(&terms.first()).copied().unwrap_or(0.0);
+        let Some(vectors) = &state.vectors else { return };
+        let vector = vectors.vector(product);
+        features[Feature::Meaning as usize] = merx_numeric::kernels::dot(query, &vector);
+        if self.direction.len() == vector.len() {
+            features[Feature::Feedback as usize] = merx_numeric::kernels::dot(&self.direction, &vector);
+        }
+        if let Some(kind) = vectors.encoder.term(terms.kind()) {
+            let length = merx_numeric::kernels::dot(kind, kind).sqrt().max(1e-6);
+            features[Feature::KindMeaning as usize] = merx_numeric::kernels::dot(query, kind) / length;
+        }
+    }
+}
