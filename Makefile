@@ -2,16 +2,18 @@
 # What a fresh Debian machine lacks is installed by tools/setup (Debian packages, npm and pip by their ordinary clients).
 
 CARGO ?= cargo
+MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
 .PHONY: demo build test lint unit clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
-	$(CARGO) run --release --locked --quiet --bin merx -- demo --set server.listen=127.0.0.1:$(PORT)
+	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
+# The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
 build: ## Build the one binary.
 	tools/setup rust
-	$(CARGO) build --release --locked --bin merx
+	$(CARGO) build --release --locked --workspace
 
 test: ## Everything the continuous integration runs.
 	tools/setup rust node browser python
@@ -36,8 +38,8 @@ fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.
 	tools/test fuzz
 
 openapi: build ## Write the description of the HTTP API.
-	$(CARGO) run --release --locked --quiet --bin merx -- openapi > openapi/merx.json
+	$(MERX) openapi > openapi/merx.json
 
 reference: openapi ## Write the pages of docs/reference that are made from the binary.
 	mkdir -p docs/reference
-	$(CARGO) run --release --locked --quiet --bin merx -- manual docs/reference
+	$(MERX) manual docs/reference

@@ -1,4 +1,4 @@
-//! The words of a shop: ids, money, time, events, products, orders, consent, and what a decision is.
+//! The words of a shop: ids, money, time, events, products, orders, consent, experiments, and what a decision is.
 //!
 //! This crate knows nothing of files, sockets, databases or clocks. Time and randomness come in as arguments, so
 //! that whatever is built from these words can be replayed.
@@ -7,6 +7,7 @@ mod clock;
 mod consent;
 mod decision;
 mod event;
+pub mod experiment;
 mod filter;
 mod identity;
 mod ids;

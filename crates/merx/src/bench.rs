@@ -1,5 +1,6 @@
 //! `merx bench`: measures on anybody's data, one JSON object a line.
 
+mod experiments;
 mod load;
 mod search;
 mod server;
@@ -35,6 +36,8 @@ pub(crate) enum BenchCommand {
     Factors(FactorsArguments),
     /// How many users a second get recommendations from matrix factorisation, all asked for at once.
     Batch(FactorsArguments),
+    /// Statistics of experiments: simulations with a known truth, published cases, real experiments, speed.
+    Experiments(experiments::ExperimentsArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
     /// Events over HTTP: how many a second until they are on disk.
@@ -79,6 +82,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Search(arguments) => search::run(&arguments, &SystemClock)?,
         BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
+        BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
@@ -94,5 +98,9 @@ fn layout(name: &str) -> Result<Layout> {
 }
 
 fn print(figure: &Figure) {
+    print_line(figure);
+}
+
+fn print_line(figure: &impl serde::Serialize) {
     println!("{}", serde_json::json!(figure));
 }

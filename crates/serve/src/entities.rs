@@ -47,13 +47,16 @@ pub(crate) fn next_cursor(count: usize, limit: usize, last: Option<&str>) -> Opt
     last.filter(|_| count == limit).map(|id| URL_SAFE_NO_PAD.encode(id))
 }
 
-/// What a batch changed.
+/// What a batch changed, and what it could not.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct BatchAnswer {
     pub(crate) upserted: usize,
     pub(crate) patched: usize,
     /// Of the deletes, how many were there.
     pub(crate) deleted: u64,
+    /// The mistakes of the changes that were left out, by position; the others were made.
+    #[schema(example = json!([]))]
+    pub(crate) errors: Vec<Mistake>,
 }
 
 /// RFC 7396: objects are merged, null removes, everything else replaces.
@@ -107,6 +110,16 @@ pub(crate) fn check_batch_size(changes: usize) -> Result<(), Problem> {
     }
     let detail = format!("the batch has {changes} changes, the limit is {MAX_BATCH}");
     Err(Problem::because(Code::InvalidRequest, detail))
+}
+
+/// Whether a batch goes on with its `sound` changes: not if nothing else is in it, nor if it is all or nothing. Returns the
+/// mistakes to report.
+pub(crate) fn keep_sound(mistakes: Vec<Mistake>, sound: usize, all_or_nothing: bool) -> Result<Vec<Mistake>, Problem> {
+    if all_or_nothing || sound == 0 {
+        refuse_if_any(mistakes)?;
+        return Ok(Vec::new());
+    }
+    Ok(mistakes)
 }
 
 pub(crate) fn refuse_if_any(mistakes: Vec<Mistake>) -> Result<(), Problem> {

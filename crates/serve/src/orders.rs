@@ -14,7 +14,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
+use crate::entities::{
+    BatchAnswer, PageQuery, check_batch_size, keep_sound, next_cursor, patched, read_each, refuse_if_any,
+};
 use crate::problem::{Mistake, Problem};
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
@@ -221,7 +223,7 @@ pub(crate) struct OrderPage {
     next_cursor: Option<String>,
 }
 
-/// Up to 5,000 changes, made in one transaction: all of them or, where one is wrong, none.
+/// Up to 5,000 changes, made in one transaction. One that is wrong is reported by its position and left out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OrderBatch {
@@ -237,6 +239,9 @@ pub(crate) struct OrderBatch {
     #[serde(default)]
     #[schema(value_type = Vec<Id>)]
     delete: Vec<String>,
+    /// Make no change at all if one of them is wrong.
+    #[serde(default)]
+    all_or_nothing: bool,
 }
 
 /// List orders
@@ -343,10 +348,10 @@ pub(crate) async fn put_orders(State(app): State<Shared>, Json(batch): Json<Orde
         let patched = sound.len() - upserted;
         let mut reading = Reading::at("", &mut mistakes);
         let delete = batch.delete.iter().enumerate();
-        let remove = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
-        refuse_if_any(mistakes)?;
+        let remove: Vec<_> = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
+        let errors = keep_sound(mistakes, sound.len() + remove.len(), batch.all_or_nothing)?;
         let deleted = app.parts.shop.write_orders(sound, remove)?;
-        Ok(Answered(BatchAnswer { upserted, patched, deleted }).into_response())
+        Ok(Answered(BatchAnswer { upserted, patched, deleted, errors }).into_response())
     })
     .await
 }

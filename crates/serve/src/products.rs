@@ -16,7 +16,9 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::entities::{BatchAnswer, PageQuery, check_batch_size, next_cursor, patched, read_each, refuse_if_any};
+use crate::entities::{
+    BatchAnswer, PageQuery, check_batch_size, keep_sound, next_cursor, patched, read_each, refuse_if_any,
+};
 use crate::problem::{Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
@@ -320,7 +322,7 @@ pub(crate) struct ProductPage {
     next_cursor: Option<String>,
 }
 
-/// Up to 5,000 changes, made in one transaction: all of them or, where one is wrong, none.
+/// Up to 5,000 changes, made in one transaction. One that is wrong is reported by its position and left out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ProductBatch {
@@ -336,6 +338,9 @@ pub(crate) struct ProductBatch {
     #[serde(default)]
     #[schema(value_type = Vec<Id>)]
     delete: Vec<String>,
+    /// Make no change at all if one of them is wrong.
+    #[serde(default)]
+    all_or_nothing: bool,
 }
 
 /// List products
@@ -457,10 +462,10 @@ pub(crate) async fn put_products(
         let patched = put.len() - upserted;
         let mut reading = Reading::at("", &mut mistakes);
         let delete = batch.delete.iter().enumerate();
-        let remove = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
-        refuse_if_any(mistakes)?;
+        let remove: Vec<_> = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
+        let errors = keep_sound(mistakes, put.len() + remove.len(), batch.all_or_nothing)?;
         let deleted = app.parts.shop.write_products(put, remove)?;
-        Ok(Answered(BatchAnswer { upserted, patched, deleted }).into_response())
+        Ok(Answered(BatchAnswer { upserted, patched, deleted, errors }).into_response())
     })
     .await
 }

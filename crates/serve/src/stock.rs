@@ -10,7 +10,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::body::{Answered, Json, PathId, blocking};
-use crate::entities::{BatchAnswer, check_batch_size, patched, read_each, refuse_if_any};
+use crate::entities::{BatchAnswer, check_batch_size, keep_sound, patched, read_each};
 use crate::ports::StockPlace;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
@@ -55,7 +55,7 @@ pub(crate) struct PlaceWire {
     location_id: String,
 }
 
-/// Up to 5,000 levels, written in one transaction: all of them or, where one is wrong, none.
+/// Up to 5,000 levels, written in one transaction. One that is wrong is reported by its position and left out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct StockBatch {
@@ -65,6 +65,9 @@ pub(crate) struct StockBatch {
     #[serde(default)]
     #[schema(value_type = Vec<PlaceWire>)]
     delete: Vec<Value>,
+    /// Make no change at all if one of them is wrong.
+    #[serde(default)]
+    all_or_nothing: bool,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -209,10 +212,10 @@ pub(crate) async fn put_stock_levels(
             let mut reading = Reading::at(format!("delete[{place}]"), &mut mistakes);
             remove.extend(wire.and_then(|wire| wire.read(&mut reading)));
         }
-        refuse_if_any(mistakes)?;
+        let errors = keep_sound(mistakes, put.len() + remove.len(), batch.all_or_nothing)?;
         let upserted = put.len();
         let deleted = app.parts.shop.write_stock(put, remove)?;
-        Ok(Answered(BatchAnswer { upserted, patched: 0, deleted }).into_response())
+        Ok(Answered(BatchAnswer { upserted, patched: 0, deleted, errors }).into_response())
     })
     .await
 }

@@ -244,7 +244,8 @@ fn a_damaged_model_is_said_and_something_else_answers() {
         server.get(&format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap()))["fallback"].clone()
     };
     let troubles = |server: &Server| {
-        let health = server.get("/health/ready");
+        let (health, _) = server.eventually("/health/ready", |reply| reply.status == 200);
+        let health = health.json();
         assert_eq!(health["status"], "degraded", "{health}");
         health["troubles"].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>()
     };

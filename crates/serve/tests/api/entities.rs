@@ -67,14 +67,15 @@ async fn mistakes_in_a_product_are_named_by_place() {
 }
 
 #[tokio::test]
-async fn a_batch_changes_all_or_nothing() {
+async fn a_batch_makes_its_sound_changes_and_reports_the_others_by_position() {
     let shop = Shop::open();
-    let wrong = json!({
+    let mut mixed = json!({
+        "all_or_nothing": true,
         "upsert": [{"id": "n1", "name": "New"}, {"name": "No id"}, {"id": "n3"}],
         "patch": [{"id": "p1", "name": "Renamed"}, {"id": "gone", "name": "x"}],
         "delete": ["p2", ""],
     });
-    let reply = call(&shop, "POST", "/v1/products/batch", &shop.secret, Some(wrong)).await;
+    let reply = call(&shop, "POST", "/v1/products/batch", &shop.secret, Some(mixed.clone())).await;
     let expected = [
         ("upsert[2]", "wrong_form"),
         ("upsert[1].id", "missing"),
@@ -84,13 +85,13 @@ async fn a_batch_changes_all_or_nothing() {
     assert_eq!(reply.mistakes(), expected.map(|(at, code)| (at.to_owned(), code.to_owned())));
     call(&shop, "GET", "/v1/products/n1", &shop.secret, None).await.problem(404, "not_found");
 
-    let right = json!({
-        "upsert": [{"id": "n1", "name": "New"}],
-        "patch": [{"id": "p1", "name": "Renamed"}],
-        "delete": ["p2", "never-there"],
-    });
-    let answer = call(&shop, "POST", "/v1/products/batch", &shop.secret, Some(right)).await.ok();
-    assert_eq!(answer, json!({"upserted": 1, "patched": 1, "deleted": 1}));
+    mixed["all_or_nothing"] = json!(false);
+    let answer = call(&shop, "POST", "/v1/products/batch", &shop.secret, Some(mixed)).await.ok();
+    assert_eq!((&answer["upserted"], &answer["patched"], &answer["deleted"]), (&json!(1), &json!(1), &json!(1)));
+    let places: Vec<&str> =
+        answer["errors"].as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
+    assert_eq!(places, expected.map(|(at, _)| at));
+    call(&shop, "GET", "/v1/products/n1", &shop.secret, None).await.ok();
     assert_eq!(call(&shop, "GET", "/v1/products/p1", &shop.secret, None).await.ok()["name"], "Renamed");
     call(&shop, "GET", "/v1/products/p2", &shop.secret, None).await.problem(404, "not_found");
     let many: Vec<String> = (0..5_001).map(|number| format!("x{number}")).collect();
@@ -158,7 +159,7 @@ async fn stock_is_set_changed_and_forgotten() {
         "delete": [{"product_id": "p9", "variant_id": "v", "location_id": "l"}],
     });
     let answer = call(&shop, "POST", "/v1/stock/batch", &shop.secret, Some(batch)).await.ok();
-    assert_eq!(answer, json!({"upserted": 1, "patched": 0, "deleted": 0}));
+    assert_eq!(answer, json!({"upserted": 1, "patched": 0, "deleted": 0, "errors": []}));
     call(&shop, "PATCH", path, &shop.secret, Some(json!({"quantity": 3}))).await.ok();
     let levels = call(&shop, "GET", "/v1/stock/p1", &shop.secret, None).await.ok();
     let quantities: Vec<i64> =

@@ -1,0 +1,16 @@
+//! Experiments: what they are, when a set of them makes sense, and who gets which arm.
+//!
+//! Everything is a pure function of definitions, unit and time: the same unit gets the same arm on every machine and in
+//! every replay. Nothing is stored to assign; what happened is logged as an exposure when it happens.
+
+mod assignment;
+mod definition;
+mod hash;
+mod plan;
+
+pub use assignment::{Assignment, Refusal, Traits, Unit};
+pub use definition::{
+    ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentState, LayerId, Targeting, UnitKind,
+};
+pub use hash::bucket;
+pub use plan::{ExperimentError, ExperimentPlan, Holdout};

@@ -1,0 +1,34 @@
+//! What a change to the shop was worth: experiments, from exposures to a verdict.
+//!
+//! [`join`] turns exposures and outcomes into [`Moments`], sums that merge; [`Arm`] reads a metric off them (mean, share,
+//! ratio by the delta method, adjusted by CUPED); [`Effect`] compares two arms; [`report`] is the page that asks all
+//! questions in order. Intervals come in three kinds that don't mix: for one look ([`Effect::fixed`]), for any number of
+//! looks ([`Sequential`]), and Bayesian ([`bayes`]).
+//!
+//! Nothing here knows who was assigned to what (`domain::experiment`), where events are kept, or what time it is.
+
+mod arm;
+pub mod bayes;
+mod effect;
+pub mod heterogeneity;
+pub mod holdout;
+mod metric;
+mod moments;
+pub mod multiple;
+mod panel;
+mod periods;
+pub mod power;
+pub mod protocols;
+mod quantiles;
+pub mod report;
+pub mod sample_ratio;
+mod sequential;
+
+pub use arm::Arm;
+pub use effect::{Alternative, Effect, Reading, Scale, Unreadable};
+pub use metric::{Metric, MetricError, Shape, SignalId};
+pub use moments::{Moments, Observation, Sums};
+pub use panel::{Exposure, Outcome, Panel, PanelError, PanelShape, join};
+pub use periods::{LongTerm, PeriodEffects, Periods};
+pub use quantiles::{QuantileEstimate, Sketch};
+pub use sequential::Sequential;
