@@ -75,7 +75,7 @@ pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body:
         return Err(Problem::mistake("requests", "out_of_range", detail));
     }
     let requests: Vec<(String, Params)> =
-        requests.iter().map(|request| Params::named(request)).collect::<Result<_, _>>()?;
+        requests.iter().map(Params::named).collect::<Result<_, _>>()?;
     let privacy_signal = has_privacy_signal(&headers);
     answered(move || {
         let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
