@@ -36,6 +36,7 @@ fn arrival() -> Arrival<'static> {
     Arrival {
         received_at: TimestampMs(1_772_618_520_000),
         scope: "key",
+        vouched: true,
         global_privacy_control: false,
         user_agent: None,
     }

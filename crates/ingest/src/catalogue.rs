@@ -139,12 +139,12 @@ impl Catalogue {
         rows.first().map_or(Ok(0), |row| Ok(row.integer(0)?.unsigned_abs()))
     }
 
-    /// Numbers of products by position. Products that nobody named before get a row of their own, with the name,
-    /// brand and picture of the mention at their position, where there is one.
-    pub fn numbers(
+    /// Numbers of products by position. Products that nobody named before get a row of their own, as `unlisted` makes
+    /// it from their position.
+    pub(crate) fn numbers(
         &self,
         ids: &[ProductId],
-        mention: impl Fn(usize) -> Option<ProductMention>,
+        unlisted: impl Fn(usize) -> Product,
         at: TimestampMs,
     ) -> Result<Vec<ProductNumber>> {
         let mut numbers: Vec<Option<ProductNumber>> = {
@@ -153,7 +153,7 @@ impl Catalogue {
         };
         let unknown: Vec<usize> = (0..ids.len()).filter(|&position| numbers[position].is_none()).collect();
         if !unknown.is_empty() {
-            let found = self.find_or_make(ids, &unknown, &mention, at)?;
+            let found = self.find_or_make(ids, &unknown, &unlisted, at)?;
             let mut cache = self.numbers.lock();
             for position in unknown {
                 let number = found.get(ids[position].as_str()).copied();
@@ -171,7 +171,7 @@ impl Catalogue {
         &self,
         ids: &[ProductId],
         unknown: &[usize],
-        mention: &dyn Fn(usize) -> Option<ProductMention>,
+        unlisted: &dyn Fn(usize) -> Product,
         at: TimestampMs,
     ) -> Result<FxHashMap<String, ProductNumber>> {
         let list = unique_texts(unknown.iter().map(|&position| ids[position].as_str()));
@@ -181,7 +181,7 @@ impl Catalogue {
         let new: Vec<Product> = unknown
             .iter()
             .filter(|&&position| !found.contains_key(ids[position].as_str()) && seen.insert(ids[position].as_str()))
-            .map(|&position| mentioned(&ids[position], mention(position), at))
+            .map(|&position| unlisted(position))
             .collect();
         if new.is_empty() {
             return Ok(found);
@@ -302,9 +302,16 @@ fn numbers_of(rows: &[Row]) -> Result<FxHashMap<String, ProductNumber>> {
     rows.iter().map(|row| Ok((row.text(0)?.to_owned(), ProductNumber(row.integer(1)? as u32)))).collect()
 }
 
-fn mentioned(id: &ProductId, mention: Option<ProductMention>, at: TimestampMs) -> Product {
-    let Some(mention) = mention else { return Product::new(id.clone(), id.as_str(), at) };
-    let mut product = Product::new(id.clone(), mention.name.as_deref().unwrap_or(id.as_str()), at);
+/// A product that no catalogue has named yet, with the name, brand and picture of a mention, where there is one.
+pub(crate) fn unlisted(id: &ProductId, mention: Option<ProductMention>, vouched: bool, at: TimestampMs) -> Product {
+    let mut product = Product::new(id.clone(), id.as_str(), at);
+    if !vouched {
+        product.status = ProductStatus::Hidden;
+    }
+    let Some(mention) = mention else { return product };
+    if let Some(name) = mention.name {
+        product.name = name.into();
+    }
     product.brand = mention.brand;
     product.category_path.extend(mention.category);
     product.url = mention.url.map(String::from);

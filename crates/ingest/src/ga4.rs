@@ -96,7 +96,7 @@ fn read_event(
         mentions = properties.fill(&mut event, rules)?;
     }
     event.context.market = market_of(market, None, &rules.market);
-    Ok(RawEvent::new(identities, mentions, event))
+    Ok(RawEvent::new(identities, mentions, arrival.vouched, event))
 }
 
 fn identities(body: &Body<'_>) -> Result<Identities, Reason> {

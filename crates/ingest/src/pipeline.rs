@@ -90,15 +90,18 @@ impl Ingest {
             return Ok(Vec::new());
         }
         let mut names = Vec::with_capacity(events.len());
+        let mut named = Vec::new();
         let mut mentions = Vec::new();
         let mut drafts = Vec::with_capacity(events.len());
         for raw in events {
+            let vouched = raw.vouched();
             let (identities, mentioned, draft) = raw.into_parts();
             names.push(identities);
-            mentions.extend(mentioned);
+            named.extend(draft.lines.iter().map(|line| (line.product.clone(), vouched)));
+            mentions.extend(mentioned.into_iter().map(|mention| (mention, vouched)));
             drafts.push(draft);
         }
-        self.number_products(drafts.iter().flat_map(|event| &event.lines).map(|line| &line.product), &mentions, at)?;
+        self.number_products(named, &mentions, at)?;
         let names: Vec<&Identities> = names.iter().collect();
         self.vault.with_subjects(&names, at, |resolved| {
             let events = drafts.into_iter().zip(resolved);
@@ -216,8 +219,8 @@ impl Ingest {
             changed.insert(&order.id, order);
             standing.insert(order.id.clone(), order.clone());
         }
-        let products = events.iter().flat_map(|event| &event.lines).map(|line| &line.product);
-        self.number_products(products, &[], at)?;
+        let named = events.iter().flat_map(|event| &event.lines).map(|line| (line.product.clone(), true));
+        self.number_products(named.collect(), &[], at)?;
         let subjects: Vec<SubjectId> = events.iter().map(|event| event.subject).collect();
         let appended = self.append(events)?;
         let stored = subjects.into_iter().zip(appended).filter(|(_, appended)| *appended == Appended::Stored);
@@ -243,18 +246,23 @@ impl Ingest {
         Ok(self.log.append(events)?)
     }
 
-    /// Sees to it that every product an event names has its number before the event can be read.
-    fn number_products<'e>(
+    /// Sees to it that every product an event names has its number before the event can be read. `named`, `mentions`:
+    /// with whether the shop vouches for the event; its word goes before that of any page.
+    fn number_products(
         &self,
-        products: impl Iterator<Item = &'e ProductId>,
-        mentions: &[ProductMention],
+        mut named: Vec<(ProductId, bool)>,
+        mentions: &[(ProductMention, bool)],
         at: TimestampMs,
     ) -> Result<()> {
-        let mut products: Vec<ProductId> = products.cloned().collect();
-        products.sort_unstable();
-        products.dedup();
-        let mention = |position: usize| mentions.iter().find(|mention| mention.product == products[position]).cloned();
-        self.catalogue.numbers(&products, mention, at)?;
+        named.sort_unstable_by(|(a, a_vouched), (b, b_vouched)| a.cmp(b).then(b_vouched.cmp(a_vouched)));
+        named.dedup_by(|(a, _), (b, _)| a == b);
+        let (products, vouched): (Vec<ProductId>, Vec<bool>) = named.into_iter().unzip();
+        let unlisted = |position: usize| {
+            let (id, vouched) = (&products[position], vouched[position]);
+            let mention = mentions.iter().find(|(mention, of)| *of == vouched && mention.product == *id);
+            catalogue::unlisted(id, mention.map(|(mention, _)| mention.clone()), vouched, at)
+        };
+        self.catalogue.numbers(&products, unlisted, at)?;
         Ok(())
     }
 }

@@ -43,14 +43,16 @@ pub struct ProductMention {
 pub struct RawEvent {
     pub identities: Identities,
     pub mentions: Vec<ProductMention>,
+    /// Whether the shop itself sent it, so that a product may be listed because of it.
+    vouched: bool,
     /// Complete but for the subject, which the pipeline sets.
     event: Event,
 }
 
 impl RawEvent {
     /// `event.subject` is not looked at: the vault finds it from `identities`.
-    pub(crate) fn new(identities: Identities, mentions: Vec<ProductMention>, event: Event) -> Self {
-        Self { identities, mentions, event }
+    pub(crate) fn new(identities: Identities, mentions: Vec<ProductMention>, vouched: bool, event: Event) -> Self {
+        Self { identities, mentions, vouched, event }
     }
 
     pub fn kind(&self) -> EventKind {
@@ -60,6 +62,10 @@ impl RawEvent {
     /// The event as it will be stored; its subject is not set yet.
     pub fn draft(&self) -> &Event {
         &self.event
+    }
+
+    pub(crate) fn vouched(&self) -> bool {
+        self.vouched
     }
 
     pub(crate) fn into_parts(self) -> (Identities, Vec<ProductMention>, Event) {
@@ -73,6 +79,9 @@ pub struct Arrival<'a> {
     pub received_at: TimestampMs,
     /// Message ids are unique within this: the write key, or the source it belongs to.
     pub scope: &'a str,
+    /// Whether the shop itself sends: with a key that only the shop holds. What a page's key sends anybody could have
+    /// written, so a product that nobody else named stays hidden.
+    pub vouched: bool,
     /// The request had `Sec-GPC: 1`.
     pub global_privacy_control: bool,
     /// The request's user agent, for events that don't bring the shopper's own.

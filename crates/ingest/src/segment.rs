@@ -209,7 +209,7 @@ impl<'a> Request<'_, 'a> {
         event.decision = event.decision.or_else(|| context.decision_id()?.parse().ok());
         let locale = event.context.locale.as_deref();
         event.context.market = market_of(market.or_else(|| context.market()), locale, &self.rules.market);
-        Ok(RawEvent::new(identities, mentions, event))
+        Ok(RawEvent::new(identities, mentions, self.arrival.vouched, event))
     }
 
     /// When it happened by our clock: the sender's clock counts only for the time between happening and sending.

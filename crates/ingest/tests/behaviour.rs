@@ -13,6 +13,7 @@ fn arrival(received_at: &str) -> Arrival<'static> {
     Arrival {
         received_at: TimestampMs::parse(received_at).unwrap(),
         scope: "key",
+        vouched: true,
         global_privacy_control: false,
         user_agent: None,
     }

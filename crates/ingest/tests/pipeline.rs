@@ -67,10 +67,15 @@ impl Shop {
 }
 
 fn raw(items: &[&str]) -> Vec<RawEvent> {
+    raw_from(true, items)
+}
+
+fn raw_from(vouched: bool, items: &[&str]) -> Vec<RawEvent> {
     let body = format!(r#"{{"batch":[{}]}}"#, items.join(","));
     let arrival = Arrival {
         received_at: TimestampMs::parse("2026-03-04T12:00:00Z").unwrap(),
         scope: "key",
+        vouched,
         global_privacy_control: false,
         user_agent: None,
     };
@@ -330,6 +335,28 @@ fn products_named_by_events_get_numbers_and_names() {
     let mut numbers: Vec<_> = stored.iter().flatten().map(|product| product.number).collect();
     numbers.sort();
     assert_eq!(numbers, [ProductNumber(0), ProductNumber(1)]);
+}
+
+#[test]
+fn what_only_a_page_names_is_hidden() {
+    let shop = Shop::new();
+    let viewed = |message: &str, product: &str, name: &str| {
+        format!(
+            r#"{{"type":"track","event":"Product Viewed","messageId":"{message}","anonymousId":"v",
+            "properties":{{"product_id":"{product}","name":"{name}","url":"https://{name}.example/"}}}}"#
+        )
+    };
+    // Both in one go: the word of the shop goes before that of a page.
+    let mut events = raw_from(false, &[&viewed("1", "hose", "bait"), &viewed("2", "rake", "bait")]);
+    events.extend(raw_from(true, &[&viewed("3", "hose", "honest")]));
+    shop.ingest.accept(events, TimestampMs(1_000)).unwrap();
+    let ids: Vec<ProductId> = ["hose", "rake"].iter().map(|id| id.parse().unwrap()).collect();
+    let stored = |place: usize| shop.ingest.catalogue.get(&ids).unwrap()[place].clone().unwrap().product;
+    assert_eq!((stored(0).status, stored(0).name.as_str()), (ProductStatus::Visible, "honest"));
+    assert_eq!(stored(1).status, ProductStatus::Hidden);
+    // No later event of a page changes a product.
+    shop.ingest.accept(raw_from(false, &[&viewed("4", "hose", "bait")]), TimestampMs(2_000)).unwrap();
+    assert_eq!(stored(0).name, "honest");
 }
 
 fn product(id: &str, name: &str) -> Product {

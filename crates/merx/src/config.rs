@@ -45,6 +45,7 @@ pub(crate) struct Server {
     pub(crate) cors_origins: Vec<String>,
     pub(crate) shutdown_grace_ms: u64,
     pub(crate) public_keys_name_customers: bool,
+    pub(crate) public_keys_list_products: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -277,6 +277,7 @@ fn settings(config: &Config) -> Result<Settings> {
         slots: slots.collect::<Result<_>>()?,
         default_market: config.market.default.clone(),
         public_keys_name_customers: config.server.public_keys_name_customers,
+        public_keys_list_products: config.server.public_keys_list_products,
         rate_limit: RateLimit {
             requests_per_second: config.limits.requests_per_second,
             burst: f64::from(config.limits.burst),

@@ -42,6 +42,9 @@ pub struct Settings {
     /// Whether a public key, which stands in a web page for all to read, may ask by customer id or pseudonym. Whoever
     /// guesses a customer's id then sees what is recommended to them, reasons included.
     pub public_keys_name_customers: bool,
+    /// Whether a product that only events of a public key name is shown. Anybody can send those, with a name and a
+    /// link of their own.
+    pub public_keys_list_products: bool,
     pub rate_limit: RateLimit,
     /// Bound of a body outside the tracking API, before and after it is inflated.
     pub max_body_bytes: usize,

@@ -55,6 +55,11 @@ pub(crate) fn check_write_key(app: &App, text: Option<&str>) -> Result<Arc<ApiKe
     spend(app, key)
 }
 
+/// Whether the shop itself stands behind what comes with this key.
+pub(crate) fn vouches(app: &App, key: &ApiKey) -> bool {
+    key.scope > Scope::Public || app.parts.settings.public_keys_list_products
+}
+
 fn spend(app: &App, key: Arc<ApiKey>) -> Result<Arc<ApiKey>, Problem> {
     match key.take(&app.parts.settings.rate_limit, app.parts.clock.now()) {
         Ok(()) => Ok(key),

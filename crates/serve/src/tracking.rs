@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
-use crate::auth::{Caller, check_write_key};
+use crate::auth::{Caller, check_write_key, vouches};
 use crate::body::{Answered, PathId, Payload, PayloadError, Query, blocking, json_bytes};
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
@@ -135,6 +135,7 @@ fn store(app: &App, call: Call, caller: Caller, payload: Payload, sent: &Sent) -
     let arrival = Arrival {
         received_at: sent.received_at,
         scope: &key.id,
+        vouched: vouches(app, &key),
         global_privacy_control: sent.global_privacy_control,
         user_agent: sent.user_agent.as_deref(),
     };

@@ -462,7 +462,7 @@ impl Shape for EventShape {
                 position: None,
             });
         }
-        Ok(RawEvent::new(identities, Vec::new(), event))
+        Ok(RawEvent::new(identities, Vec::new(), true, event))
     }
 
     fn key(_: &RawEvent) -> Option<&str> {

@@ -38,7 +38,7 @@ fn a_full_disk_is_said_and_heals() {
     let mut client = server.client();
     let refused = (0..100_000).find_map(|number| {
         let body = batch(&format!("batch-{number}"));
-        let reply = client.call("POST", "/v1/batch", &server.keys.public, Some(&body)).unwrap();
+        let reply = client.call("POST", "/v1/batch", &server.keys.admin, Some(&body)).unwrap();
         if reply.status == 200 {
             sent.acknowledged.push(body);
             return None;
@@ -54,7 +54,7 @@ fn a_full_disk_is_said_and_heals() {
     for number in 0..10_000 {
         let event = json!({ "event": "Product Viewed", "anonymousId": "visitor-1", "messageId": format!("last-{number}"),
             "properties": { "product_id": "p1", "mark": format!("last-{number}") } });
-        let reply = client.call("POST", "/v1/track", &server.keys.public, Some(&event)).unwrap();
+        let reply = client.call("POST", "/v1/track", &server.keys.admin, Some(&event)).unwrap();
         if reply.status == 507 {
             break;
         }
@@ -71,7 +71,7 @@ fn a_full_disk_is_said_and_heals() {
     assert!(lifted.unwrap().success());
     let (_, healed) = server.eventually("/health/ready", |reply| reply.status == 200);
     println!("ready {healed:?} after there was room, without a restart");
-    server.call("POST", "/v1/batch", &server.keys.public, Some(&body)).ok();
+    server.call("POST", "/v1/batch", &server.keys.admin, Some(&body)).ok();
     sent.acknowledged.push(body);
     server.stop();
     assert_stored_once(&shop, &sent);

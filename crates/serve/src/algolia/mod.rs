@@ -74,8 +74,7 @@ pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body:
         let detail = format!("{} requests are more than {MOST_REQUESTS}", requests.len());
         return Err(Problem::mistake("requests", "out_of_range", detail));
     }
-    let requests: Vec<(String, Params)> =
-        requests.iter().map(Params::named).collect::<Result<_, _>>()?;
+    let requests: Vec<(String, Params)> = requests.iter().map(Params::named).collect::<Result<_, _>>()?;
     let privacy_signal = has_privacy_signal(&headers);
     answered(move || {
         let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
@@ -141,6 +140,7 @@ pub(crate) async fn events(
         let arrival = merx_ingest::Arrival {
             received_at,
             scope,
+            vouched: caller.0.as_ref().is_some_and(|key| crate::auth::vouches(&app, key)),
             global_privacy_control: privacy_signal,
             user_agent: user_agent.as_deref(),
         };

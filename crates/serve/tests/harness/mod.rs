@@ -435,6 +435,7 @@ pub fn settings() -> Settings {
         slots: BTreeMap::from([("basket".to_owned(), basket)]),
         default_market: MarketId::default(),
         public_keys_name_customers: false,
+        public_keys_list_products: false,
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         max_body_bytes: 1_000_000,
         request_timeout_ms: 10_000,
