@@ -19,8 +19,8 @@ pub enum Access {
     Key(Scope),
     /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
     WriteKey,
-    /// As a public key, sent the way that Algolia's clients do: in a header of their own or in the address.
-    FrontEnd,
+    /// As `Key`, sent the way that Algolia's clients do: in a header of their own or in the address.
+    FrontEnd(Scope),
 }
 
 /// The key of a call; `None` where a write key is still to be found in the body.
@@ -35,10 +35,9 @@ pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap, query: Optio
             Some(key) => return spend(app, key).map(|key| Caller(Some(key))),
             None => return Ok(Caller(None)),
         },
-        Access::Key(scope) => scope,
-        Access::FrontEnd => Scope::Public,
+        Access::Key(scope) | Access::FrontEnd(scope) => scope,
     };
-    let of_front_end = || front_end_key(headers, query).filter(|_| access == Access::FrontEnd);
+    let of_front_end = || front_end_key(headers, query).filter(|_| matches!(access, Access::FrontEnd(_)));
     let text = of_front_end().or_else(|| sent_key(headers)).ok_or_else(|| Problem::new(Code::MissingKey))?;
     let key = app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
     if key.scope < scope {
