@@ -1,7 +1,8 @@
 //! Orders over HTTP.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
 use merx_domain::{
@@ -13,10 +14,12 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{
     BatchAnswer, PageQuery, check_batch_size, keep_sound, next_cursor, patched, read_each, refuse_if_any,
 };
+use crate::privacy::Look;
 use crate::problem::{Mistake, Problem};
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
@@ -249,10 +252,14 @@ pub(crate) struct OrderBatch {
     responses((status = 200, description = "By id", body = OrderPage)))]
 pub(crate) async fn list_orders(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let (limit, after) = (query.limit()?, query.after::<OrderId>()?);
+    let look = Look::of(&caller, &headers);
     blocking(move || {
+        look.note(&app, "orders", None)?;
         let orders = app.parts.shop.orders(after.as_ref(), limit)?;
         let next_cursor = next_cursor(orders.len(), limit, orders.last().map(|order| order.id.as_str()));
         let items = orders.into_iter().map(OrderWire::from).collect();
@@ -265,9 +272,16 @@ pub(crate) async fn list_orders(
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 200, description = "The order", body = OrderWire)))]
-pub(crate) async fn get_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
+pub(crate) async fn get_order(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathId(id): PathId<OrderId>,
+) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let order = app.parts.shop.order(&id)?.ok_or_else(|| Problem::not_found("order", &id))?;
+        look.note(&app, "order", order.subject)?;
         Ok(Answered(OrderWire::from(order)).into_response())
     })
     .await
