@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use merx_domain::{
     Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
-use merx_store::{Migration, Records, StoreError, Value};
+use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
           );
           CREATE INDEX decisions_by_time ON decisions (at_ms)",
 }];
+
+/// Where pseudonyms stand in this crate's tables.
+pub const SUBJECT_COLUMNS: &[SubjectColumn] =
+    &[SubjectColumn { table: "decisions", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 1;
@@ -249,6 +253,25 @@ impl Recorder {
         self.flush();
         let sql = "SELECT body FROM decisions ORDER BY at_ms DESC, id DESC LIMIT $1";
         let rows = self.records.query(sql, &[Value::Integer(limit as i64)])?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The newest decisions about a person under any of these pseudonyms, newest first.
+    pub fn of_subjects(&self, subjects: &[SubjectId], limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let places: Vec<String> = (2..subjects.len() + 2).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT body FROM decisions WHERE subject IN ({}) ORDER BY at_ms DESC, id DESC LIMIT $1",
+            places.join(", ")
+        );
+        let subjects = subjects.iter().map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
+        let values: Vec<Value> = std::iter::once(Value::Integer(limit as i64)).chain(subjects).collect();
+        let rows = self.records.query(&sql, &values)?;
         rows.iter()
             .filter_map(|row| match row.0.first() {
                 Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),

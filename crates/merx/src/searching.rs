@@ -65,7 +65,14 @@ struct Seen {
 
 impl Searching {
     pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
-        Self { pipeline, ingest, projection, seen: Mutex::default(), reached: Mutex::default(), ready: AtomicBool::new(false) }
+        Self {
+            pipeline,
+            ingest,
+            projection,
+            seen: Mutex::default(),
+            reached: Mutex::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     fn engine(&self) -> &SearchEngine {

@@ -13,7 +13,8 @@ use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Searches, ShopRecords, Vitals};
+use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -55,6 +56,7 @@ pub struct Settings {
     /// `*` is every origin.
     pub cors_origins: Vec<String>,
     pub shutdown_grace_ms: u64,
+    pub privacy: PrivacySettings,
     /// 32 random bytes: decision ids and seeds are drawn from them.
     pub id_key: [u8; 32],
 }
@@ -74,6 +76,7 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }

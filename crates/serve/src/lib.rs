@@ -22,6 +22,7 @@ mod observe;
 mod openapi;
 mod orders;
 mod ports;
+mod privacy;
 mod problem;
 mod products;
 mod recommend;
@@ -43,9 +44,10 @@ pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
-    Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
+    Searches, ShopRecords, StockPlace, Vitals,
 };
+pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;

@@ -21,10 +21,11 @@ use crate::app::App;
 use crate::auth::{self, Access};
 use crate::keys::Scope;
 use crate::observe::observe;
+use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::{
     algolia::{self, manage, objects},
-    decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, stock,
+    decisions, health, jobs, keys_api, models, openapi, orders, privacy, products, recommend, reference, search, stock,
     tracking,
 };
 
@@ -129,6 +130,20 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_list_jobs>(ADMIN, get(jobs::list_jobs)),
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
+
+        endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
+        endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
+        endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
+        endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
+        endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
+        endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
+        endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
+        endpoint::<opendsr::__path_submit>(ADMIN, post(opendsr::submit)),
+        endpoint::<opendsr::__path_get>(ADMIN, get(opendsr::get)),
+        endpoint::<opendsr::__path_get_status>(ADMIN, get(opendsr::get_status)),
+        endpoint::<opendsr::__path_take_back>(ADMIN, delete(opendsr::take_back)),
+        endpoint::<shopify::__path_shopify_webhook>(OPEN, post(shopify::shopify_webhook)),
 
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),

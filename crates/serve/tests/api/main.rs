@@ -10,6 +10,7 @@ mod algolia;
 mod auth;
 mod entities;
 mod operating;
+mod privacy;
 mod recommend;
 mod search;
 mod tracking;
