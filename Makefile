@@ -5,15 +5,19 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo build test lint unit clients browser fuzz openapi reference clean
+.PHONY: demo console build test lint unit clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
 # The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
-build: ## Build the one binary.
+build: console ## Build the one binary, with the console in it.
 	tools/setup rust
 	$(CARGO) build --release --locked --workspace
+
+console: ## Build the merchants' console, which goes into the binary.
+	tools/setup console
+	console/build
 
 test: ## Everything the continuous integration runs.
 	tools/setup rust node browser python

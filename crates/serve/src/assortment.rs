@@ -116,20 +116,19 @@ fn lacks(entry: &CatalogueEntry, market: &MarketId) -> Vec<&'static str> {
         ("image", entry.image.is_none()),
         ("brand", entry.brand.is_none()),
         ("category", entry.category_path.is_empty()),
-        ("cost", entry.margin(market) == 0.0),
+        ("cost", entry.cost.is_none()),
     ];
     missing.into_iter().filter(|(_, missing)| *missing).map(|(what, _)| what).collect()
 }
 
 fn line(entry: &CatalogueEntry, market: &MarketId) -> AssortmentLine {
-    let margin = entry.margin(market);
     AssortmentLine {
         product_id: entry.id.to_string(),
         name: entry.name.to_string(),
         brand: entry.brand.as_ref().map(ToString::to_string),
         category: entry.category_path.iter().map(ToString::to_string).collect(),
         price: entry.price(market).map(MoneyWire::from),
-        margin: (margin > 0.0).then_some(margin),
+        margin: entry.cost.map(|_| entry.margin(market)),
         stock: entry.stock,
         visible: entry.visible,
         image: entry.image.as_deref().map(str::to_owned),

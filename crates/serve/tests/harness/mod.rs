@@ -423,6 +423,7 @@ pub struct Shop {
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
     pub recorder: Arc<Recorder>,
+    pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -519,7 +520,7 @@ impl Shop {
             shop,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             models: Arc::new(TwoVersions(Mutex::new(1))),
@@ -527,6 +528,6 @@ impl Shop {
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, pulse, finder, recorder, clock, _folder: folder }
+        Self { app, public, secret, admin, intake, pulse, finder, recorder, catalogue, clock, _folder: folder }
     }
 }
