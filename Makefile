@@ -20,7 +20,7 @@ console: ## Build the merchants' console, which goes into the binary.
 	console/build
 
 test: ## Everything the continuous integration runs.
-	tools/setup rust node browser python
+	tools/setup rust node console browser python
 	tools/test
 
 lint: ## Formatting and clippy, warnings are errors.
@@ -34,7 +34,7 @@ clients: ## The published client libraries against a running server.
 	tools/test clients
 
 browser: ## The pages of a running server in a browser.
-	tools/setup rust node browser
+	tools/setup rust node console browser
 	tools/test browser
 
 fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.

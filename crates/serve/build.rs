@@ -13,19 +13,25 @@ fn main() {
     // The folder is checked in, its content is not: a path that is missing would mean a build each time.
     let dist = root.join("../../console/dist");
     println!("cargo:rerun-if-changed={}", dist.display());
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap());
+    // Copies: the console may be built again while the compiler runs.
+    let copy = |path: &Path, to: String| {
+        fs::copy(path, out.join(&to)).unwrap();
+        format!("include_bytes!(concat!(env!(\"OUT_DIR\"), \"/{to}\"))")
+    };
     let mut list = String::from("&[\n");
     let site = dist.join("site");
-    for path in files(&site) {
+    for (number, path) in files(&site).into_iter().enumerate() {
         let name = path.strip_prefix(&site).unwrap().to_str().unwrap().to_owned();
         let beside = |ending: &str| {
             let path = PathBuf::from(format!("{}.{ending}", path.display()));
-            if path.is_file() { format!("Some(include_bytes!({path:?}))") } else { "None".to_owned() }
+            if path.is_file() { format!("Some({})", copy(&path, format!("{number}.{ending}"))) } else { "None".to_owned() }
         };
-        let (br, gzip) = (beside("br"), beside("gz"));
-        writeln!(list, "    File {{ name: {name:?}, plain: include_bytes!({path:?}), br: {br}, gzip: {gzip} }},").unwrap();
+        let (plain, br, gzip) = (copy(&path, number.to_string()), beside("br"), beside("gz"));
+        writeln!(list, "    File {{ name: {name:?}, plain: {plain}, br: {br}, gzip: {gzip} }},").unwrap();
     }
     list.push(']');
-    fs::write(PathBuf::from(std::env::var_os("OUT_DIR").unwrap()).join("console.rs"), list).unwrap();
+    fs::write(out.join("console.rs"), list).unwrap();
 }
 
 /// All files below a folder but the compressed forms, in order.

@@ -3,7 +3,8 @@ import type { Schemas } from '../api/client';
 
 const LOCALE = 'en-GB';
 const whole = new Intl.NumberFormat(LOCALE);
-const compact = new Intl.NumberFormat(LOCALE, { notation: 'compact', maximumFractionDigits: 1 });
+// British English would write 1.2m, which reads as a thousandth.
+const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumFractionDigits: 1 });
 
 export const count = (value: number): string => (Math.abs(value) < 100_000 ? whole.format(Math.round(value)) : compact.format(value));
 export const many = (value: number, one: string, more = `${one}s`): string => `${count(value)} ${value === 1 ? one : more}`;
