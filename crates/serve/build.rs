@@ -25,7 +25,11 @@ fn main() {
         let name = path.strip_prefix(&site).unwrap().to_str().unwrap().to_owned();
         let beside = |ending: &str| {
             let path = PathBuf::from(format!("{}.{ending}", path.display()));
-            if path.is_file() { format!("Some({})", copy(&path, format!("{number}.{ending}"))) } else { "None".to_owned() }
+            if path.is_file() {
+                format!("Some({})", copy(&path, format!("{number}.{ending}")))
+            } else {
+                "None".to_owned()
+            }
         };
         let (plain, br, gzip) = (copy(&path, number.to_string()), beside("br"), beside("gz"));
         writeln!(list, "    File {{ name: {name:?}, plain: {plain}, br: {br}, gzip: {gzip} }},").unwrap();

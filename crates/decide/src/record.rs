@@ -273,7 +273,8 @@ impl Recorder {
                       ORDER BY at_ms DESC, id DESC LIMIT $3) AS newest
                    WHERE ($4 IS NULL OR engine = $4) AND ($5 IS NULL OR subject = $5)
                    ORDER BY at_ms DESC, id DESC LIMIT $6";
-        let (at_ms, id) = wanted.before.map_or((i64::MAX, Vec::new()), |id| (created_at_ms(id), id.to_bytes().to_vec()));
+        let (at_ms, id) =
+            wanted.before.map_or((i64::MAX, Vec::new()), |id| (created_at_ms(id), id.to_bytes().to_vec()));
         let looked_at = if wanted.engine.is_none() && wanted.subject.is_none() { wanted.limit } else { LOOKED_AT };
         let subject = wanted.subject.map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
         let rows = self.records.query(

@@ -205,7 +205,8 @@ mod tests {
         let activity = Activity::new(START);
         activity.count_events(START, 3);
         activity.count_events(START.plus_ms(2 * MINUTE_MS), 5);
-        let events = |now, count| -> Vec<u64> { activity.last(now, count).iter().map(|minute| minute.events).collect() };
+        let events =
+            |now, count| -> Vec<u64> { activity.last(now, count).iter().map(|minute| minute.events).collect() };
         assert_eq!(events(START.plus_ms(2 * MINUTE_MS), 60), [3, 0, 5]);
         assert_eq!(events(START.plus_ms(2 * MINUTE_MS), 2), [0, 5]);
         let day_later = START.plus_ms(MINUTES as i64 * MINUTE_MS);

@@ -137,7 +137,8 @@ impl LatestQuery {
 }
 
 fn id<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: Option<String>) -> Result<Option<T>, Problem> {
-    let read = text.map(|text| text.parse().map_err(|error: T::Err| Problem::mistake(field, "invalid_id", error.to_string())));
+    let read =
+        text.map(|text| text.parse().map_err(|error: T::Err| Problem::mistake(field, "invalid_id", error.to_string())));
     read.transpose()
 }
 

@@ -145,7 +145,10 @@ fn describe(event: &Event, catalogue: &CatalogueReader<'_>) -> LiveEvent {
     };
     let product = |line: &merx_domain::EventLine| LiveProduct {
         product_id: line.product.to_string(),
-        name: catalogue.number(&line.product).and_then(|number| catalogue.entry(number)).map(|entry| entry.name.to_string()),
+        name: catalogue
+            .number(&line.product)
+            .and_then(|number| catalogue.entry(number))
+            .map(|entry| entry.name.to_string()),
     };
     LiveEvent {
         at: event.received_at.to_string(),
@@ -189,7 +192,10 @@ impl HttpBody for Stream {
     type Data = Bytes;
     type Error = Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if let Poll::Ready(next) = self.receiver.poll_recv(context) {
             return Poll::Ready(next.map(|bytes| Ok(Frame::data(bytes))));
         }

@@ -127,8 +127,9 @@ pub(crate) struct SessionAnswer {
 
 fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
     let now = app.parts.clock.now();
-    let found =
-        token.and_then(|token| app.sessions.find(token, now, |session| (Arc::clone(&session.key), session.csrf_token.clone())));
+    let found = token.and_then(|token| {
+        app.sessions.find(token, now, |session| (Arc::clone(&session.key), session.csrf_token.clone()))
+    });
     let current = found.and_then(|(key, csrf_token)| Some((app.parts.keys.current(&key)?, csrf_token)));
     match current {
         Some((key, csrf_token)) => SessionAnswer {

@@ -113,8 +113,14 @@ async fn what_happens_is_counted_by_the_minute() {
     let activity = call(&shop, "GET", "/v1/activity?minutes=5", &shop.secret, None).await.ok();
     let minutes = activity["minutes"].as_array().unwrap();
     assert_eq!(minutes.len(), 3, "since the start");
-    assert_eq!((&minutes[0]["events"], &minutes[0]["rejected"], &minutes[0]["decisions"]), (&json!(1), &json!(1), &json!(0)));
-    assert_eq!((&minutes[2]["decisions"], &minutes[2]["by_model"], minutes[2]["p50_ms"].is_number()), (&json!(1), &json!(1), true));
+    assert_eq!(
+        (&minutes[0]["events"], &minutes[0]["rejected"], &minutes[0]["decisions"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    assert_eq!(
+        (&minutes[2]["decisions"], &minutes[2]["by_model"], minutes[2]["p50_ms"].is_number()),
+        (&json!(1), &json!(1), true)
+    );
     call(&shop, "GET", "/v1/activity?minutes=0", &shop.secret, None).await.mistakes();
 }
 
@@ -160,7 +166,10 @@ async fn coverage_says_what_products_lack_and_what_is_sold_out() {
     let shop = Shop::open();
     shop.catalogue.put(ProductNumber(0), merx_decide::CatalogueEntry::new(&product(1), Some(0)));
     let coverage = call(&shop, "GET", "/v1/assortment/coverage", &shop.secret, None).await.ok();
-    assert_eq!((&coverage["products"], &coverage["sold_out"], &coverage["untracked"]), (&json!(50), &json!(1), &json!(49)));
+    assert_eq!(
+        (&coverage["products"], &coverage["sold_out"], &coverage["untracked"]),
+        (&json!(50), &json!(1), &json!(49))
+    );
     assert_eq!(coverage["lacks"], json!({"brand": 50, "cost": 50, "image": 50}));
     let odd = json!({"name": "Odd", "products": 25, "sold_out": 1});
     assert!(coverage["departments"].as_array().unwrap().contains(&odd), "{coverage}");
@@ -193,7 +202,8 @@ async fn decisions_are_found_by_engine_and_person_and_read_on() {
     let newest = list("engine=recommend&limit=1").await[0]["decision_id"].as_str().unwrap().to_owned();
     let path = format!("/v1/decisions?engine=recommend&before={newest}");
     let older = call(&shop, "GET", &path, &shop.secret, None).await.ok();
-    let subjects: Vec<&str> = older["items"].as_array().unwrap().iter().map(|one| one["subject_id"].as_str().unwrap()).collect();
+    let subjects: Vec<&str> =
+        older["items"].as_array().unwrap().iter().map(|one| one["subject_id"].as_str().unwrap()).collect();
     assert_eq!(subjects, [format!("{:032x}", 1), format!("{:032x}", 0)]);
     call(&shop, "GET", "/v1/decisions?before=x", &shop.secret, None).await.mistakes();
 }
@@ -206,7 +216,9 @@ async fn the_console_is_a_page_with_a_strict_policy() {
         assert_eq!(page.status, 200);
         assert!(page.header("content-type").starts_with("text/html"));
         let policy = page.header("content-security-policy");
-        assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe"));
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe")
+        );
         assert!(!page.text().contains("<style") && !page.text().contains("onclick"));
     }
     call(&shop, "GET", "/console/assets/none.js", "", None).await.problem(404, "not_found");
