@@ -7,7 +7,7 @@ use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
     Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
@@ -43,9 +43,9 @@ impl Intake for Rooms {
 }
 
 impl ShopRecords for Rooms {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        let mut found = self.shop.ingest.catalogue.get(std::slice::from_ref(id))?;
-        Ok(found.pop().flatten().map(|stored| stored.product))
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let found = self.shop.ingest.catalogue.get(ids)?;
+        Ok(found.into_iter().map(|stored| stored.map(|stored| stored.product)).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -83,6 +83,11 @@ impl ShopRecords for Rooms {
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.shop.ingest.stock.remove(&keys, self.shop.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        let (products, stock) = (&self.shop.ingest.catalogue, &self.shop.ingest.stock);
+        Ok(CatalogueState { products: products.newest_change()?.0, stock: stock.newest_change()?.0 })
     }
 }
 
@@ -240,6 +245,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
@@ -276,6 +282,7 @@ fn settings(config: &Config) -> Result<Settings> {
         rules,
         slots: slots.collect::<Result<_>>()?,
         default_market: config.market.default.clone(),
+        index: config.search.index.clone(),
         public_keys_name_customers: config.server.public_keys_name_customers,
         public_keys_list_products: config.server.public_keys_list_products,
         rate_limit: RateLimit {

@@ -10,6 +10,7 @@ use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber,
 use merx_ingest::Rules;
 
 use crate::activity::Activity;
+use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::live::Live;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub rules: Rules,
     pub slots: BTreeMap<String, SlotPreset>,
     pub default_market: MarketId,
+    /// What clients of Algolia's protocol call the catalogue when they write it.
+    pub index: String,
     /// Whether a public key, which stands in a web page for all to read, may ask by customer id or pseudonym. Whoever
     /// guesses a customer's id then sees what is recommended to them, reasons included.
     pub public_keys_name_customers: bool,
@@ -63,6 +66,7 @@ pub struct Settings {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
+    pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,

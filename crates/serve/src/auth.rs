@@ -21,8 +21,8 @@ pub enum Access {
     Key(Scope),
     /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
     WriteKey,
-    /// As a public key, sent the way that Algolia's clients do: in a header of their own or in the address.
-    FrontEnd,
+    /// As `Key`, sent the way that Algolia's clients do: in a header of their own or in the address.
+    FrontEnd(Scope),
 }
 
 /// The key of a call; `None` where a write key is still to be found in the body.
@@ -38,10 +38,10 @@ pub(crate) fn check(app: &App, access: Access, request: &Request) -> Result<Call
             Some(key) => return spend(app, key).map(|key| Caller(Some(key))),
             None => return Ok(Caller(None)),
         },
-        Access::Key(scope) => scope,
-        Access::FrontEnd => Scope::Public,
+        Access::Key(scope) | Access::FrontEnd(scope) => scope,
     };
-    let of_front_end = || front_end_key(headers, request.uri().query()).filter(|_| access == Access::FrontEnd);
+    let of_front_end =
+        || front_end_key(headers, request.uri().query()).filter(|_| matches!(access, Access::FrontEnd(_)));
     let key = match of_front_end().or_else(|| sent_key(headers)) {
         Some(text) => app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?,
         None => session::key_of(app, request)?.ok_or_else(|| Problem::new(Code::MissingKey))?,

@@ -40,18 +40,22 @@ mod stock;
 mod tracking;
 mod wire;
 
+pub use algolia::Indexes;
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
 pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
-pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
+pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
     Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+
+/// What this room keeps in the shop's records.
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];

@@ -159,9 +159,19 @@ impl Problem {
         let mut words = vec![self.code.title().to_owned()];
         words.extend(self.detail.clone());
         words.extend(self.errors.iter().map(|mistake| format!("{}: {}", mistake.at, mistake.detail)));
-        let message = serde_json::json!({"message": words.join("; "), "status": self.code.status().as_u16()});
-        message.to_string().into_bytes()
+        let message = Message { message: words.join("; "), status: self.code.status().as_u16() };
+        serde_json::to_vec(&message).unwrap_or_default()
     }
+}
+
+/// A refusal as Algolia's clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlgoliaMessage)]
+pub(crate) struct Message {
+    #[schema(example = "The request says something that can't be; filters: expected a condition, found end")]
+    message: String,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
 }
 
 impl IntoResponse for Problem {

@@ -23,8 +23,10 @@ use crate::keys::Scope;
 use crate::observe::observe;
 use crate::problem::{Code, Problem};
 use crate::{
-    activity, algolia, assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, products,
-    recommend, reference, search, session, slots, stock, tracking,
+    activity,
+    algolia::{self, manage, objects},
+    assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, products, recommend,
+    reference, search, session, slots, stock, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -57,7 +59,8 @@ fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handl
 pub(crate) fn table() -> Vec<Endpoint> {
     const OPEN: Access = Access::Open;
     const PUBLIC: Access = Access::Key(Scope::Public);
-    const FRONT_END: Access = Access::FrontEnd;
+    const FRONT_END: Access = Access::FrontEnd(Scope::Public);
+    const BACK_END: Access = Access::FrontEnd(Scope::Secret);
     const SECRET: Access = Access::Key(Scope::Secret);
     const ADMIN: Access = Access::Key(Scope::Admin);
     let mut table = vec![
@@ -75,6 +78,24 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<algolia::__path_query>(FRONT_END, post(algolia::query)),
         endpoint::<algolia::__path_facet_query>(FRONT_END, post(algolia::facet_query)),
         endpoint::<algolia::__path_events>(FRONT_END, post(algolia::events)),
+        endpoint::<algolia::recommend::__path_recommendations>(FRONT_END, post(algolia::recommend::recommendations)),
+        endpoint::<objects::__path_get_object>(FRONT_END, get(objects::get_object)),
+        endpoint::<objects::__path_get_objects>(FRONT_END, post(objects::get_objects)),
+        endpoint::<objects::__path_browse>(BACK_END, post(objects::browse)),
+        endpoint::<objects::__path_batch>(BACK_END, post(objects::batch)),
+        endpoint::<objects::__path_add_object>(BACK_END, post(objects::add_object)),
+        endpoint::<objects::__path_put_object>(BACK_END, put(objects::put_object)),
+        endpoint::<objects::__path_change_object>(BACK_END, post(objects::change_object)),
+        endpoint::<objects::__path_delete_object>(BACK_END, delete(objects::delete_object)),
+        endpoint::<objects::__path_delete_by>(BACK_END, post(objects::delete_by)),
+        endpoint::<manage::__path_list_indexes>(BACK_END, get(manage::list_indexes)),
+        endpoint::<manage::__path_clear_index>(BACK_END, post(manage::clear_index)),
+        endpoint::<manage::__path_delete_index>(BACK_END, delete(manage::delete_index)),
+        endpoint::<manage::__path_operation>(BACK_END, post(manage::operation)),
+        endpoint::<manage::__path_task>(BACK_END, get(manage::task)),
+        endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
+        endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
+        endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
