@@ -1,6 +1,6 @@
 // Writes NAME.br and NAME.gz beside every built file: the server sends them as they are, whatever they cost to make.
 import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import type { Plugin } from 'vite';
@@ -13,10 +13,10 @@ export function precompress(): Plugin {
   return {
     name: 'precompress',
     apply: 'build',
-    configResolved(config) { folder = join(config.root, config.build.outDir); },
+    configResolved(config) { folder = resolve(config.root, config.build.outDir); },
     async writeBundle(_, bundle) {
       await Promise.all(Object.keys(bundle).map(async name => {
-        const path = join(folder, name);
+        const path = resolve(folder, name);
         const bytes = await readFile(path);
         await writeFile(`${path}.br`, await brotli(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }));
         await writeFile(`${path}.gz`, await gzipped(bytes, { level: 9 }));

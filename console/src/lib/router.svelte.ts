@@ -11,8 +11,14 @@ function read(): Route {
 let current = $state.raw<Route>(read());
 addEventListener('popstate', () => { current = read(); });
 
+/** Whether somebody has gone from one page to another: the first one is read from the browser's own beginning. */
+let moved = false;
+/** Changes only with the page itself, not with what it looks at. */
+const page = $derived(current.page);
+
 export const route = {
-  get page() { return current.page; },
+  get page() { return page; },
+  get moved() { return moved; },
   get query() { return current.query; },
 };
 
@@ -27,7 +33,10 @@ export function go(url: string, how: 'push' | 'replace' = 'push'): void {
   else history.replaceState(null, '', url);
   const before = current.page;
   current = read();
-  if (how === 'push' && before !== current.page) scrollTo(0, 0);
+  if (how === 'push' && before !== current.page) {
+    moved = true;
+    scrollTo(0, 0);
+  }
 }
 
 /** Changes what this page looks at, without a new entry in the history. */
