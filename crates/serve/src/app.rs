@@ -9,13 +9,16 @@ use merx_decide::{Boost, Catalogue, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
+use crate::activity::Activity;
 use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Searches, ShopRecords, Vitals};
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
+use crate::session::Sessions;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,6 +89,9 @@ pub struct App {
     pub(crate) parts: Parts,
     pub(crate) metrics: Metrics,
     pub(crate) rejects: Rejects,
+    pub(crate) activity: Activity,
+    pub(crate) live: Live,
+    pub(crate) sessions: Sessions,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
@@ -95,10 +101,14 @@ pub struct App {
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
+        let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
             parts,
             metrics: Metrics::new(crate::routes::names()),
             rejects: Rejects::default(),
+            activity,
+            live: Live::default(),
+            sessions: Sessions::default(),
             ids,
             patching: Default::default(),
             stopping: AtomicBool::new(false),
@@ -108,6 +118,7 @@ impl App {
     /// From now on the server says that it is not ready, so that balancers turn away.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.live.close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -4,11 +4,14 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod activity;
 mod algolia;
 mod app;
+mod assortment;
 mod auth;
 mod body;
 mod client;
+mod console;
 mod decisions;
 mod entities;
 mod health;
@@ -16,6 +19,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod live;
 mod metrics;
 mod models;
 mod observe;
@@ -31,6 +35,8 @@ mod rejects;
 mod routes;
 mod search;
 mod server;
+mod session;
+mod slots;
 mod stock;
 mod tracking;
 mod wire;

@@ -38,6 +38,7 @@ const TAGS: [(&str, &str); 13] = [
         "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
     ),
     ("keys", "API keys."),
+    ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),
 ];
 
@@ -58,6 +59,7 @@ pub fn openapi() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
         .security_scheme("basic", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()))
         .security_scheme("header", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(crate::session::COOKIE))))
         .security_scheme("front_end", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Algolia-API-Key"))))
         .build();
     let info = InfoBuilder::new()
@@ -134,7 +136,7 @@ fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
     let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
     match access {
         Access::Open => None,
-        Access::Key(_) => Some(vec![by("bearer"), by("header")]),
+        Access::Key(_) => Some(vec![by("bearer"), by("header"), by("session")]),
         Access::FrontEnd(_) => Some(vec![by("front_end"), by("bearer"), by("header")]),
         // An empty requirement: the key may be in the body.
         Access::WriteKey => Some(vec![by("basic"), by("bearer"), by("header"), SecurityRequirement::default()]),

@@ -485,6 +485,7 @@ pub struct Shop {
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
     pub recorder: Arc<Recorder>,
+    pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -596,7 +597,7 @@ impl Shop {
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             models: Arc::new(TwoVersions(Mutex::new(1))),
@@ -605,6 +606,19 @@ impl Shop {
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, records: shop, pulse, finder, recorder, clock, _folder: folder }
+        Self {
+            app,
+            public,
+            secret,
+            admin,
+            intake,
+            records: shop,
+            pulse,
+            finder,
+            recorder,
+            catalogue,
+            clock,
+            _folder: folder,
+        }
     }
 }
