@@ -14,6 +14,7 @@ use crate::limits::RateLimit;
 use crate::metrics::Metrics;
 use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
 use crate::rejects::Rejects;
+use crate::site::Site;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,11 +83,17 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    pub(crate) site: Site,
     stopping: AtomicBool,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
+        Self::with_site(parts, Site::default())
+    }
+
+    /// A server that has pages beside the API.
+    pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
         Arc::new(Self {
             parts,
@@ -94,6 +101,7 @@ impl App {
             rejects: Rejects::default(),
             ids,
             patching: Default::default(),
+            site,
             stopping: AtomicBool::new(false),
         })
     }

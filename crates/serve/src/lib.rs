@@ -30,7 +30,9 @@ mod rejects;
 mod routes;
 mod search;
 mod server;
+mod site;
 mod stock;
+mod storefront;
 mod tracking;
 mod wire;
 
@@ -49,3 +51,4 @@ pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+pub use site::{DemoShop, Files, Site};

@@ -23,8 +23,8 @@ use crate::keys::Scope;
 use crate::observe::observe;
 use crate::problem::{Code, Problem};
 use crate::{
-    algolia, decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, stock,
-    tracking,
+    algolia, decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, site,
+    stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -73,6 +73,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<algolia::__path_query>(FRONT_END, post(algolia::query)),
         endpoint::<algolia::__path_facet_query>(FRONT_END, post(algolia::facet_query)),
         endpoint::<algolia::__path_events>(FRONT_END, post(algolia::events)),
+
+        endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
+        endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
+        endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
@@ -171,6 +175,9 @@ pub fn router(app: &Arc<App>) -> Router {
             .route_layer(from_fn_with_state(Arc::new(gate), pass_gate));
         router = router.route(&endpoint.path, handler);
     }
+    if app.site.shop.is_some() {
+        router = site::shop(router);
+    }
     router
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
@@ -220,6 +227,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::RETRY_AFTER,
+            header::ETAG,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])

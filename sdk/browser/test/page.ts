@@ -44,7 +44,11 @@ async function serve(url: string, init: RequestInit = {}): Promise<Response> {
   calls.push(call);
   const given = answer(call);
   if (given === 'down') throw new TypeError('Failed to fetch');
-  if (given === 'silent') return new Promise((_, refuse) => init.signal?.addEventListener('abort', () => refuse(init.signal?.reason)));
+  if (given === 'silent') {
+    // Node ends a test when only the signal's own timer is left.
+    const hold = setTimeout(() => {}, 60_000);
+    return new Promise((_, refuse) => init.signal?.addEventListener('abort', () => { clearTimeout(hold); refuse(init.signal?.reason); }));
+  }
   return new Response(JSON.stringify(given.json ?? {}), { status: given.status ?? 200, headers: given.headers ?? {} });
 }
 
