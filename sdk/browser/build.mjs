@@ -1,4 +1,4 @@
-// Makes dist/merx.js (tracking and calls) and dist/widgets.js (web components, which import the former), or with --test
+// Makes dist/merx.js (tracking and calls) and dist/widgets.js (web components), or with --test
 // the tests as plain scripts.
 import { build } from 'esbuild';
 import { readdirSync } from 'node:fs';
@@ -10,6 +10,4 @@ if (process.argv.includes('--test')) {
   await build({ ...shared, entryPoints, outdir: 'build/test', platform: 'node', packages: 'external', outExtension: { '.js': '.mjs' } });
 }
 await build({ ...shared, entryPoints: ['src/index.ts'], outfile: 'dist/merx.js', minify: true });
-// One script for pages without a bundler: the widgets import the core beside them instead of carrying a second one.
-const core = { name: 'core', setup: ({ onResolve }) => onResolve({ filter: /^\.\.\/index$/ }, () => ({ path: './merx.js', external: true })) };
-await build({ ...shared, entryPoints: ['src/widgets/index.ts'], outfile: 'dist/widgets.js', minify: true, plugins: [core] });
+await build({ ...shared, entryPoints: ['src/widgets/index.ts'], outfile: 'dist/widgets.js', minify: true });

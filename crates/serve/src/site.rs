@@ -15,8 +15,8 @@ use crate::problem::{Code, Problem};
 use crate::routes::Shared;
 use crate::storefront::{StorefrontProduct, find};
 
-/// Nothing from elsewhere, no inline script. Components carry their styles with them.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: https:; \
+/// Nothing from elsewhere, nothing inline.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: https:; \
                       connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// Where the shop's page takes what the server knows of a product.
@@ -98,7 +98,7 @@ async fn page(State(app): State<Shared>, headers: HeaderMap, Path(path): Path<St
     let page = String::from_utf8_lossy(page);
     let product = path.strip_prefix("p/").and_then(|id| id.parse::<ProductId>().ok());
     let html = match product {
-        None => page.replace(HEAD, "<title>Oak &amp; Ember, a shop by Merx</title>").replace(BODY, ""),
+        None => page.replace(HEAD, "<title>Tamarind, a shop to try Merx in</title>").replace(BODY, ""),
         Some(id) => {
             let market = app.parts.settings.default_market.clone();
             let product = blocking(move || find(&app, &id, &market, app.parts.clock.now())).await?;
