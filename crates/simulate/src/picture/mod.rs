@@ -12,7 +12,7 @@ use merx_domain::{AttributeValue, Product};
 
 use colours::Rgb;
 
-/// Draws a product as an SVG document of 400 x 400 units.
+/// Draws a product as a square SVG document.
 pub fn picture(product: &Product) -> String {
     let look = Look::of(product);
     let shape = shapes::shape(look.shelf, &product.name);
@@ -21,7 +21,7 @@ pub fn picture(product: &Product) -> String {
     let mut svg = String::with_capacity(4 * 1024);
     let _ = write!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 400 400\" role=\"img\"><title>{}</title><defs>\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"14 14 372 372\" role=\"img\"><title>{}</title><defs>\
          <radialGradient id=\"g\" cx=\".5\" cy=\".38\" r=\".75\"><stop offset=\"0\" stop-color=\"{}\"/><stop offset=\"1\" stop-color=\"{}\"/></radialGradient>\
          <linearGradient id=\"s\" x1=\"0\" y1=\"0\" x2=\"1\" y2=\".35\"><stop offset=\"0\" stop-color=\"#fff\" stop-opacity=\".22\"/>\
          <stop offset=\".5\" stop-color=\"#fff\" stop-opacity=\"0\"/><stop offset=\"1\" stop-color=\"#000\" stop-opacity=\".14\"/></linearGradient>",
