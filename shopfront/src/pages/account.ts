@@ -9,7 +9,7 @@ export const account: Page = ({ merx, go }, main) => {
   const why = h('ul', { class: 'why' });
   const seen: string[] = [];
   const stop = merx.listen((note: Note) => {
-    if (note.kind !== 'decision' || note.of.startsWith('search') || note.of === 'hero') return;
+    if (note.kind !== 'decision' || note.of.startsWith('search') || note.of.startsWith('hero')) return;
     for (const item of note.items.slice(0, 3)) {
       const words = item.reasons[0]?.words;
       if (!words || seen.includes(item.product_id) || why.children.length >= 24) continue;

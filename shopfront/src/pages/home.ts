@@ -17,9 +17,10 @@ export const home: Page = async ({ merx }, main) => {
     h('merx-recommendations', { scenario: 'buy_again', count: 12 }),
     h('merx-recently-viewed', { count: 12 }),
   );
-  const answer = await merx.recommend([{ name: 'hero', scenario: 'popular', count: 3, diversity: 0.9 }]);
-  const items = answer?.slots[0]?.items ?? [];
-  if (answer && items.length === 3) {
+  // One answer, three departments, no product twice.
+  const answer = await merx.recommend(['Shoes', 'Home', 'Electronics'].map(name => ({ name: `hero ${name}`, scenario: 'popular', count: 1, filter: `category = "${name}"` })));
+  const items = answer?.slots.flatMap(slot => slot.items) ?? [];
+  if (answer && items.length) {
     collage.replaceChildren(...items.map((item, place) => {
       const link = h('a', { href: item.url, 'aria-label': item.name }, h('img', { src: item.image, alt: '' }));
       merx.watch(link, { decision_id: answer.decision_id, product_id: item.product_id, position: place + 1, slot: 'hero' });

@@ -6,7 +6,7 @@ import { h, type MerxElement } from './element';
 export const CARD = `
 .card { position: relative; display: flex; flex-direction: column; gap: .45rem; min-width: 0; }
 .card a { text-decoration: none; display: flex; flex-direction: column; gap: .45rem; }
-.picture { aspect-ratio: 1; width: 100%; border-radius: var(--_radius); background: var(--_soft); object-fit: cover; display: block; transition: transform .25s; }
+.picture { aspect-ratio: 1; width: 100%; height: auto; border-radius: var(--_radius); background: var(--_soft); object-fit: cover; display: block; transition: transform .25s; }
 .frame { overflow: hidden; border-radius: var(--_radius); }
 .card a:hover .picture { transform: scale(1.03); }
 .name { font-weight: 500; line-height: 1.3; display: -webkit-box; -webkit-line-clamp: 2; -webkit-box-orient: vertical; overflow: hidden; min-height: 2.6em; }

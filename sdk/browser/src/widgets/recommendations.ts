@@ -13,7 +13,7 @@ export class Recommendations extends MerxElement {
 .arrows button:disabled { opacity: .35; cursor: default; }
 :host(:dir(rtl)) .arrows button { transform: scaleX(-1); }
 .row { display: grid; grid-auto-flow: column; grid-auto-columns: calc((100% - var(--_gaps)) / var(--_shown)); --_gap: clamp(.7rem, 2vw, 1.25rem); --_shown: var(--merx-cards, 5);
-  --_gaps: calc(var(--_gap) * (var(--_shown) - 1)); gap: var(--_gap); overflow-x: auto; scroll-snap-type: x mandatory; scroll-behavior: smooth; padding: 4px; margin: -4px; scrollbar-width: none; list-style: none; }
+  --_gaps: calc(var(--_gap) * (var(--_shown) - 1)); gap: var(--_gap); overflow-x: auto; scroll-snap-type: x mandatory; scroll-behavior: smooth; padding: 4px 0; margin: -4px 0; scrollbar-width: none; list-style: none; }
 .row > li { scroll-snap-align: start; min-width: 0; }
 @media (max-width: 1000px) { .row { --_shown: var(--merx-cards-tablet, 3.4); } }
 @media (max-width: 640px) { .row { --_shown: var(--merx-cards-phone, 2.2); } .arrows { display: none; } }`;
