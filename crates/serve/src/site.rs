@@ -132,9 +132,11 @@ fn escaped(text: &str) -> String {
 }
 
 fn not_built() -> Response {
-    let words = "This binary was built without the shop's pages: they need Node 20 or newer and npm.\n\
-                 Install them and run `make build` again; everything else is served as it is.\n";
-    (StatusCode::NOT_FOUND, words).into_response()
+    const PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>No shop in this binary</title>\
+        <h1>The shop's pages are not in this binary</h1>\
+        <p>They need Node 20 or newer and npm when it is built: install them and run <code>make build</code> again.</p>\
+        <p>Everything else is served: <a href=\"/docs\">the API and its reference</a>.</p></html>";
+    axum::response::Html(PAGE).into_response()
 }
 
 fn file(files: Files, path: &str, headers: &HeaderMap) -> Option<Response> {
