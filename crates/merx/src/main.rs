@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod demo;
 mod directory;
+mod experiments;
 mod housekeeping;
 mod import;
 mod jobs;
@@ -11,6 +12,7 @@ mod lake;
 mod manual;
 mod operate;
 mod projection;
+mod reports;
 mod searching;
 mod serving;
 mod shop;
@@ -85,6 +87,13 @@ enum Command {
     /// Explain a recorded decision in words.
     Why {
         decision: merx_domain::DecisionId,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// Experiments and flags.
+    Experiments {
+        #[command(subcommand)]
+        action: Option<experiments::ExperimentsAction>,
         #[command(flatten)]
         server: operate::ServerArguments,
     },
@@ -217,6 +226,11 @@ fn run(arguments: Arguments) -> Result<()> {
                 ModelsAction::Promote { version } => desk.promote(version),
                 ModelsAction::Rollback => desk.roll_back(),
             }
+        }
+        Command::Experiments { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            experiments::run(&desk, action.unwrap_or(experiments::ExperimentsAction::List))
         }
         Command::Keys { action, server } => {
             start_log(&config, "warn")?;

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{Boost, Catalogue, Recorder};
+use merx_decide::{Boost, Catalogue, Dealer, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Reports, Searches, ShopRecords, Vitals};
 use crate::rejects::Rejects;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -68,6 +68,8 @@ pub struct Parts {
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
+    pub dealer: Arc<Dealer>,
+    pub reports: Arc<dyn Reports>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
     pub vitals: Arc<dyn Vitals>,
@@ -82,6 +84,8 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    /// Open event streams of flags.
+    pub(crate) flag_streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
 }
 
@@ -94,6 +98,7 @@ impl App {
             rejects: Rejects::default(),
             ids,
             patching: Default::default(),
+            flag_streams: Arc::default(),
             stopping: AtomicBool::new(false),
         })
     }

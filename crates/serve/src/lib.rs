@@ -11,6 +11,7 @@ mod body;
 mod client;
 mod decisions;
 mod entities;
+mod experiments;
 mod health;
 mod jobs;
 mod keys;
@@ -19,6 +20,7 @@ mod limits;
 mod metrics;
 mod models;
 mod observe;
+mod ofrep;
 mod openapi;
 mod orders;
 mod ports;
@@ -42,10 +44,9 @@ pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
+    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Reports, Searches, ShopRecords, StockPlace,
     Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
-pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;

@@ -9,6 +9,7 @@ mod harness;
 mod algolia;
 mod auth;
 mod entities;
+mod experiments;
 mod operating;
 mod recommend;
 mod search;
