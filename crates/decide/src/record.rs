@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use merx_domain::experiment::Assignment;
 use merx_domain::{
     Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::shelf::{ShelfTrace, SlotRules};
 
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-decide-001-decisions",
     sql: "CREATE TABLE decisions (
             id BYTEA PRIMARY KEY,
@@ -23,14 +24,16 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
             body BYTEA NOT NULL
           );
           CREATE INDEX decisions_by_time ON decisions (at_ms)",
-}];
+};
 
 /// Where pseudonyms stand in this crate's tables.
 pub const SUBJECT_COLUMNS: &[SubjectColumn] =
     &[SubjectColumn { table: "decisions", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// Leads every stored record. Old formats stay readable.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out.
+const ADDED_IN_2: [u8; 2] = [0, 0];
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -91,6 +94,11 @@ pub struct DecisionRecord {
     pub trace: ShelfTrace,
     pub trouble: Vec<String>,
     pub latency_us: u32,
+    // ---- since format 2 ----
+    /// Arms of the experiments that were met; `ask` and `rules` are what they made of the request.
+    pub experiments: Vec<Assignment>,
+    /// In the holdout that nothing automatic touches.
+    pub held_out: bool,
 }
 
 impl DecisionRecord {
@@ -120,6 +128,8 @@ impl DecisionRecord {
             trace,
             trouble: decision.trouble.clone(),
             latency_us: decision.latency_us,
+            experiments: decision.experiments.clone(),
+            held_out: decision.held_out,
         }
     }
 
@@ -138,14 +148,14 @@ impl DecisionRecord {
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        match bytes.split_first_chunk::<2>() {
-            Some((format, body)) if u16::from_be_bytes(*format) == FORMAT => {
-                postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()))
-            }
-            Some((format, _)) => {
-                Err(RecordError::Unreadable(format!("unknown format {}", u16::from_be_bytes(*format))))
-            }
-            None => Err(RecordError::Unreadable("empty".into())),
+        let Some((format, body)) = bytes.split_first_chunk::<2>() else {
+            return Err(RecordError::Unreadable("empty".into()));
+        };
+        let read = |body: &[u8]| postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()));
+        match u16::from_be_bytes(*format) {
+            1 => read(&[body, &ADDED_IN_2].concat()),
+            FORMAT => read(body),
+            other => Err(RecordError::Unreadable(format!("unknown format {other}"))),
         }
     }
 }

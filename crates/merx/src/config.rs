@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub(crate) privacy: Privacy,
     pub(crate) recommend: Recommend,
     pub(crate) search: Search,
+    pub(crate) experiments: Experiments,
     pub(crate) record: Record,
     pub(crate) train: Train,
     pub(crate) lake: Lake,
@@ -153,7 +154,8 @@ impl SlotConfig {
             if !(-1.0..=10.0).contains(&boost.strength) {
                 bail!("strength = {}: expected -1 to 10", boost.strength);
             }
-            let field = merx_serve::boost_field(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
+            let field =
+                merx_decide::BoostField::parse(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
             Ok(merx_decide::Boost { field, strength: boost.strength })
         };
         self.boosts.iter().map(boost).collect()
@@ -167,6 +169,13 @@ pub(crate) struct Search {
     pub(crate) language: merx_discovery::search::text::Language,
     pub(crate) meaning: bool,
     pub(crate) deadline_ms: u32,
+    pub(crate) holdout: f64,
+    pub(crate) holdout_salt: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Experiments {
     pub(crate) holdout: f64,
     pub(crate) holdout_salt: String,
 }
@@ -321,6 +330,7 @@ fn check(config: &Config) -> Result<()> {
     };
     share("recommend.holdout", config.recommend.holdout)?;
     share("search.holdout", config.search.holdout)?;
+    share("experiments.holdout", config.experiments.holdout)?;
     share("train.held_out", config.train.held_out)?;
     share("train.gate_margin", config.train.gate_margin)?;
     share("train.gate_coverage", config.train.gate_coverage)?;

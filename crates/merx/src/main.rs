@@ -4,6 +4,7 @@ mod bench;
 mod config;
 mod demo;
 mod directory;
+mod experiments;
 mod housekeeping;
 mod import;
 mod jobs;
@@ -13,6 +14,7 @@ mod master_key;
 mod operate;
 mod privacy;
 mod projection;
+mod reports;
 mod searching;
 mod serving;
 mod shop;
@@ -101,6 +103,13 @@ enum Command {
     Vault {
         #[command(subcommand)]
         action: VaultAction,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// Experiments and flags.
+    Experiments {
+        #[command(subcommand)]
+        action: Option<experiments::ExperimentsAction>,
         #[command(flatten)]
         server: operate::ServerArguments,
     },
@@ -271,6 +280,11 @@ fn run(arguments: Arguments) -> Result<()> {
                 ModelsAction::Promote { version } => desk.promote(version),
                 ModelsAction::Rollback => desk.roll_back(),
             }
+        }
+        Command::Experiments { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            experiments::run(&desk, action.unwrap_or(experiments::ExperimentsAction::List))
         }
         Command::Keys { action, server } => {
             start_log(&config, "warn")?;

@@ -66,7 +66,7 @@ impl PersonArguments {
 
 /// Who answers.
 pub(crate) struct Desk {
-    client: Client,
+    pub(crate) client: Client,
     /// Does the jobs where the folder is open in this process.
     _housekeeping: Option<Housekeeping>,
 }
@@ -362,16 +362,16 @@ fn with_hint(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Without the minus of a sum over nothing.
-fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_default() + 0.0
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
+use compact_str::CompactString;
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
+use merx_domain::experiment::ExperimentId;
 use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
@@ -186,6 +188,13 @@ impl FeatureSource for Projection {
         self.features.subject(grant, now, &*directory).unwrap_or_else(|error| {
             tracing::warn!(%error, "features could not be read; the answer is not personal");
             SubjectFeatures::default()
+        })
+    }
+
+    fn shown_arms(&self, grant: &Grant) -> Vec<(ExperimentId, CompactString)> {
+        self.features.arms(grant).unwrap_or_else(|error| {
+            tracing::warn!(%error, "shown arms could not be read; lots alone decide");
+            Vec::new()
         })
     }
 }

@@ -166,7 +166,7 @@ impl Searches for Searching {
         self.ready.load(Ordering::Acquire)
     }
 
-    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer> {
+    fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer> {
         self.pipeline.decide(request, shelf)
     }
 

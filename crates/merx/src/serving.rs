@@ -8,7 +8,7 @@ use merx_domain::{
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::vault::VaultError;
-use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
+use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
@@ -50,6 +50,21 @@ impl Intake for Rooms {
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
+    }
+
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+        let mut identities = Identities::default();
+        match kind {
+            IdentityKind::UserId => identities.user_id = Some(value.into()),
+            _ => identities.anonymous_id = Some(value.into()),
+        }
+        // No event tells of an absorption here, so none counts as told.
+        let now = self.shop.clock.now();
+        let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
+            Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
+        });
+        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
+        made.map_err(store_error)?.ok_or_else(missing)
     }
 }
 
@@ -255,6 +270,7 @@ impl Vitals for Rooms {
     }
 
     fn finish(&self) {
+        self.shop.dealer.exposures.flush();
         if let Err(error) = self.shop.projection.catch_up().and_then(|_| self.shop.projection.snapshot()) {
             tracing::error!(error = format!("{error:#}"), "the online state is rebuilt from the log at the next start");
         }
@@ -328,6 +344,8 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
+        dealer: Arc::clone(&shop.dealer),
+        reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
         privacy: Arc::clone(&rooms) as _,

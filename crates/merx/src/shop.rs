@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use merx_decide::{Catalogue, Pipeline, PipelineSettings, Recorder, RecorderSettings};
+use merx_decide::{
+    Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Recorder, RecorderSettings,
+};
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
+use merx_domain::experiment::{BUCKETS, Holdout};
 use merx_domain::{Clock, ConsentPolicy, ModelVersion, ProductNumber, SystemClock};
 use merx_ingest::Ingest;
 use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
@@ -30,6 +33,7 @@ pub(crate) struct Shop {
     pub(crate) registry: Arc<Registry>,
     pub(crate) engine: Arc<RecommendEngine>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) dealer: Arc<Dealer>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
     /// Why a version that should serve does not.
@@ -52,11 +56,22 @@ impl Shop {
         let engine = Arc::new(engine(&registry));
         let recorder_settings = RecorderSettings { queue: config.record.queue, ..Default::default() };
         let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), recorder_settings));
+        let definitions = Definitions::open(
+            Arc::clone(&store.records),
+            Holdout {
+                salt: config.experiments.holdout_salt.as_str().into(),
+                share: (config.experiments.holdout * f64::from(BUCKETS)).round() as u16,
+            },
+            merx_measure::shop::names().map(Into::into).collect(),
+        );
+        let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
+        let dealer = Arc::new(Dealer::new(Arc::new(definitions?), exposures, Arc::clone(&projection) as _));
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&engine),
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
+            Arc::clone(&dealer),
             pipeline_settings(&config),
         ));
         let search_pipeline = Arc::new(Pipeline::new(
@@ -64,6 +79,7 @@ impl Shop {
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
+            Arc::clone(&dealer),
             search_settings(&config),
         ));
         let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
@@ -76,6 +92,7 @@ impl Shop {
             registry,
             engine,
             recorder,
+            dealer,
             pipeline,
             searching: Arc::new(searching),
             model_troubles: ArcSwap::default(),

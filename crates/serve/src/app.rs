@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{Boost, Catalogue, Recorder};
+use merx_decide::{Boost, Catalogue, Dealer, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
@@ -15,7 +15,7 @@ use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, Searches, ShopRecords, Vitals};
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
@@ -78,6 +78,8 @@ pub struct Parts {
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
+    pub dealer: Arc<Dealer>,
+    pub reports: Arc<dyn Reports>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
     pub privacy: Arc<dyn Privacy>,
@@ -97,6 +99,8 @@ pub struct App {
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
     pub(crate) site: Site,
+    /// Open event streams of flags.
+    pub(crate) flag_streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
 }
 
@@ -119,6 +123,7 @@ impl App {
             ids,
             patching: Default::default(),
             site,
+            flag_streams: Arc::default(),
             stopping: AtomicBool::new(false),
         })
     }

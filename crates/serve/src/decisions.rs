@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use merx_decide::{Arm, CatalogueReader, DecisionRecord, Wanted, level_words};
+use merx_domain::experiment::Assignment;
 use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{Answer, Ask, DecisionId, Purposes};
 use serde::{Deserialize, Serialize};
@@ -42,6 +43,10 @@ pub(crate) struct DecisionAnswer {
     arm: &'static str,
     /// How likely this arm was: what off-policy estimates divide by.
     propensity: f64,
+    /// In the shop's holdout, which nothing automatic touches.
+    held_out: bool,
+    /// Arms of the experiments that had a say.
+    experiments: Vec<DecidedArm>,
     /// What the person's data could be used for.
     #[schema(example = json!(["necessary", "personalisation"]))]
     granted: Vec<&'static str>,
@@ -56,6 +61,26 @@ pub(crate) struct DecisionAnswer {
     /// What went wrong on the way, in words.
     trouble: Vec<String>,
     latency_us: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedArm {
+    #[schema(example = "home-variety")]
+    experiment: String,
+    #[schema(example = "varied")]
+    arm: String,
+    /// How likely this arm was.
+    propensity: f64,
+}
+
+impl From<&Assignment> for DecidedArm {
+    fn from(assignment: &Assignment) -> Self {
+        Self {
+            experiment: assignment.experiment.to_string(),
+            arm: assignment.arm.to_string(),
+            propensity: assignment.propensity(),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -287,6 +312,8 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         model_version: record.model.map(|version| version.0),
         arm: arm_name(record.arm),
         propensity,
+        held_out: record.held_out,
+        experiments: record.experiments.iter().map(DecidedArm::from).collect(),
         granted: purpose_names(record.granted),
         history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
         query,
@@ -299,9 +326,15 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
 fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     let catalogue = app.parts.catalogue.read();
     let mut words = vec![level_words(record.fallback).to_owned()];
-    if matches!(record.arm, Arm::Holdout { .. }) {
+    if record.held_out {
+        words.push("the shopper belongs to the shop's holdout, which nothing automatic touches".to_owned());
+    } else if matches!(record.arm, Arm::Holdout { .. }) {
         words.push("the shopper belongs to the holdout that no model touches".to_owned());
     }
+    words.extend(record.experiments.iter().map(|assignment| {
+        let chance = 100.0 * assignment.propensity();
+        format!("experiment {} gave arm {} (a chance of {chance} %)", assignment.experiment, assignment.arm)
+    }));
     words.push(if record.situation.subject.is_none() {
         "nothing was known of the visitor".to_owned()
     } else if record.granted.contains(Purposes::PERSONALISATION) {

@@ -14,6 +14,7 @@ mod client;
 mod console;
 mod decisions;
 mod entities;
+mod experiments;
 mod health;
 mod jobs;
 mod keys;
@@ -23,6 +24,7 @@ mod live;
 mod metrics;
 mod models;
 mod observe;
+mod ofrep;
 mod openapi;
 mod orders;
 mod ports;
@@ -53,11 +55,10 @@ pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
     CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
-    Searches, ShopRecords, StockPlace, Vitals,
+    Reports, Searches, ShopRecords, StockPlace, Vitals,
 };
 pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
-pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};

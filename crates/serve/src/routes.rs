@@ -26,8 +26,8 @@ use crate::problem::{Code, Problem};
 use crate::{
     activity,
     algolia::{self, manage, objects},
-    assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, privacy, products,
-    recommend, reference, search, session, site, slots, stock, storefront, tracking,
+    assortment, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep, openapi, orders, privacy,
+    products, recommend, reference, search, session, site, slots, stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -106,6 +106,24 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
         endpoint::<decisions::__path_explain_decision>(SECRET, get(decisions::explain_decision)),
         endpoint::<decisions::__path_replay_decision>(SECRET, post(decisions::replay_decision)),
+
+        endpoint::<experiments::__path_list_experiments>(SECRET, get(experiments::list_experiments)),
+        endpoint::<experiments::__path_get_experiment>(SECRET, get(experiments::get_experiment)),
+        endpoint::<experiments::__path_put_experiment>(SECRET, put(experiments::put_experiment)),
+        endpoint::<experiments::__path_patch_experiment>(SECRET, patch(experiments::patch_experiment)),
+        endpoint::<experiments::__path_delete_experiment>(SECRET, delete(experiments::delete_experiment)),
+        endpoint::<experiments::__path_check_experiment>(SECRET, post(experiments::check_experiment)),
+        endpoint::<experiments::__path_start_experiment>(SECRET, post(experiments::start_experiment)),
+        endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
+
+        endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
+        endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
+        endpoint::<experiments::__path_holdout_report>(SECRET, get(experiments::holdout_report)),
+
+        endpoint::<ofrep::__path_evaluate_flag>(PUBLIC, post(ofrep::evaluate_flag)),
+        endpoint::<ofrep::__path_evaluate_flags>(PUBLIC, post(ofrep::evaluate_flags)),
+        endpoint::<ofrep::__path_flag_stream>(OPEN, get(ofrep::flag_stream)),
 
         endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
         endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
@@ -278,8 +296,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
-            header::RETRY_AFTER,
             header::ETAG,
+            header::RETRY_AFTER,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])

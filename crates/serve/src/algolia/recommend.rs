@@ -256,11 +256,11 @@ fn decide(
     let market = search.asked.market.clone();
     let static_list = parts.static_list.load();
     let rules = vec![SlotRules { filter, boosts: Vec::new() }];
-    let shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
+    let mut shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
     let consent = search.asked.consent;
     let situation = Situation { decision, subject, market, device: Device::Unknown, now, seed, consent };
-    let request = Request { situation, ask: Ask { slots: vec![slot] }, deadline_ms: None };
-    let decision = parts.recommendations.decide(request, &shelf);
+    let request = Request::new(situation, Ask { slots: vec![slot] });
+    let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     Ok(decision)
 }

@@ -10,6 +10,7 @@ mod algolia;
 mod auth;
 mod console;
 mod entities;
+mod experiments;
 mod operating;
 mod privacy;
 mod recommend;
