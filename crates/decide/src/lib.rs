@@ -2,6 +2,8 @@
 //!
 //! Start with [`Pipeline::decide`]. Nothing here knows how an engine decides, how a record is stored on disk, or HTTP.
 
+mod audit;
+mod automations;
 mod catalogue;
 mod experiments;
 mod pipeline;
@@ -9,16 +11,23 @@ mod record;
 mod shelf;
 mod why;
 
+pub use audit::{Act, AuditEntry, AuditLog, Verification};
+pub use automations::{
+    Alert, Approval, ApprovalState, Automation, AutomationError, Automations, Case, Guardrail, Measure, Mode, Seen,
+    Taken, Wish,
+};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use experiments::{
-    Adjust, Asker, BoostDefinition, Change, Dealer, Dealt, DefinitionProblem, Definitions, Evaluation, EvaluationReason,
-    ExperimentDefinition, ExperimentsError, ExposureLog, PreparedVariant, StoredExperiment, Surface, Variant,
+    Adjust, Asker, BoostDefinition, Change, Dealer, Dealt, DefinitionProblem, Definitions, Evaluation,
+    EvaluationReason, ExperimentDefinition, ExperimentsError, ExposureLog, PreparedVariant, StoredExperiment, Surface,
+    Variant,
 };
 pub use merx_features::OWN_EXPOSURE;
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
-pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings};
+pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings, Shadow};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};
 
 /// Every table of this crate.
-pub const MIGRATIONS: &[merx_store::Migration] = &[record::MIGRATION, experiments::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] =
+    &[record::MIGRATION, experiments::MIGRATION, audit::MIGRATION, automations::MIGRATION];

@@ -141,7 +141,8 @@ impl SlotConfig {
             if !(-1.0..=10.0).contains(&boost.strength) {
                 bail!("strength = {}: expected -1 to 10", boost.strength);
             }
-            let field = merx_decide::BoostField::parse(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
+            let field =
+                merx_decide::BoostField::parse(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
             Ok(merx_decide::Boost { field, strength: boost.strength })
         };
         self.boosts.iter().map(boost).collect()

@@ -150,7 +150,10 @@ fn print_report(report: &Value) {
     let arms = list(&report["arms"]).iter().map(|arm| format!("{} {}", text(&arm["name"]), arm["units"]));
     println!("{}: {}", text(&report["experiment"]), arms.collect::<Vec<_>>().join(", "));
     if trust["sample_ratio_mismatch"] == true {
-        println!("  the arms don't hold the planned shares (p {:.1e}): no figure can be trusted", number(&trust["sample_ratio_p_value"]));
+        println!(
+            "  the arms don't hold the planned shares (p {:.1e}): no figure can be trusted",
+            number(&trust["sample_ratio_p_value"])
+        );
     }
     for metric in list(&report["metrics"]) {
         let role = if metric["decides"] == true { "" } else { " (watched)" };

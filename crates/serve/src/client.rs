@@ -84,7 +84,9 @@ fn problem_words(problem: &Value) -> String {
     let word = |name: &str| problem[name].as_str().filter(|word| !word.is_empty());
     let mut words: Vec<String> = ["title", "detail"].into_iter().filter_map(word).map(str::to_owned).collect();
     let mistakes = problem["errors"].as_array().into_iter().flatten();
-    words.extend(mistakes.filter_map(|mistake| Some(format!("{}: {}", mistake["at"].as_str()?, mistake["detail"].as_str()?))));
+    words.extend(
+        mistakes.filter_map(|mistake| Some(format!("{}: {}", mistake["at"].as_str()?, mistake["detail"].as_str()?))),
+    );
     words.extend(word("hint").map(str::to_owned));
     words.join(". ")
 }

@@ -6,7 +6,9 @@
 
 mod algolia;
 mod app;
+mod audit;
 mod auth;
+mod automations;
 mod body;
 mod client;
 mod decisions;
@@ -44,8 +46,8 @@ pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Reports, Searches, ShopRecords, StockPlace,
-    Vitals,
+    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Reports, Searches, ShopRecords,
+    StockPlace, Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use routes::router;

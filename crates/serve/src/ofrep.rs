@@ -114,7 +114,8 @@ fn read(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Problem::because(Code::InvalidContext, format!("{name} is no text"))),
     };
-    let shape = |name: &str, error: serde_json::Error| Problem::because(Code::InvalidContext, format!("{name}: {error}"));
+    let shape =
+        |name: &str, error: serde_json::Error| Problem::because(Code::InvalidContext, format!("{name}: {error}"));
     let key = text("targetingKey")?;
     let by_server = caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
     let (user, visitor) = match (text("userId")?, text("anonymousId")?) {
@@ -126,7 +127,9 @@ fn read(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<
     let who = who(&user, &visitor, &None, &mut mistakes);
     may_ask_for(app, caller, &who)?;
     let market = match text("market")? {
-        Some(market) => MarketId::new(market).map_err(|error| Problem::because(Code::InvalidContext, error.to_string()))?,
+        Some(market) => {
+            MarketId::new(market).map_err(|error| Problem::because(Code::InvalidContext, error.to_string()))?
+        }
         None => app.parts.settings.default_market.clone(),
     };
     let device: Option<DeviceName> = optional(&context, "device").map_err(|error| shape("device", error))?;

@@ -5,7 +5,8 @@ use std::ops::Range;
 use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, ModelVersion, Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, ModelVersion, Situation, SubjectId,
+    TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::{CustomerOrder, RawEvent};

@@ -602,7 +602,8 @@ fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistake
     mistakes.within(at("boosts"), slot.boosts.len(), 0, MAX_BOOSTS);
     for (place, boost) in slot.boosts.into_iter().take(MAX_BOOSTS).enumerate() {
         let strength = mistakes.within(at(&format!("boosts[{place}].strength")), boost.strength, -1.0, 10.0);
-        let field = mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", BoostField::parse(&boost.field));
+        let field =
+            mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", BoostField::parse(&boost.field));
         boosts.extend(field.map(|field| Boost { field, strength }));
     }
     let name = slot.name.unwrap_or(slot.scenario);

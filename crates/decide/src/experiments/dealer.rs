@@ -8,8 +8,8 @@ use merx_domain::experiment::{
 };
 use merx_domain::search::SearchAsk;
 use merx_domain::{
-    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Grant, MarketId, Purposes, Slot, SubjectId,
-    TimestampMs,
+    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Grant, MarketId, Purposes, Slot,
+    SubjectId, TimestampMs,
 };
 use merx_features::OWN_EXPOSURE;
 
@@ -274,11 +274,7 @@ impl Hand {
         let session = asker.session.filter(|_| measured.is_some()).map(CompactString::new);
         Self {
             unit: Unit { subject: measured.map(|grant| grant.subject()), session },
-            traits: Traits {
-                market: asker.market.clone(),
-                device: asker.device,
-                segments: asker.segments.to_vec(),
-            },
+            traits: Traits { market: asker.market.clone(), device: asker.device, segments: asker.segments.to_vec() },
             grant: measured.copied(),
             now: asker.now,
             earlier: None,

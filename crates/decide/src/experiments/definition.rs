@@ -18,7 +18,9 @@ const MAX_VALUE_BYTES: usize = 16 * 1024;
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Surface {
     /// Recommendations whose request has a slot of one of these names or scenarios; of none: every recommendation.
-    Recommend { slots: Vec<CompactString> },
+    Recommend {
+        slots: Vec<CompactString>,
+    },
     Search,
     /// Nothing of Merx's own: who asks for the flag gets its value.
     Flag,

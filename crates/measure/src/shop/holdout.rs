@@ -61,7 +61,8 @@ pub fn holdout_page(
                 continue;
             }
             let spent = spent.entry((event.subject, month_of(event.occurred_at))).or_default();
-            let again = event.order.as_ref().is_some_and(|order| !bought || !orders.insert(hash(&[order.as_str().as_bytes()])));
+            let again =
+                event.order.as_ref().is_some_and(|order| !bought || !orders.insert(hash(&[order.as_str().as_bytes()])));
             if bought && !again {
                 *spent += event.value.filter(|value| value.currency == currency).map_or(0.0, Money::major_f64);
             }

@@ -191,11 +191,8 @@ pub fn page(log: &dyn EventLog, question: &Question<'_>) -> Result<Page, PageErr
 /// The page of rows that were read.
 pub fn page_of(rows: &Rows, question: &Question<'_>) -> Result<Page, PanelError> {
     let experiment = question.experiment;
-    let shape = PanelShape {
-        arms: experiment.arms.len() as u16,
-        segments: rows.segments.len() as u16,
-        now_ms: question.now.0,
-    };
+    let shape =
+        PanelShape { arms: experiment.arms.len() as u16, segments: rows.segments.len() as u16, now_ms: question.now.0 };
     let decides = |name: &str| experiment.metrics.iter().any(|metric| metric == name);
     let named = |deciding: bool| METRICS.iter().filter(move |metric| decides(metric.name) == deciding);
     let settings = ReportSettings {
@@ -222,7 +219,10 @@ pub fn page_of(rows: &Rows, question: &Question<'_>) -> Result<Page, PanelError>
     let mut notes = Vec::new();
     if rows.other_currency > 0 {
         let currency = question.currency;
-        notes.push(format!("{} orders in other currencies than {currency} count as orders without value", rows.other_currency));
+        notes.push(format!(
+            "{} orders in other currencies than {currency} count as orders without value",
+            rows.other_currency
+        ));
     }
     Ok(Page {
         experiment: experiment.id.to_string(),
@@ -299,7 +299,11 @@ fn metric_page(
                     lift: belief.mean,
                     low: belief.low,
                     high: belief.high,
-                    chance_to_win: if known.higher_is_better { belief.chance_to_win } else { 1.0 - belief.chance_to_win },
+                    chance_to_win: if known.higher_is_better {
+                        belief.chance_to_win
+                    } else {
+                        1.0 - belief.chance_to_win
+                    },
                     loss_of_control: belief.loss_of_control,
                     loss_of_treatment: belief.loss_of_treatment,
                 });
@@ -348,11 +352,12 @@ fn latency_page(rows: &Rows, experiment: &Experiment) -> Option<LatencyPage> {
     // Decisions of one unit are seldom more than one a day, so they count as independent.
     let estimates: Vec<Option<QuantileEstimate>> =
         rows.latencies.iter().map(|sketch| sketch.estimate(LATENCY_QUANTILE, ALPHA, 1.0)).collect();
-    let arms = experiment.arms.iter().zip(&rows.latencies).zip(&estimates).map(|((arm, sketch), estimate)| QuantilePage {
-        arm: arm.name.to_string(),
-        decisions: sketch.count(),
-        value: estimate.as_ref().map(|estimate| estimate.value),
-    });
+    let arms =
+        experiment.arms.iter().zip(&rows.latencies).zip(&estimates).map(|((arm, sketch), estimate)| QuantilePage {
+            arm: arm.name.to_string(),
+            decisions: sketch.count(),
+            value: estimate.as_ref().map(|estimate| estimate.value),
+        });
     let control = estimates.first()?.as_ref();
     let differences = experiment.arms.iter().zip(&estimates).skip(1).filter_map(|(arm, estimate)| {
         let effect = QuantileEstimate::difference(control?, estimate.as_ref()?).ok()?;

@@ -250,7 +250,8 @@ impl<'a> Reader<'a> {
     }
 
     fn add(&mut self, event: &Event, signal: SignalId, value: f64) {
-        let slot = if matches!(self.question.experiment.unit, UnitKind::MarketSlot { .. }) { self.slot(event) } else { 0 };
+        let slot =
+            if matches!(self.question.experiment.unit, UnitKind::MarketSlot { .. }) { self.slot(event) } else { 0 };
         self.did.push(Did { subject: event.subject, at: event.occurred_at, signal, value, slot });
     }
 

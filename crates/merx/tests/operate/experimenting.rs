@@ -78,9 +78,12 @@ fn a_planted_lift_is_found_and_nothing_else() {
     assert!(low > 0.0 && low < 0.5 && high > 0.5);
     assert!(lift["belief"]["chance_to_win"].as_f64().unwrap() > 0.99);
     assert_eq!(planted["trust"]["sample_ratio_mismatch"], false);
-    let units = |report: &Value| report["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum::<u64>();
+    let units = |report: &Value| {
+        report["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum::<u64>()
+    };
     assert_eq!(units(&planted), VISITORS - held_out);
-    let revenue = planted["metrics"].as_array().unwrap().iter().find(|one| one["name"] == "revenue_per_visitor").unwrap();
+    let revenue =
+        planted["metrics"].as_array().unwrap().iter().find(|one| one["name"] == "revenue_per_visitor").unwrap();
     assert_eq!((&revenue["decides"], &revenue["unit"]), (&json!(false), &json!("money")));
     assert!((3.0..14.0).contains(&revenue["arms"][0]["mean"].as_f64().unwrap()), "{revenue}");
     assert_eq!(planted["latency"]["arms"][0]["decisions"], planted["arms"][0]["units"]);
@@ -130,6 +133,8 @@ fn a_planted_lift_is_found_and_nothing_else() {
     succeed(shop.merx().args(["experiments", "end", "planted"]));
     let server = shop.serve(&["--set", "recommend.holdout=0", "--set", "experiments.holdout=0.2"]);
     let met = (50..90).map(|number| arms(&mut server.client(), &server, &json!({ "anonymous_id": visitor(number) })));
-    assert!(met.filter(|arms| *arms != json!({})).all(|arms| arms.get("planted").is_none() && arms["nothing"].is_string()));
+    assert!(
+        met.filter(|arms| *arms != json!({})).all(|arms| arms.get("planted").is_none() && arms["nothing"].is_string())
+    );
     server.stop();
 }

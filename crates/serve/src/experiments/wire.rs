@@ -396,10 +396,9 @@ pub(super) fn definition_of(
     let ramp = share("ramp_percent".to_owned(), wire.ramp_percent);
     let range = match wire.layer_range.as_deref() {
         None => BucketRange::ALL,
-        Some([from, to]) => BucketRange {
-            from: share("layer_range[0]".to_owned(), *from),
-            to: share("layer_range[1]".to_owned(), *to),
-        },
+        Some([from, to]) => {
+            BucketRange { from: share("layer_range[0]".to_owned(), *from), to: share("layer_range[1]".to_owned(), *to) }
+        }
         Some(_) => {
             refuse("layer_range", "wrong_form", "a range has two ends, in per cent".to_owned());
             BucketRange::ALL

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use compact_str::CompactString;
 use merx_decide::{
-    Arm, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExposureLog, FeatureSource, Pipeline, PipelineSettings, Recorder,
-    RecorderSettings, Request, RequestShelf,
+    Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition,
+    ExposureLog, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::search::{
@@ -535,12 +535,16 @@ impl Shop {
         let definitions = Arc::new(Definitions::open(Arc::clone(&store.records), holdout, metrics).unwrap());
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(NoFeatures)));
+        let engines = ["recommend", "search"];
+        let automations = Arc::new(Automations::open(Arc::clone(&store.records), &engines, NOW).unwrap());
+        let audit = Arc::new(AuditLog::new(Arc::clone(&store.records)));
         let pipeline = Pipeline::new(
             Arc::new(NewestFirst),
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             rules.clone(),
         );
         let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
@@ -550,6 +554,7 @@ impl Shop {
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             rules,
         );
         let finder =
@@ -568,6 +573,8 @@ impl Shop {
             recorder: Arc::clone(&recorder),
             dealer,
             reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
+            automations,
+            audit,
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,

@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::experiment::{ArmDefinition, BucketRange, ExperimentError, ExperimentKind, ExperimentState, Holdout, LayerId};
+use crate::experiment::{
+    ArmDefinition, BucketRange, ExperimentError, ExperimentKind, ExperimentState, Holdout, LayerId,
+};
 
 const NOW: TimestampMs = TimestampMs(1_000_000);
 
