@@ -57,6 +57,7 @@ impl Asked {
         };
         let decision = app.parts.searches.decide(request, &mut shelf);
         app.metrics.count_decision(decision.fallback);
+        app.activity.count_decision(now, decision.fallback);
         let arm = app.parts.searches.arm(subject);
         Ok(write(&Decided { decision, arm, market: &market, catalogue: shelf.catalogue() }))
     }
