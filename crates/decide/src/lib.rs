@@ -2,6 +2,8 @@
 //!
 //! Start with [`Pipeline::decide`]. Nothing here knows how an engine decides, how a record is stored on disk, or HTTP.
 
+mod audit;
+mod automations;
 mod catalogue;
 mod experiments;
 mod pipeline;
@@ -9,6 +11,11 @@ mod record;
 mod shelf;
 mod why;
 
+pub use audit::{Act, AuditEntry, AuditLog, Verification};
+pub use automations::{
+    Alert, Approval, ApprovalState, Automation, AutomationError, Automations, Case, Guardrail, Measure, Mode, Seen,
+    Taken, Wish,
+};
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use experiments::{
     Adjust, Asker, BoostDefinition, Change, Dealer, Dealt, DefinitionProblem, Definitions, Evaluation,
@@ -17,9 +24,10 @@ pub use experiments::{
 };
 pub use merx_features::OWN_EXPOSURE;
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
-pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS, Wanted};
+pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS, Shadow, Wanted};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};
 
 /// Every table of this crate.
-pub const MIGRATIONS: &[merx_store::Migration] = &[record::MIGRATION, experiments::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] =
+    &[record::MIGRATION, experiments::MIGRATION, audit::MIGRATION, automations::MIGRATION];

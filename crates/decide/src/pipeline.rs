@@ -9,8 +9,9 @@ use merx_domain::{
     Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
+use crate::automations::{Automations, Seen, Taken};
 use crate::experiments::{Adjust, Asker, Dealer, Dealt};
-use crate::record::{Arm, DecisionRecord, Recorder};
+use crate::record::{Arm, DecisionRecord, Recorder, Shadow};
 use crate::shelf::{RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace};
 
 /// Where the pipeline learns about a person. Only what needs no grant can be had without one.
@@ -58,6 +59,7 @@ pub struct Pipeline<E: Engine> {
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
     dealer: Arc<Dealer>,
+    automations: Arc<Automations>,
     settings: PipelineSettings,
 }
 
@@ -68,9 +70,10 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         recorder: Arc<Recorder>,
         clock: Arc<dyn Clock>,
         dealer: Arc<Dealer>,
+        automations: Arc<Automations>,
         settings: PipelineSettings,
     ) -> Self {
-        Self { engine, features, recorder, clock, dealer, settings }
+        Self { engine, features, recorder, clock, dealer, automations, settings }
     }
 
     pub fn engine(&self) -> &E {
@@ -90,8 +93,9 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         let grant = self.check_consent(&mut request.situation);
         let held_out = self.dealer.is_held_out(request.situation.subject);
         let arm = self.arm(request.situation.subject);
-        let dealt = self.deal(&mut request, shelf, grant.as_ref(), arm);
-        let course = Course::of(arm, &dealt);
+        let taken = self.take(&request.situation, arm);
+        let dealt = self.deal(&mut request, shelf, grant.as_ref(), arm, taken);
+        let course = Course::of(arm, taken, &dealt);
         let shelf = &*shelf;
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
@@ -137,6 +141,10 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
             trouble,
             latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
         };
+        if taken.acts() && matches!(arm, Arm::Treated { .. }) {
+            let seen = Seen { fallback, troubled: !decision.trouble.is_empty(), latency_us: decision.latency_us };
+            self.automations.count(self.engine.name(), decision.at, seen);
+        }
         if !dealt.is_empty() {
             let shown = Some((decision.id, decision.latency_us));
             self.dealer.show(
@@ -145,16 +153,34 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
                 shown,
             );
         }
-        self.recorder.record(DecisionRecord::of(
-            &decision,
-            request.situation,
-            &request.ask,
-            shelf.rules(),
-            features,
-            arm,
-            trace,
-        ));
+        let shadow = if taken.is_watched() { self.shadow(&request, shelf, &features) } else { None };
+        let mut record =
+            DecisionRecord::of(&decision, request.situation, &request.ask, shelf.rules(), features, arm, trace);
+        (record.taken, record.shadow) = (taken, shadow);
+        self.recorder.record(record);
         decision
+    }
+
+    /// What the automation may do for this request. Whom no model touches it doesn't touch either.
+    fn take(&self, situation: &Situation, arm: Arm) -> Taken {
+        match arm {
+            Arm::Holdout { .. } => Taken::Live,
+            Arm::Treated { .. } => {
+                self.automations.take(self.engine.name(), &situation.market, situation.subject, situation.now)
+            }
+        }
+    }
+
+    /// What the live model would have shown, for whoever decides whether it may.
+    fn shadow(
+        &self,
+        request: &Request<E::Ask>,
+        shelf: &RequestShelf<'_>,
+        features: &SubjectFeatures,
+    ) -> Option<Shadow> {
+        let (level, never) = (FallbackLevel::LiveModel, || false);
+        let proposal = self.engine.propose(level, None, &request.situation, &request.ask, features, shelf, &never);
+        proposal.ok().map(|proposal| Shadow::of(&proposal.answer, proposal.model))
     }
 
     /// Decides again from a record: the same model, features and facts, hence the same answer.
@@ -208,8 +234,9 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         shelf: &mut RequestShelf<'_>,
         grant: Option<&Grant>,
         arm: Arm,
+        taken: Taken,
     ) -> Vec<Dealt> {
-        if matches!(arm, Arm::Holdout { .. }) || !self.dealer.deals_anything() {
+        if matches!(arm, Arm::Holdout { .. }) || !taken.acts() || !self.dealer.deals_anything() {
             return Vec::new();
         }
         let asker = asker(&request.situation, &request.session, &request.segments, grant);
@@ -252,6 +279,9 @@ fn asker<'a>(
     }
 }
 
+/// The levels below the models.
+const GENERIC: &[FallbackLevel] = &[FallbackLevel::Popularity, FallbackLevel::StaticList];
+
 /// The levels to try, and the version of the model where an experiment asks for one.
 struct Course {
     levels: &'static [FallbackLevel],
@@ -260,8 +290,9 @@ struct Course {
 
 impl Course {
     /// Of several experiments the last one that has a say counts.
-    fn of(arm: Arm, dealt: &[Dealt]) -> Self {
-        let mut course = Self { levels: arm.levels(), version: None };
+    fn of(arm: Arm, taken: Taken, dealt: &[Dealt]) -> Self {
+        let levels = if taken.acts() { arm.levels() } else { GENERIC };
+        let mut course = Self { levels, version: None };
         for change in dealt.iter().map(|dealt| &dealt.variant.change) {
             if let Some(first) = change.serve {
                 let skipped = FallbackLevel::CHAIN.iter().take_while(|level| **level < first).count();

@@ -12,6 +12,7 @@ use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::automations::Taken;
 use crate::shelf::{ShelfTrace, SlotRules};
 
 pub(crate) const MIGRATION: Migration = Migration {
@@ -32,8 +33,9 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 2;
-/// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out.
-const ADDED_IN_2: [u8; 2] = [0, 0];
+/// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
+/// nothing in shadow.
+const ADDED_IN_2: [u8; 4] = [0, 0, 0, 0];
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -99,6 +101,28 @@ pub struct DecisionRecord {
     pub experiments: Vec<Assignment>,
     /// In the holdout that nothing automatic touches.
     pub held_out: bool,
+    /// What the automation was allowed.
+    pub taken: Taken,
+    /// What would have been shown where it was only watched.
+    pub shadow: Option<Shadow>,
+}
+
+/// A proposal that was not shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Shadow {
+    /// In the engine's own type.
+    answer: Vec<u8>,
+    pub model: Option<ModelVersion>,
+}
+
+impl Shadow {
+    pub fn of<Answer: Serialize>(answer: &Answer, model: Option<ModelVersion>) -> Self {
+        Self { answer: postcard::to_stdvec(answer).unwrap_or_default(), model }
+    }
+
+    pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
+        postcard::from_bytes(&self.answer).map_err(|error| RecordError::Unreadable(error.to_string()))
+    }
 }
 
 impl DecisionRecord {
@@ -130,6 +154,8 @@ impl DecisionRecord {
             latency_us: decision.latency_us,
             experiments: decision.experiments.clone(),
             held_out: decision.held_out,
+            taken: Taken::Live,
+            shadow: None,
         }
     }
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use merx_decide::{
-    BoostDefinition, Catalogue, CatalogueEntry, Change, Dealer, DecisionRecord, Definitions, ExperimentDefinition,
-    ExperimentsError, ExposureLog, FeatureSource, OWN_EXPOSURE, Pipeline, PipelineSettings, Recorder, RecorderSettings,
-    Request, RequestShelf, SlotRules, Surface, Variant,
+    Act, AuditLog, Automation, AutomationError, Automations, BoostDefinition, Case, Catalogue, CatalogueEntry, Change,
+    Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExperimentsError, ExposureLog, FeatureSource, Guardrail,
+    Measure, Mode, OWN_EXPOSURE, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
+    SlotRules, Surface, Taken, Variant, Wish,
 };
 use merx_domain::experiment::{
     ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, Holdout, LayerId,
@@ -22,6 +23,8 @@ use merx_domain::{
 use merx_store::{EventLog, LogSettings, Records, Store};
 
 const NOW: TimestampMs = TimestampMs(1_795_228_774_000);
+const ANNA: Act<'_> = Act { by: "anna", at: NOW };
+const BERT: Act<'_> = Act { by: "bert", at: NOW };
 
 struct Still;
 
@@ -88,6 +91,7 @@ impl FeatureSource for People {
 struct House {
     pipeline: Pipeline<Lister>,
     dealer: Arc<Dealer>,
+    automations: Arc<Automations>,
     recorder: Arc<Recorder>,
     records: Arc<dyn Records>,
     log: Arc<dyn EventLog>,
@@ -108,6 +112,7 @@ impl House {
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let definitions = Arc::new(definitions(&store.records, holdout));
         let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(People)));
+        let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["recommend"], NOW).unwrap());
         let settings = PipelineSettings {
             consent: ConsentPolicy { allowed_unless_denied: Purposes::ANALYTICS | Purposes::PERSONALISATION },
             holdout: 0.0,
@@ -120,6 +125,7 @@ impl House {
             Arc::clone(&recorder),
             Arc::new(Still),
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             settings,
         );
         let catalogue = Catalogue::default();
@@ -129,13 +135,13 @@ impl House {
             catalogue.put(ProductNumber(number), CatalogueEntry::new(&product, None));
         }
         let (records, log) = (store.records, store.log);
-        Self { pipeline, dealer, recorder, records, log, catalogue, _folder: folder }
+        Self { pipeline, dealer, automations, recorder, records, log, catalogue, _folder: folder }
     }
 
     fn run(&self, definition: ExperimentDefinition) {
         let id = definition.experiment.id.clone();
-        self.dealer.definitions.put(definition, NOW).unwrap();
-        self.dealer.definitions.start(&id, NOW).unwrap();
+        self.dealer.definitions.put(definition, ANNA).unwrap();
+        self.dealer.definitions.start(&id, ANNA).unwrap();
     }
 
     fn decide(&self, subject: u128, consent: ConsentStamp) -> Decision<Answer> {
@@ -304,7 +310,7 @@ fn who_comes_back_on_another_device_keeps_the_arm() {
 fn only_sound_experiments_go_live_and_they_outlive_a_restart() {
     let house = House::new(0);
     let definitions_now = &house.dealer.definitions;
-    let put = |definition: ExperimentDefinition| definitions_now.put(definition, NOW);
+    let put = |definition: ExperimentDefinition| definitions_now.put(definition, ANNA);
     let codes = |result: Result<_, ExperimentsError>| match result {
         Err(ExperimentsError::Invalid(problems)) => {
             problems.iter().map(|problem| format!("{} {}", problem.at, problem.code)).collect::<Vec<_>>()
@@ -331,7 +337,7 @@ fn only_sound_experiments_go_live_and_they_outlive_a_restart() {
     };
     house.run(in_layer("first", 0, 6_000));
     put(in_layer("second", 5_000, BUCKETS)).unwrap();
-    let start = |id: &str| codes(definitions_now.start(&ExperimentId::new(id), NOW).map(|_| ()));
+    let start = |id: &str| codes(definitions_now.start(&ExperimentId::new(id), ANNA).map(|_| ()));
     assert_eq!(start("second"), ["layer overlapping_layer"]);
     put(in_layer("second", 6_000, BUCKETS)).unwrap();
     assert!(start("second").is_empty());
@@ -344,28 +350,136 @@ fn only_sound_experiments_go_live_and_they_outlive_a_restart() {
     // Another process reads what this one wrote.
     let reopened = definitions(&house.records, 0);
     assert_eq!((reopened.list(), reopened.version()), (definitions_now.list(), version));
-    definitions_now.end(&ExperimentId::new("first"), NOW).unwrap();
+    definitions_now.end(&ExperimentId::new("first"), ANNA).unwrap();
     assert!(definitions_now.version() > version);
     assert!(start("first")[0].contains("ended"));
-    assert!(definitions_now.remove(&ExperimentId::new("first")).is_err(), "what has run stays listed");
+    assert!(definitions_now.remove(&ExperimentId::new("first"), ANNA).is_err(), "what has run stays listed");
     assert!(house.decide(1, ConsentStamp::default()).experiments.iter().all(|one| one.experiment.as_str() == "second"));
 }
 
+/// Format 1 ended where the arms begin: its bytes are those of format 2 but for the number and the last four.
 #[test]
 fn records_of_the_first_format_stay_readable() {
-    let record = DecisionRecord::from_bytes(include_bytes!("fixtures/decision-1.bin")).unwrap();
-    assert_eq!((record.id, record.engine.as_str()), (DecisionId(6), "recommend"));
-    assert!(record.experiments.is_empty() && !record.held_out);
-    assert_eq!(record.answer::<Answer>().unwrap().slots.len(), 2);
-}
-
-/// Made the fixture: a record without experiments, less the two bytes that format 2 added, under the number 1.
-#[test]
-#[ignore = "writes a fixture that is never written again"]
-fn write_fixture() {
     let house = House::new(0);
     let decision = house.decide(5, ConsentStamp::default());
-    let bytes = house.recorder.get(decision.id).unwrap().to_bytes();
-    let old = [&[0, 1], &bytes[2..bytes.len() - 2]].concat();
-    std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/decision-1.bin"), old).unwrap();
+    let record = house.recorder.get(decision.id).unwrap();
+    let bytes = record.to_bytes();
+    let first = [&[0, 1], &bytes[2..bytes.len() - 4]].concat();
+    assert_eq!(DecisionRecord::from_bytes(&first).unwrap(), record);
+    assert!(DecisionRecord::from_bytes(&first[..first.len() - 1]).is_err());
+}
+
+// ---- Automations ----
+
+fn case() -> Case {
+    let words = |text: &str| text.to_owned();
+    Case { why: words("better"), expected_effect: words("2 %"), risk: words("clicks"), roll_back: words("off") }
+}
+
+#[test]
+fn a_mode_counts_from_the_next_decision_on() {
+    let house = House::new(0);
+    house.run(experiment("home", &[], Change::default()));
+    let set = |mode: Mode| house.automations.set_mode("recommend", None, mode, Case::default(), ANNA).unwrap();
+    let served = |subject| {
+        let decision = house.decide(subject, ConsentStamp::default());
+        let record = house.recorder.get(decision.id).unwrap();
+        assert_eq!(house.pipeline.replay(&record).unwrap(), decision.answer);
+        assert_eq!(record.taken.acts(), !decision.experiments.is_empty(), "what doesn't act is not experimented with");
+        (decision.fallback, record)
+    };
+    assert_eq!(served(1).0, FallbackLevel::LiveModel);
+    set(Mode::Off);
+    let (level, record) = served(2);
+    assert_eq!((level, record.taken, record.shadow), (FallbackLevel::Popularity, Taken::Off, None));
+    set(Mode::Shadow);
+    let (level, record) = served(3);
+    let shadow = record.shadow.unwrap();
+    assert_eq!((level, record.taken, shadow.model), (FallbackLevel::Popularity, Taken::Shadow, Some(ModelVersion(7))));
+    assert_eq!(shadow.answer::<Answer>().unwrap().slots.len(), 2);
+    set(Mode::Canary { share: 3_000 });
+    let inside = (10..210).filter(|subject| served(*subject).1.taken == Taken::Canary).count();
+    assert!((40..80).contains(&inside), "{inside} of 200 at 30 %");
+    set(Mode::Live);
+    house.automations.kill("recommend", true, ANNA).unwrap();
+    assert_eq!(served(4).1.taken, Taken::Off);
+    house.automations.kill("recommend", false, ANNA).unwrap();
+    let capped = Automation { most_per_hour: Some(5), ..house.automations.get("recommend").unwrap() };
+    house.automations.describe(capped, ANNA).unwrap();
+    let taken: Vec<Taken> = (300..310).map(|subject| served(subject).1.taken).collect();
+    assert_eq!(taken, [[Taken::Live; 5], [Taken::Capped; 5]].concat());
+    let elsewhere = Some(MarketId::new("elsewhere").unwrap());
+    house.automations.set_mode("recommend", elsewhere, Mode::Off, Case::default(), ANNA).unwrap();
+    assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live, "another market");
+}
+
+#[test]
+fn more_of_an_automation_takes_a_second_person() {
+    let house = House::new(0);
+    let set = |mode, case, act| house.automations.set_mode("recommend", None, mode, case, act);
+    let watched = Automation { four_eyes: true, ..house.automations.get("recommend").unwrap() };
+    house.automations.describe(watched.clone(), ANNA).unwrap();
+    assert!(house.automations.describe(Automation { four_eyes: false, ..watched }, ANNA).is_err());
+    assert!(matches!(set(Mode::Shadow, Case::default(), ANNA), Ok(Wish::Granted(_))), "less needs nobody");
+    assert!(matches!(set(Mode::Live, Case::default(), ANNA), Err(AutomationError::Invalid { .. })), "no case, no more");
+    let Ok(Wish::Waiting(approval)) = set(Mode::Live, case(), ANNA) else { panic!("it waits") };
+    assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Shadow);
+    assert!(house.automations.decide(approval.number, true, ANNA).is_err(), "who asked can't agree");
+    house.automations.decide(approval.number, true, BERT).unwrap();
+    assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live);
+    assert!(house.automations.decide(approval.number, false, BERT).is_err(), "it is decided");
+    assert_eq!(house.automations.approvals(10).unwrap().len(), 1);
+    let reopened = Automations::open(Arc::clone(&house.records), &["recommend"], NOW).unwrap();
+    assert_eq!(reopened.list(), house.automations.list());
+}
+
+#[test]
+fn a_breached_guardrail_steps_the_mode_back_and_says_so() {
+    let house = House::new(0);
+    let guardrail = Guardrail { measure: Measure::FallbackShare, at_most: 0.3, fewest: 20, window_minutes: 10 };
+    let guarded = Automation { guardrails: vec![guardrail], ..house.automations.get("recommend").unwrap() };
+    house.automations.describe(guarded, ANNA).unwrap();
+    (0..30).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
+    assert_eq!(house.automations.watch(NOW).unwrap(), []);
+    let change = Change { serve: Some(FallbackLevel::Popularity), ..Change::default() };
+    let mut everybody = experiment("home", &[], change.clone());
+    everybody.variants[0].change = change;
+    house.run(everybody);
+    (30..70).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
+    let alerts = house.automations.watch(NOW).unwrap();
+    assert_eq!(alerts.len(), 1);
+    assert!(alerts[0].words.contains("stepped back to canary 10 %"), "{}", alerts[0].words);
+    assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Canary { share: 1_000 });
+    assert_eq!(house.automations.watch(NOW).unwrap(), [], "what was seen before says nothing of the new mode");
+    assert_eq!(house.automations.alerts(10).unwrap(), alerts);
+}
+
+#[test]
+fn the_audit_chain_shows_whatever_was_touched() {
+    let house = House::new(0);
+    house.run(experiment("home", &[], Change::default()));
+    house.automations.kill("recommend", true, BERT).unwrap();
+    let audit = AuditLog::new(Arc::clone(&house.records));
+    let entries = audit.read(0, 100).unwrap();
+    let told: Vec<(&str, &str)> = entries.iter().map(|entry| (entry.actor.as_str(), entry.action.as_str())).collect();
+    assert_eq!(told, [("anna", "experiment.put"), ("anna", "experiment.start"), ("bert", "automation.killed")]);
+    let sound = audit.verify(None).unwrap();
+    assert!(sound.is_sound() && sound.entries == 3);
+    assert!(audit.verify(Some(entries[1].hash)).unwrap().is_sound(), "an older head is still on the chain");
+    let tampered = |sql: &str, broken_at: Option<u64>| {
+        let undo = House::new(0);
+        undo.run(experiment("home", &[], Change::default()));
+        undo.automations.kill("recommend", true, BERT).unwrap();
+        undo.records.transaction(&mut |transaction| transaction.execute(sql, &[]).map(|_| ())).unwrap();
+        let audit = AuditLog::new(Arc::clone(&undo.records));
+        let found = audit.verify(Some(sound.head)).unwrap();
+        assert_eq!(found.broken_at, broken_at, "{sql}");
+        assert!(!found.is_sound());
+    };
+    tampered("UPDATE audit SET actor = 'carl' WHERE number = 1", Some(1));
+    tampered("UPDATE audit SET detail = 'null' WHERE number = 2", Some(2));
+    tampered("DELETE FROM audit WHERE number = 2", Some(2));
+    tampered("UPDATE audit SET at_ms = at_ms + 1 WHERE number = 3", Some(3));
+    // Only a head that was written down shows that the end is gone.
+    tampered("DELETE FROM audit WHERE number = 3", None);
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use merx_decide::{
-    Adjust, Arm, Catalogue, CatalogueEntry, Dealer, Definitions, ExposureLog, FeatureSource, Pipeline,
+    Adjust, Arm, Automations, Catalogue, CatalogueEntry, Dealer, Definitions, ExposureLog, FeatureSource, Pipeline,
     PipelineSettings, PreparedVariant, Recorder, RecorderSettings, Request, RequestShelf, SlotRules, Surface,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
@@ -126,6 +126,7 @@ impl House {
         let definitions = Definitions::open(Arc::clone(&store.records), holdouts, Default::default()).unwrap();
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(Arc::new(definitions), exposures, Arc::clone(&features) as _));
+        let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["scripted"], NOW).unwrap());
         let recorder = Arc::new(Recorder::new(store.records, RecorderSettings::default()));
         let settings = PipelineSettings {
             consent: ConsentPolicy { allowed_unless_denied },
@@ -134,7 +135,8 @@ impl House {
             deadline_ms: 1,
         };
         let engine = Arc::new(Scripted(script));
-        let pipeline = Pipeline::new(engine, features, Arc::clone(&recorder), Arc::new(Still), dealer, settings);
+        let pipeline =
+            Pipeline::new(engine, features, Arc::clone(&recorder), Arc::new(Still), dealer, automations, settings);
         let catalogue = Catalogue::default();
         let product = Product::new(ProductId::new("p0").unwrap(), "p0", NOW);
         catalogue.put(ProductNumber(0), CatalogueEntry::new(&product, None));

@@ -16,6 +16,7 @@ pub mod holdout;
 mod metric;
 mod moments;
 pub mod multiple;
+pub mod off_policy;
 mod panel;
 mod periods;
 pub mod power;

@@ -2,6 +2,7 @@
 
 mod experiments;
 mod load;
+mod overhead;
 mod search;
 mod server;
 
@@ -38,6 +39,8 @@ pub(crate) enum BenchCommand {
     Batch(FactorsArguments),
     /// Statistics of experiments: simulations with a known truth, published cases, real experiments, speed.
     Experiments(experiments::ExperimentsArguments),
+    /// What consent, experiments, guardrails and the record add to a decision, beside the bare engine.
+    Overhead(overhead::OverheadArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
     /// Events over HTTP: how many a second until they are on disk.
@@ -83,6 +86,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
+        BenchCommand::Overhead(arguments) => overhead::run(&arguments)?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,

@@ -5,6 +5,7 @@ mod config;
 mod demo;
 mod directory;
 mod experiments;
+mod governing;
 mod housekeeping;
 mod import;
 mod jobs;
@@ -19,6 +20,7 @@ mod searching;
 mod serving;
 mod shop;
 mod training;
+mod watchman;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -92,6 +94,34 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// Experiments and flags.
+    Experiments {
+        #[command(subcommand)]
+        action: Option<experiments::ExperimentsAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// What engines may do by themselves.
+    Automations {
+        #[command(subcommand)]
+        action: Option<governing::AutomationsAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// Modes that wait for a second person.
+    Approvals {
+        #[command(subcommand)]
+        action: Option<governing::ApprovalsAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// Who changed what.
+    Audit {
+        #[command(subcommand)]
+        action: governing::AuditAction,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// What people ask about their data: access, erasure, and the proof of it.
     Privacy {
         #[command(subcommand)]
@@ -103,13 +133,6 @@ enum Command {
     Vault {
         #[command(subcommand)]
         action: VaultAction,
-        #[command(flatten)]
-        server: operate::ServerArguments,
-    },
-    /// Experiments and flags.
-    Experiments {
-        #[command(subcommand)]
-        action: Option<experiments::ExperimentsAction>,
         #[command(flatten)]
         server: operate::ServerArguments,
     },
@@ -285,6 +308,20 @@ fn run(arguments: Arguments) -> Result<()> {
             start_log(&config, "warn")?;
             let desk = Desk::open(&server, config)?;
             experiments::run(&desk, action.unwrap_or(experiments::ExperimentsAction::List))
+        }
+        Command::Automations { action, server } => {
+            start_log(&config, "warn")?;
+            let action = action.unwrap_or(governing::AutomationsAction::List);
+            governing::automations(&Desk::open(&server, config)?, action)
+        }
+        Command::Approvals { action, server } => {
+            start_log(&config, "warn")?;
+            let action = action.unwrap_or(governing::ApprovalsAction::List);
+            governing::approvals(&Desk::open(&server, config)?, action)
+        }
+        Command::Audit { action, server } => {
+            start_log(&config, "warn")?;
+            governing::audit(&Desk::open(&server, config)?, action)
         }
         Command::Keys { action, server } => {
             start_log(&config, "warn")?;

@@ -24,6 +24,7 @@ use crate::privacy;
 use crate::projection::Follower;
 use crate::searching::Indexer;
 use crate::shop::Shop;
+use crate::watchman::Watchman;
 
 /// The browser library and the demo shop, as npm built them before cargo ran.
 pub(crate) mod pages {
@@ -303,6 +304,7 @@ pub(crate) fn serve_with(
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
     let indexer = Indexer::start(Arc::clone(&shop.searching))?;
+    let watchman = Watchman::start(Arc::clone(&shop))?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -317,6 +319,7 @@ pub(crate) fn serve_with(
         anyhow::Ok(())
     });
     drop(housekeeping);
+    drop(watchman);
     drop(indexer);
     drop(follower);
     result
@@ -345,6 +348,8 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
         dealer: Arc::clone(&shop.dealer),
+        automations: Arc::clone(&shop.automations),
+        audit: Arc::new(merx_decide::AuditLog::new(Arc::clone(&shop.store.records))),
         reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,

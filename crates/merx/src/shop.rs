@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use merx_decide::{
-    Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Recorder, RecorderSettings,
+    Automations, Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Recorder, RecorderSettings,
 };
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
 use merx_domain::experiment::{BUCKETS, Holdout};
@@ -19,7 +19,7 @@ use merx_store::{LogSettings, Migration, Store};
 use crate::config::{Config, purposes};
 use crate::master_key;
 use crate::projection::Projection;
-use crate::searching::{self, Searching};
+use crate::searching::{self, SEARCH, Searching};
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -34,6 +34,7 @@ pub(crate) struct Shop {
     pub(crate) engine: Arc<RecommendEngine>,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) dealer: Arc<Dealer>,
+    pub(crate) automations: Arc<Automations>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
     /// Why a version that should serve does not.
@@ -66,12 +67,15 @@ impl Shop {
         );
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(Arc::new(definitions?), exposures, Arc::clone(&projection) as _));
+        let automations = Automations::open(Arc::clone(&store.records), &[RECOMMEND, SEARCH], clock.now());
+        let automations = Arc::new(automations?);
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&engine),
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             pipeline_settings(&config),
         ));
         let search_pipeline = Arc::new(Pipeline::new(
@@ -80,6 +84,7 @@ impl Shop {
             Arc::clone(&recorder),
             Arc::clone(&clock),
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             search_settings(&config),
         ));
         let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
@@ -93,6 +98,7 @@ impl Shop {
             engine,
             recorder,
             dealer,
+            automations,
             pipeline,
             searching: Arc::new(searching),
             model_troubles: ArcSwap::default(),

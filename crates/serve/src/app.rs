@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{Boost, Catalogue, Dealer, Recorder};
+use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
@@ -80,6 +80,8 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     pub dealer: Arc<Dealer>,
     pub reports: Arc<dyn Reports>,
+    pub automations: Arc<Automations>,
+    pub audit: Arc<AuditLog>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
     pub privacy: Arc<dyn Privacy>,
@@ -98,9 +100,9 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
-    pub(crate) site: Site,
     /// Open event streams of flags.
     pub(crate) flag_streams: Arc<AtomicUsize>,
+    pub(crate) site: Site,
     stopping: AtomicBool,
 }
 
@@ -122,8 +124,8 @@ impl App {
             sessions: Sessions::default(),
             ids,
             patching: Default::default(),
-            site,
             flag_streams: Arc::default(),
+            site,
             stopping: AtomicBool::new(false),
         })
     }

@@ -45,6 +45,13 @@ pub(crate) struct DecisionAnswer {
     propensity: f64,
     /// In the shop's holdout, which nothing automatic touches.
     held_out: bool,
+    /// What the automation was allowed: live, canary, outside_canary, shadow, suggest, off, capped.
+    #[schema(value_type = String, example = "live")]
+    automation: merx_decide::Taken,
+    /// What would have been shown where the automation was only watched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    shadow: Option<Vec<DecidedItem>>,
     /// Arms of the experiments that had a say.
     experiments: Vec<DecidedArm>,
     /// What the person's data could be used for.
@@ -313,6 +320,8 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         arm: arm_name(record.arm),
         propensity,
         held_out: record.held_out,
+        automation: record.taken,
+        shadow: shadow_items(record, catalogue)?,
         experiments: record.experiments.iter().map(DecidedArm::from).collect(),
         granted: purpose_names(record.granted),
         history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
@@ -323,6 +332,16 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
     })
 }
 
+/// The items of all slots together.
+fn shadow_items(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<Option<Vec<DecidedItem>>, Problem> {
+    let Some(shadow) = &record.shadow else { return Ok(None) };
+    if record.engine == SEARCH {
+        return Ok(Some(found_items(&shadow.answer()?, catalogue)));
+    }
+    let answer: Answer = shadow.answer()?;
+    Ok(Some(answer.slots.iter().flat_map(|slot| decided_items(&slot.items, catalogue)).collect()))
+}
+
 fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     let catalogue = app.parts.catalogue.read();
     let mut words = vec![level_words(record.fallback).to_owned()];
@@ -331,6 +350,7 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     } else if matches!(record.arm, Arm::Holdout { .. }) {
         words.push("the shopper belongs to the holdout that no model touches".to_owned());
     }
+    words.extend(record.taken.words().map(str::to_owned));
     words.extend(record.experiments.iter().map(|assignment| {
         let chance = 100.0 * assignment.propensity();
         format!("experiment {} gave arm {} (a chance of {chance} %)", assignment.experiment, assignment.arm)

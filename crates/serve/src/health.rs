@@ -76,6 +76,7 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
         Ok(app.metrics.render(&Gauges {
             recorder_queue: parts.recorder.queued() as u64,
             unrecorded: parts.recorder.unrecorded(),
+            exposures_lost: parts.dealer.exposures.lost(),
             log_lag: parts.vitals.log_lag_events(),
             products: parts.catalogue.read().len() as u64,
             rejected: app.rejects.counts(),

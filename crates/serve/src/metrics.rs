@@ -45,6 +45,7 @@ impl Route {
 pub(crate) struct Gauges {
     pub(crate) recorder_queue: u64,
     pub(crate) unrecorded: u64,
+    pub(crate) exposures_lost: u64,
     pub(crate) log_lag: u64,
     pub(crate) products: u64,
     pub(crate) rejected: std::collections::BTreeMap<&'static str, u64>,
@@ -113,6 +114,7 @@ impl Metrics {
         }
         for (name, kind, help, value) in [
             ("merx_decisions_unrecorded_total", "counter", "Decisions served without a record.", gauges.unrecorded),
+            ("merx_exposures_lost_total", "counter", "Shown arms that could not be logged.", gauges.exposures_lost),
             ("merx_recorder_queue", "gauge", "Decision records that wait for the disk.", gauges.recorder_queue),
             ("merx_log_lag_events", "gauge", "Events that projections have not seen yet.", gauges.log_lag),
             ("merx_catalogue_products", "gauge", "Products in the catalogue that decisions look at.", gauges.products),

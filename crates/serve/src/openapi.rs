@@ -22,7 +22,7 @@ use crate::keys::Scope;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 17] = [
+const TAGS: [(&str, &str); 18] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
@@ -30,6 +30,8 @@ const TAGS: [(&str, &str); 17] = [
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("experiments", "What a change is worth: who gets which arm, and what it brought."),
     ("flags", "Flags as OpenFeature asks for them (OFREP)."),
+    ("automations", "What engines may do by themselves, within which limits, and who agreed."),
+    ("audit", "Who changed what, in a chain that shows whether it was touched."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
     ("stock", "Units of a variant at a location."),

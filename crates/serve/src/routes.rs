@@ -26,8 +26,9 @@ use crate::problem::{Code, Problem};
 use crate::{
     activity,
     algolia::{self, manage, objects},
-    assortment, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep, openapi, orders, privacy,
-    products, recommend, reference, search, session, site, slots, stock, storefront, tracking,
+    assortment, audit, automations, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep,
+    openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
+    tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -119,11 +120,27 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
         endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
         endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
+        endpoint::<experiments::__path_off_policy_estimate>(SECRET, post(experiments::off_policy_estimate)),
         endpoint::<experiments::__path_holdout_report>(SECRET, get(experiments::holdout_report)),
 
         endpoint::<ofrep::__path_evaluate_flag>(PUBLIC, post(ofrep::evaluate_flag)),
         endpoint::<ofrep::__path_evaluate_flags>(PUBLIC, post(ofrep::evaluate_flags)),
         endpoint::<ofrep::__path_flag_stream>(OPEN, get(ofrep::flag_stream)),
+
+        endpoint::<automations::__path_list_automations>(SECRET, get(automations::list_automations)),
+        endpoint::<automations::__path_get_automation>(SECRET, get(automations::get_automation)),
+        endpoint::<automations::__path_describe_automation>(ADMIN, put(automations::describe_automation)),
+        endpoint::<automations::__path_set_automation_mode>(ADMIN, post(automations::set_automation_mode)),
+        endpoint::<automations::__path_kill_automation>(SECRET, post(automations::kill_automation)),
+        endpoint::<automations::__path_revive_automation>(ADMIN, post(automations::revive_automation)),
+        endpoint::<automations::__path_retire_automation>(ADMIN, post(automations::retire_automation)),
+        endpoint::<automations::__path_list_approvals>(SECRET, get(automations::list_approvals)),
+        endpoint::<automations::__path_approve>(ADMIN, post(automations::approve)),
+        endpoint::<automations::__path_refuse>(ADMIN, post(automations::refuse)),
+        endpoint::<automations::__path_list_alerts>(SECRET, get(automations::list_alerts)),
+
+        endpoint::<audit::__path_audit_log>(ADMIN, get(audit::audit_log)),
+        endpoint::<audit::__path_verify_audit>(ADMIN, get(audit::verify_audit)),
 
         endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
         endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
@@ -296,8 +313,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
-            header::ETAG,
             header::RETRY_AFTER,
+            header::ETAG,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use super::definition::{DefinitionProblem, ExperimentDefinition, PreparedVariant, Surface};
+use crate::audit::{Act, AuditLog};
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-decide-002-experiments",
@@ -132,7 +133,7 @@ impl Definitions {
 
     /// Makes a draft, or changes what may still be changed: all of a draft, of a running experiment what moves nobody to another
     /// arm, of an ended one its words.
-    pub fn put(&self, mut definition: ExperimentDefinition, now: TimestampMs) -> Result<Arc<StoredExperiment>> {
+    pub fn put(&self, mut definition: ExperimentDefinition, act: Act<'_>) -> Result<Arc<StoredExperiment>> {
         let _changing = self.changing.lock();
         let known = self.stored.load().get(&definition.experiment.id).cloned();
         match &known {
@@ -165,16 +166,17 @@ impl Definitions {
                 definition,
                 revision: known.revision + 1,
                 created_at: known.created_at,
-                updated_at: now,
+                updated_at: act.at,
             },
-            None => StoredExperiment { definition, revision: 1, created_at: now, updated_at: now },
+            None => StoredExperiment { definition, revision: 1, created_at: act.at, updated_at: act.at },
         };
-        self.write(stored)
+        self.write(stored, act, "experiment.put")
     }
 
     /// Lets a draft run, from now or from its start on.
-    pub fn start(&self, id: &ExperimentId, now: TimestampMs) -> Result<Arc<StoredExperiment>> {
-        self.transform(id, now, |experiment| match experiment.state {
+    pub fn start(&self, id: &ExperimentId, act: Act<'_>) -> Result<Arc<StoredExperiment>> {
+        let now = act.at;
+        self.transform(id, act, "experiment.start", |experiment| match experiment.state {
             ExperimentState::Draft => {
                 experiment.state = ExperimentState::Running;
                 experiment.starts_at = experiment.starts_at.max(now);
@@ -188,8 +190,9 @@ impl Definitions {
     }
 
     /// Ends an experiment for good. Everybody gets what was there before.
-    pub fn end(&self, id: &ExperimentId, now: TimestampMs) -> Result<Arc<StoredExperiment>> {
-        self.transform(id, now, |experiment| match experiment.state {
+    pub fn end(&self, id: &ExperimentId, act: Act<'_>) -> Result<Arc<StoredExperiment>> {
+        let now = act.at;
+        self.transform(id, act, "experiment.end", |experiment| match experiment.state {
             ExperimentState::Running => {
                 experiment.state = ExperimentState::Ended;
                 experiment.ends_at = Some(experiment.ends_at.map_or(now, |end| end.min(now)).max(experiment.starts_at));
@@ -200,7 +203,7 @@ impl Definitions {
     }
 
     /// Removes a draft. What has run stays listed.
-    pub fn remove(&self, id: &ExperimentId) -> Result<()> {
+    pub fn remove(&self, id: &ExperimentId, act: Act<'_>) -> Result<()> {
         let _changing = self.changing.lock();
         let known = self.get(id)?;
         if known.definition.experiment.state != ExperimentState::Draft {
@@ -208,7 +211,7 @@ impl Definitions {
         }
         self.records.transaction(&mut |transaction| {
             transaction.execute("DELETE FROM experiments WHERE id = $1", &[Value::Text(id.to_string())])?;
-            Ok(())
+            AuditLog::append(transaction, act, "experiment.remove", id.as_str(), &serde_json::Value::Null)
         })?;
         self.reload()
     }
@@ -216,7 +219,8 @@ impl Definitions {
     fn transform(
         &self,
         id: &ExperimentId,
-        now: TimestampMs,
+        act: Act<'_>,
+        action: &str,
         change: impl FnOnce(&mut Experiment) -> std::result::Result<(), String>,
     ) -> Result<Arc<StoredExperiment>> {
         let _changing = self.changing.lock();
@@ -229,8 +233,8 @@ impl Definitions {
             }
         }
         stored.revision += 1;
-        stored.updated_at = now;
-        self.write(stored)
+        stored.updated_at = act.at;
+        self.write(stored, act, action)
     }
 
     fn check_alone(&self, definition: &ExperimentDefinition) -> Vec<DefinitionProblem> {
@@ -250,7 +254,7 @@ impl Definitions {
         experiments.filter(|experiment| experiment.state == ExperimentState::Running).cloned().collect()
     }
 
-    fn write(&self, stored: StoredExperiment) -> Result<Arc<StoredExperiment>> {
+    fn write(&self, stored: StoredExperiment, act: Act<'_>, action: &str) -> Result<Arc<StoredExperiment>> {
         let id = stored.definition.experiment.id.clone();
         let body = serde_json::to_string(&stored).map_err(|error| damaged(&error))?;
         self.records.transaction(&mut |transaction| {
@@ -258,7 +262,7 @@ impl Definitions {
                 "INSERT INTO experiments (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
                 &[Value::Text(id.to_string()), Value::Text(body.clone())],
             )?;
-            Ok(())
+            AuditLog::append(transaction, act, action, id.as_str(), &serde_json::json!(stored))
         })?;
         self.reload()?;
         self.get(&id)

@@ -16,7 +16,7 @@ use super::record;
 use super::{MOST_REQUESTS, Plain, answered};
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::recommend::find_subject;
+use crate::recommend::known_or_made;
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
 
@@ -250,7 +250,7 @@ fn decide(
     filter: Option<Filter>,
 ) -> Result<Decision<merx_domain::Answer>, Problem> {
     let parts = &app.parts;
-    let subject = find_subject(app, &search.asked.who)?;
+    let subject = known_or_made(app, &search.asked.who, search.asked.consent)?;
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
     let market = search.asked.market.clone();

@@ -5,6 +5,7 @@
 mod report;
 mod wire;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -16,14 +17,17 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
+use crate::automations::Acts;
 use crate::body::{Answered, Json, PathId, blocking};
 use crate::entities::patched;
 use crate::problem::{Code, Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
 pub(crate) use report::{
-    __path_experiment_metrics, __path_experiment_report, __path_holdout_report, __path_plan_experiment,
+    __path_experiment_metrics, __path_experiment_report, __path_holdout_report, __path_off_policy_estimate,
+    __path_plan_experiment, experiment_metrics, experiment_report, holdout_report, off_policy_estimate,
+    plan_experiment,
 };
-pub(crate) use report::{experiment_metrics, experiment_report, holdout_report, plan_experiment};
 use wire::{ExperimentAnswer, ExperimentWire, definition_of};
 
 #[derive(Serialize, ToSchema)]
@@ -86,10 +90,11 @@ pub(crate) async fn get_experiment(State(app): State<Shared>, PathId(id): PathId
         (status = 409, description = "It runs or has ended, and the change would mix what was measured", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn put_experiment(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     PathId(id): PathId<String>,
     Json(wire): Json<ExperimentWire>,
 ) -> Result<Response, Problem> {
-    blocking(move || put(&app, &id, wire)).await
+    blocking(move || put(&app, &id, wire, &caller.acts(&app))).await
 }
 
 /// Patch an experiment or flag
@@ -102,6 +107,7 @@ pub(crate) async fn put_experiment(
         (status = 409, description = "It runs or has ended, and the change would mix what was measured", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn patch_experiment(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     PathId(id): PathId<String>,
     Json(patch): Json<Value>,
 ) -> Result<Response, Problem> {
@@ -109,12 +115,12 @@ pub(crate) async fn patch_experiment(
         let _patching = app.patching.lock();
         let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
         let wire = patched(&ExperimentWire::from(&stored.definition), patch, "").map_err(Problem::mistakes)?;
-        put(&app, &id, wire)
+        put(&app, &id, wire, &caller.acts(&app))
     })
     .await
 }
 
-fn put(app: &App, id: &str, wire: ExperimentWire) -> Result<Response, Problem> {
+fn put(app: &App, id: &str, wire: ExperimentWire, acts: &Acts) -> Result<Response, Problem> {
     let definitions = &app.parts.dealer.definitions;
     let now = app.parts.clock.now();
     let known = definitions.get(&ExperimentId::new(id)).ok();
@@ -123,7 +129,7 @@ fn put(app: &App, id: &str, wire: ExperimentWire) -> Result<Response, Problem> {
     if !unknown.is_empty() {
         return Err(Problem::mistakes(unknown));
     }
-    Ok(answered(&*definitions.put(definition, now)?).into_response())
+    Ok(answered(&*definitions.put(definition, acts.act())?).into_response())
 }
 
 /// Check a definition
@@ -186,10 +192,11 @@ fn unknown_versions(app: &App, definition: &merx_decide::ExperimentDefinition) -
         (status = 409, description = "It runs already, or has ended", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn start_experiment(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     PathId(id): PathId<String>,
 ) -> Result<Response, Problem> {
     blocking(move || {
-        let started = app.parts.dealer.definitions.start(&ExperimentId::new(&id), app.parts.clock.now())?;
+        let started = app.parts.dealer.definitions.start(&ExperimentId::new(&id), caller.acts(&app).act())?;
         Ok(answered(&started).into_response())
     })
     .await
@@ -202,9 +209,13 @@ pub(crate) async fn start_experiment(
     params(("id" = String, Path, description = "The experiment's id", example = "home-variety")),
     responses((status = 200, description = "It has ended", body = ExperimentAnswer),
         (status = 409, description = "It doesn't run", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn end_experiment(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
+pub(crate) async fn end_experiment(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        let ended = app.parts.dealer.definitions.end(&ExperimentId::new(&id), app.parts.clock.now())?;
+        let ended = app.parts.dealer.definitions.end(&ExperimentId::new(&id), caller.acts(&app).act())?;
         Ok(answered(&ended).into_response())
     })
     .await
@@ -219,10 +230,11 @@ pub(crate) async fn end_experiment(State(app): State<Shared>, PathId(id): PathId
         (status = 409, description = "It has run", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn delete_experiment(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     PathId(id): PathId<String>,
 ) -> Result<Response, Problem> {
     blocking(move || {
-        app.parts.dealer.definitions.remove(&ExperimentId::new(&id))?;
+        app.parts.dealer.definitions.remove(&ExperimentId::new(&id), caller.acts(&app).act())?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

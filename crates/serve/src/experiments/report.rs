@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use merx_domain::experiment::ExperimentId;
+use merx_measure::off_policy::{Logged, OffPolicyError, off_policy};
 use merx_measure::power::{Plan, PlanError, Rule};
 use merx_measure::shop::{METRICS, PageError, SegmentBy};
 use serde::{Deserialize, Serialize};
@@ -204,4 +205,76 @@ pub(crate) async fn plan_experiment(Json(request): Json<PlanRequest>) -> Result<
         None => None,
     };
     Ok(Answered(PlanAnswer { units, lift, days }).into_response())
+}
+
+/// Most decisions of one estimate.
+const MAX_ROWS: usize = 100_000;
+
+/// Decisions as they were logged, seen with the eyes of another policy.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"rows": [
+    {"propensity": 0.5, "target": 0.9, "reward": 1.0}, {"propensity": 0.5, "target": 0.1, "reward": 0.0}, {"propensity": 0.5, "target": 0.9, "reward": 0.0},
+]}))]
+pub(crate) struct OffPolicyRequest {
+    #[schema(min_items = 2, max_items = 100000)]
+    rows: Vec<LoggedRow>,
+    /// Weights above it are left to the model by the switch estimator.
+    #[serde(default = "ten")]
+    #[schema(default = 10)]
+    threshold: f64,
+}
+
+fn ten() -> f64 {
+    10.0
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LoggedRow {
+    /// The chance with which it was chosen; records and exposures have it.
+    #[schema(exclusive_minimum = 0, maximum = 1)]
+    propensity: f64,
+    /// The chance with which the other policy would have chosen the same.
+    #[schema(minimum = 0, maximum = 1)]
+    target: f64,
+    /// What came of it: 1 for an order, or its value.
+    reward: f64,
+    /// A model's forecast of the reward of what was chosen.
+    #[serde(default)]
+    predicted: f64,
+    /// The model's forecast under the other policy.
+    #[serde(default)]
+    predicted_target: f64,
+}
+
+/// Estimate another policy
+///
+/// What another ranking, price or rule would have earned, before it touches a shopper: inverse propensity scores (plain and
+/// self-normalised), doubly robust and switch, each with its interval, and whether the logged decisions say anything of it.
+#[utoipa::path(post, path = "/v1/off-policy", tag = "experiments", request_body = OffPolicyRequest,
+    responses((status = 200, description = "The mean reward a decision, by estimator", body = Object)))]
+pub(crate) async fn off_policy_estimate(Json(request): Json<OffPolicyRequest>) -> Result<Response, Problem> {
+    if request.rows.len() > MAX_ROWS {
+        let detail = format!("{} are more than {MAX_ROWS}", request.rows.len());
+        return Err(Problem::mistake("rows", "too_many", detail));
+    }
+    let row = |row: LoggedRow| Logged {
+        propensity: row.propensity,
+        target: row.target,
+        reward: row.reward,
+        predicted: row.predicted,
+        predicted_target: row.predicted_target,
+    };
+    let rows: Vec<Logged> = request.rows.into_iter().map(row).collect();
+    let estimate = off_policy(&rows, request.threshold, 0.05);
+    let estimate = estimate.map_err(|error| {
+        let at = match error {
+            OffPolicyError::Row { row } => format!("rows[{row}]"),
+            OffPolicyError::Threshold => "threshold".to_owned(),
+            OffPolicyError::TooFew | OffPolicyError::NoOverlap => "rows".to_owned(),
+        };
+        Problem::mistake(at, "out_of_range", error.to_string())
+    })?;
+    Ok(Answered(estimate).into_response())
 }

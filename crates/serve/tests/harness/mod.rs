@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use compact_str::CompactString;
 use merx_decide::{
-    Arm, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExposureLog,
-    FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
+    Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition,
+    ExposureLog, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::search::{
@@ -407,6 +407,31 @@ impl Jobs for Unwilling {
     }
 }
 
+/// Reads reports off the log, with nothing known of costs.
+struct LogReports {
+    log: Arc<dyn EventLog>,
+    clock: Arc<ManualClock>,
+}
+
+impl Reports for LogReports {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+        let question = Question {
+            experiment: &definition.experiment,
+            own_exposure: merx_decide::OWN_EXPOSURE,
+            told_by_pages: false,
+            segment_by,
+            currency: Currency::EUR,
+            now: self.clock.now(),
+            cost: &|_, _| None,
+        };
+        page(&*self.log, &question)
+    }
+
+    fn holdout(&self) -> Result<HoldoutPage, StoreError> {
+        holdout_page(&*self.log, Currency::EUR, &|subject| subject.0.is_multiple_of(10))
+    }
+}
+
 /// The register, without anybody who works on it.
 pub struct PrivacyDesk {
     vault: Vault,
@@ -453,31 +478,6 @@ impl Privacy for PrivacyDesk {
 
     fn rotate_vault(&self) -> Result<u64, PrivacyError> {
         Ok(self.vault.rotate(MasterKey::random().unwrap()).map_err(store_error)?)
-    }
-}
-
-/// Reads reports off the log, with nothing known of costs.
-struct LogReports {
-    log: Arc<dyn EventLog>,
-    clock: Arc<ManualClock>,
-}
-
-impl Reports for LogReports {
-    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
-        let question = Question {
-            experiment: &definition.experiment,
-            own_exposure: merx_decide::OWN_EXPOSURE,
-            told_by_pages: false,
-            segment_by,
-            currency: Currency::EUR,
-            now: self.clock.now(),
-            cost: &|_, _| None,
-        };
-        page(&*self.log, &question)
-    }
-
-    fn holdout(&self) -> Result<HoldoutPage, StoreError> {
-        holdout_page(&*self.log, Currency::EUR, &|subject| subject.0.is_multiple_of(10))
     }
 }
 
@@ -606,12 +606,16 @@ impl Shop {
         let definitions = Arc::new(Definitions::open(Arc::clone(&store.records), holdout, metrics).unwrap());
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(NoFeatures)));
+        let engines = ["recommend", "search"];
+        let automations = Arc::new(Automations::open(Arc::clone(&store.records), &engines, NOW).unwrap());
+        let audit = Arc::new(AuditLog::new(Arc::clone(&store.records)));
         let pipeline = Pipeline::new(
             Arc::new(NewestFirst),
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             rules.clone(),
         );
         let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
@@ -621,6 +625,7 @@ impl Shop {
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
             Arc::clone(&dealer),
+            Arc::clone(&automations),
             rules,
         );
         let finder =
@@ -646,6 +651,8 @@ impl Shop {
             recorder: Arc::clone(&recorder),
             dealer,
             reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
+            automations,
+            audit,
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
             privacy: Arc::new(privacy),

@@ -1,0 +1,142 @@
+//! What an automation did in the last hour, minute by minute.
+
+use merx_domain::{FallbackLevel, HOUR_MS, MINUTE_MS, TimestampMs};
+
+use super::automation::{Guardrail, Measure};
+
+const MINUTES: usize = 60;
+/// Upper bounds of the latency buckets, in milliseconds; the last one is for everything slower.
+const BOUNDS_MS: [f64; 15] =
+    [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0, 50.0, 100.0, 250.0, 1_000.0, f64::INFINITY];
+const QUANTILE: f64 = 0.95;
+
+/// One decision as guardrails see it.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub fallback: FallbackLevel,
+    pub troubled: bool,
+    pub latency_us: u32,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Minute {
+    number: i64,
+    decisions: u64,
+    fallbacks: u64,
+    troubles: u64,
+    latencies: [u32; BOUNDS_MS.len()],
+}
+
+/// A ring of minutes; what is older than an hour is overwritten.
+#[derive(Debug, Clone)]
+pub(super) struct Meter {
+    minutes: [Minute; MINUTES],
+    /// The hour and how many decisions it has had.
+    hour: (i64, u64),
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self { minutes: [Minute::default(); MINUTES], hour: (0, 0) }
+    }
+}
+
+impl Meter {
+    /// Takes one decision out of the hour's allowance; `false`: there is none left.
+    pub(super) fn spend(&mut self, now: TimestampMs, most: Option<u64>) -> bool {
+        let hour = now.0.div_euclid(HOUR_MS);
+        if self.hour.0 != hour {
+            self.hour = (hour, 0);
+        }
+        if most.is_some_and(|most| self.hour.1 >= most) {
+            return false;
+        }
+        self.hour.1 += 1;
+        true
+    }
+
+    pub(super) fn count(&mut self, now: TimestampMs, seen: Seen) {
+        let number = now.0.div_euclid(MINUTE_MS);
+        let minute = &mut self.minutes[number.rem_euclid(MINUTES as i64) as usize];
+        if minute.number != number {
+            *minute = Minute { number, ..Minute::default() };
+        }
+        minute.decisions += 1;
+        minute.fallbacks += u64::from(seen.fallback > FallbackLevel::PreviousModel);
+        minute.troubles += u64::from(seen.troubled);
+        let latency_ms = f64::from(seen.latency_us) / 1e3;
+        let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
+        minute.latencies[bucket] += 1;
+    }
+
+    /// The measure of a guardrail where it is breached.
+    pub(super) fn breach(&self, now: TimestampMs, guardrail: &Guardrail) -> Option<f64> {
+        let newest = now.0.div_euclid(MINUTE_MS);
+        let oldest = newest - i64::from(guardrail.window_minutes.clamp(1, MINUTES as u32)) + 1;
+        let window = self.minutes.iter().filter(|minute| (oldest..=newest).contains(&minute.number));
+        let mut sum = Minute::default();
+        for minute in window {
+            sum.decisions += minute.decisions;
+            sum.fallbacks += minute.fallbacks;
+            sum.troubles += minute.troubles;
+            sum.latencies.iter_mut().zip(minute.latencies).for_each(|(sum, count)| *sum += count);
+        }
+        if sum.decisions < guardrail.fewest.max(1) {
+            return None;
+        }
+        let value = match guardrail.measure {
+            Measure::FallbackShare => sum.fallbacks as f64 / sum.decisions as f64,
+            Measure::TroubleShare => sum.troubles as f64 / sum.decisions as f64,
+            Measure::LatencyMs => quantile(&sum.latencies, sum.decisions),
+        };
+        (value > guardrail.at_most).then_some(value)
+    }
+}
+
+/// The lower end of the bucket that the quantile lies in, so that no bound is breached by rounding up.
+fn quantile(latencies: &[u32; BOUNDS_MS.len()], decisions: u64) -> f64 {
+    let rank = (QUANTILE * decisions as f64).ceil() as u64;
+    let mut below = 0;
+    let place = latencies.iter().position(|count| {
+        below += u64::from(*count);
+        below >= rank
+    });
+    place.and_then(|place| place.checked_sub(1)).map_or(0.0, |place| BOUNDS_MS[place])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn guardrail(measure: Measure, at_most: f64) -> Guardrail {
+        Guardrail { measure, at_most, fewest: 50, window_minutes: 5 }
+    }
+
+    #[test]
+    fn a_window_is_looked_at_once_it_holds_enough() {
+        let mut meter = Meter::default();
+        let at = |minute: i64| TimestampMs(minute * MINUTE_MS);
+        let seen = |bad: bool| Seen {
+            fallback: if bad { FallbackLevel::Popularity } else { FallbackLevel::LiveModel },
+            troubled: bad,
+            latency_us: if bad { 30_000 } else { 400 },
+        };
+        (0..40).for_each(|_| meter.count(at(100), seen(true)));
+        let fallbacks = guardrail(Measure::FallbackShare, 0.2);
+        assert_eq!(meter.breach(at(101), &fallbacks), None, "too few");
+        (0..60).for_each(|_| meter.count(at(101), seen(false)));
+        assert_eq!(meter.breach(at(101), &fallbacks), Some(0.4));
+        assert_eq!(meter.breach(at(101), &guardrail(Measure::TroubleShare, 0.5)), None);
+        assert_eq!(meter.breach(at(101), &guardrail(Measure::LatencyMs, 15.0)), Some(20.0));
+        assert_eq!(meter.breach(at(105), &fallbacks), None, "the bad minute has left the window");
+        assert_eq!(meter.breach(at(300), &fallbacks), None);
+    }
+
+    #[test]
+    fn an_hour_allows_so_many() {
+        let mut meter = Meter::default();
+        let spent = (0..10).filter(|_| meter.spend(TimestampMs(0), Some(3))).count();
+        assert_eq!(spent, 3);
+        assert!(meter.spend(TimestampMs(HOUR_MS), Some(3)) && meter.spend(TimestampMs(HOUR_MS), None));
+    }
+}
