@@ -4,12 +4,14 @@
 
 mod catalogue;
 mod pipeline;
+mod policy;
 mod record;
 mod shelf;
 mod why;
 
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
+pub use policy::{DryRun, Effect, Policies, PolicyBook, PolicyError, PolicyVersion};
 pub use record::{Arm, DecisionRecord, MIGRATIONS, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};

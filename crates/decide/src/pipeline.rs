@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use merx_domain::{
-    Clock, ConsentPolicy, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, Proposal, Purposes,
-    Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, Proposal, Purposes, Situation,
+    SubjectFeatures, SubjectId, TimestampMs,
 };
 
+use crate::policy::PolicyBook;
 use crate::record::{Arm, DecisionRecord, Recorder};
 use crate::shelf::{RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace};
 
@@ -17,9 +18,9 @@ pub trait FeatureSource: Send + Sync {
     fn subject_features(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures;
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct PipelineSettings {
-    pub consent: ConsentPolicy,
+    pub consent: PolicyBook,
     /// Share of subjects, 0 to 1, that no model touches: they get the popularity level, so that what models earn
     /// can be measured.
     pub holdout: f64,
@@ -147,7 +148,7 @@ impl<E: Engine> Pipeline<E> {
     fn check_consent(&self, situation: &mut Situation) -> Option<Grant> {
         let subject = situation.subject?;
         situation.consent = self.features.consent(subject).then(situation.consent);
-        Some(self.settings.consent.check(subject, situation.consent))
+        Some(self.settings.consent.check_in(subject, &situation.market, situation.consent))
     }
 
     /// Which side of the holdout the subject is on.

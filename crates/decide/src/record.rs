@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::shelf::{ShelfTrace, SlotRules};
 
-pub const MIGRATIONS: &[Migration] = &[Migration {
-    name: "2026-11-21-decide-001-decisions",
-    sql: "CREATE TABLE decisions (
+pub const MIGRATIONS: &[Migration] = &[
+    Migration {
+        name: "2026-11-21-decide-001-decisions",
+        sql: "CREATE TABLE decisions (
             id BYTEA PRIMARY KEY,
             at_ms BIGINT NOT NULL,
             engine TEXT NOT NULL,
@@ -23,7 +24,9 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
             body BYTEA NOT NULL
           );
           CREATE INDEX decisions_by_time ON decisions (at_ms)",
-}];
+    },
+    crate::policy::MIGRATION,
+];
 
 /// Where pseudonyms stand in this crate's tables.
 pub const SUBJECT_COLUMNS: &[SubjectColumn] =
@@ -253,6 +256,19 @@ impl Recorder {
         self.flush();
         let sql = "SELECT body FROM decisions ORDER BY at_ms DESC, id DESC LIMIT $1";
         let rows = self.records.query(sql, &[Value::Integer(limit as i64)])?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// Decisions made since, newest first.
+    pub fn since(&self, since: TimestampMs, limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let sql = "SELECT body FROM decisions WHERE at_ms >= $1 ORDER BY at_ms DESC LIMIT $2";
+        let rows = self.records.query(sql, &[Value::Integer(since.0), Value::Integer(limit as i64)])?;
         rows.iter()
             .filter_map(|row| match row.0.first() {
                 Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),

@@ -105,7 +105,7 @@ impl House {
         let store = Store::open_embedded(folder.path(), merx_decide::MIGRATIONS, LogSettings::default()).unwrap();
         let recorder = Arc::new(Recorder::new(store.records, RecorderSettings::default()));
         let settings = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied },
+            consent: ConsentPolicy { allowed_unless_denied }.into(),
             holdout,
             holdout_salt: "test".to_owned(),
             deadline_ms: 1,

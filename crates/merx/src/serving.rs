@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use merx_domain::{
-    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+    ConsentStamp, DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId,
+    TimestampMs,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::vault::VaultError;
@@ -44,6 +45,10 @@ impl Intake for Rooms {
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
+    }
+
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
+        self.shop.ingest.consents.of(subject)
     }
 }
 
@@ -291,7 +296,7 @@ fn first_keys(shop: &Shop, keys: &Keys) -> Result<Vec<(Scope, String)>> {
         return Ok(Vec::new());
     }
     let mint = |scope| Ok((scope, keys.mint(scope, "first start", shop.clock.now())?.0));
-    Scope::ALL.into_iter().map(mint).collect()
+    Scope::FIRST.into_iter().map(mint).collect()
 }
 
 pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> Result<Parts> {
@@ -306,6 +311,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
+        policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
         privacy: Arc::clone(&rooms) as _,

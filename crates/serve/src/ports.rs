@@ -5,7 +5,8 @@ use std::ops::Range;
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
 use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, Decision, Engine, EngineError, FilterValue, ModelVersion, Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, ModelVersion, Situation, SubjectId,
+    TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
@@ -22,6 +23,9 @@ pub trait Intake: Send + Sync {
     /// The subject behind an id, if the vault knows it. Never writes: asking for recommendations leaves no trace of a
     /// visitor that no event has named.
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
+
+    /// What is known of a person's consent.
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
 }
 
 /// Where a stock level is: product, variant, location.

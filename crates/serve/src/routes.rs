@@ -18,14 +18,15 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::app::App;
-use crate::auth::{self, Access};
+use crate::auth::{self, Access, Need};
 use crate::keys::Scope;
 use crate::observe::observe;
 use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
+use crate::roles::{Right, right_of};
 use crate::{
-    algolia, decisions, health, jobs, keys_api, models, openapi, orders, privacy, products, recommend, reference,
-    search, stock, tracking,
+    algolia, consent, decisions, health, jobs, keys_api, models, openapi, orders, privacy, products, recommend,
+    reference, search, stock, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -41,6 +42,18 @@ pub(crate) struct Endpoint {
     pub(crate) operation: Operation,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
     handler: MethodRouter<Shared>,
+}
+
+impl Endpoint {
+    /// The part of the API it belongs to.
+    fn part(&self) -> &str {
+        self.operation.tags.as_ref().and_then(|tags| tags.first()).map_or("", String::as_str)
+    }
+
+    fn right(&self) -> Right {
+        let changes = !matches!(self.method, HttpMethod::Get | HttpMethod::Head | HttpMethod::Options);
+        right_of(self.part(), changes, &self.path)
+    }
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
@@ -111,6 +124,12 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
 
+        endpoint::<consent::__path_say_consent>(PUBLIC, post(consent::say_consent)),
+        endpoint::<consent::__path_get_consent>(SECRET, get(consent::get_consent)),
+        endpoint::<consent::__path_get_policy>(SECRET, get(consent::get_policy)),
+        endpoint::<consent::__path_put_policy>(ADMIN, put(consent::put_policy)),
+        endpoint::<consent::__path_dry_run_policy>(ADMIN, post(consent::dry_run_policy)),
+
         endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
         endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
         endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
@@ -179,7 +198,13 @@ pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for (number, endpoint) in table().into_iter().enumerate() {
-        let gate = Gate { app: Arc::clone(app), access: endpoint.access, number: RouteNumber(number) };
+        let gate = Gate {
+            app: Arc::clone(app),
+            access: endpoint.access,
+            part: endpoint.part().to_owned(),
+            right: endpoint.right(),
+            number: RouteNumber(number),
+        };
         let handler = endpoint
             .handler
             .route_layer(CatchPanicLayer::custom(panicked))
@@ -197,12 +222,21 @@ pub fn router(app: &Arc<App>) -> Router {
 struct Gate {
     app: Shared,
     access: Access,
+    /// What a role must have here.
+    part: String,
+    right: Right,
     number: RouteNumber,
+}
+
+impl Gate {
+    fn need(&self) -> Need<'_> {
+        Need { access: self.access, part: &self.part, right: self.right }
+    }
 }
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let mut response = match auth::check(&gate.app, gate.access, request.headers(), request.uri().query()) {
+    let mut response = match auth::check(&gate.app, gate.need(), request.headers(), request.uri().query()) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use merx_decide::{
-    Arm, Catalogue, CatalogueEntry, DecisionRecord, FeatureSource, Pipeline, PipelineSettings, Recorder,
+    Arm, Catalogue, CatalogueEntry, DecisionRecord, FeatureSource, Pipeline, PipelineSettings, Policies, Recorder,
     RecorderSettings, Request, RequestShelf,
 };
 use merx_domain::search::{
@@ -14,10 +14,10 @@ use merx_domain::search::{
     SuggestionKind,
 };
 use merx_domain::{
-    Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Decision, Engine, EngineError, Event,
-    FallbackLevel, FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price,
-    Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
-    SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
+    Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
+    FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product,
+    ProductId, ProductNumber, Proposal, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
+    SubjectId, TimestampMs, Variant, VariantId,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
@@ -258,6 +258,18 @@ impl Intake for MemoryIntake {
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
+    }
+
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
+        let subjects = self.subjects.lock();
+        let of = |names: &merx_ingest::Identities| {
+            let user = names.user_id.as_ref().map(|id| (IdentityKind::UserId, id.to_string()));
+            let anonymous = names.anonymous_id.as_ref().map(|id| (IdentityKind::AnonymousId, id.to_string()));
+            user.into_iter().chain(anonymous).any(|name| subjects.get(&name) == Some(&subject))
+        };
+        let kept = self.events.lock();
+        let stamps = kept.iter().filter(|(_, names)| of(names)).map(|(event, _)| event.consent);
+        Ok(stamps.fold(ConsentStamp::default(), ConsentStamp::then))
     }
 }
 
@@ -546,8 +558,15 @@ impl Shop {
             catalogue.put(ProductNumber(number - 1), CatalogueEntry::new(&product, None));
             shop.write_products(vec![product], Vec::new()).unwrap();
         }
+        let region = merx_domain::RegionDocument {
+            allowed_unless_denied: vec!["personalisation".to_owned()],
+            ..Default::default()
+        };
+        let regions = BTreeMap::from([("default".to_owned(), region)]);
+        let configured = merx_domain::PolicyDocument { default_region: "default".to_owned(), regions };
+        let policies = Arc::new(Policies::open(Arc::clone(&store.records), configured).unwrap());
         let rules = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION },
+            consent: policies.book().clone(),
             holdout: 0.0,
             holdout_salt: "test".into(),
             deadline_ms: 1_000,
@@ -587,6 +606,7 @@ impl Shop {
             catalogue,
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
+            policies,
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
             privacy: Arc::new(privacy),
