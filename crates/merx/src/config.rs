@@ -185,6 +185,7 @@ impl SlotConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
+    pub(crate) index: String,
     pub(crate) language: merx_discovery::search::text::Language,
     pub(crate) meaning: bool,
     pub(crate) deadline_ms: u32,

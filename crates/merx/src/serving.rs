@@ -12,8 +12,9 @@ use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy,
-    PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
+    Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
@@ -24,6 +25,11 @@ use crate::privacy;
 use crate::projection::Follower;
 use crate::searching::Indexer;
 use crate::shop::Shop;
+
+/// The browser library and the demo shop, as npm built them before cargo ran.
+pub(crate) mod pages {
+    include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+}
 
 /// The shop as the server sees it.
 struct Rooms {
@@ -53,9 +59,9 @@ impl Intake for Rooms {
 }
 
 impl ShopRecords for Rooms {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        let mut found = self.shop.ingest.catalogue.get(std::slice::from_ref(id))?;
-        Ok(found.pop().flatten().map(|stored| stored.product))
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let found = self.shop.ingest.catalogue.get(ids)?;
+        Ok(found.into_iter().map(|stored| stored.map(|stored| stored.product)).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -93,6 +99,11 @@ impl ShopRecords for Rooms {
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.shop.ingest.stock.remove(&keys, self.shop.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        let (products, stock) = (&self.shop.ingest.catalogue, &self.shop.ingest.stock);
+        Ok(CatalogueState { products: products.newest_change()?.0, stock: stock.newest_change()?.0 })
     }
 }
 
@@ -264,9 +275,19 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
+    serve_with(shop, |_| Ok(None), ready)
+}
+
+/// The same with a shop's pages beside the API, if `front` makes some.
+pub(crate) fn serve_with(
+    shop: Shop,
+    front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
+    ready: impl FnOnce(&Ready) -> Result<()>,
+) -> Result<()> {
     let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
+    let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
@@ -281,7 +302,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
             .with_context(|| format!("cannot listen on {listen}; another process may have the port"))?;
         let url = format!("http://{}", listener.local_addr()?);
         ready(&Ready { url, new_keys })?;
-        merx_serve::serve(App::new(parts), listener, stop).await?;
+        merx_serve::serve(App::with_site(parts, site), listener, stop).await?;
         anyhow::Ok(())
     });
     drop(housekeeping);
@@ -304,6 +325,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
@@ -342,6 +364,7 @@ fn settings(config: &Config) -> Result<Settings> {
         rules,
         slots: slots.collect::<Result<_>>()?,
         default_market: config.market.default.clone(),
+        index: config.search.index.clone(),
         public_keys_name_customers: config.server.public_keys_name_customers,
         public_keys_list_products: config.server.public_keys_list_products,
         rate_limit: RateLimit {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,6 +11,7 @@ use crate::app::App;
 use crate::keys::{ApiKey, Scope};
 use crate::problem::{Code, Problem};
 use crate::roles::Right;
+use crate::session;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,8 +22,8 @@ pub enum Access {
     Key(Scope),
     /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
     WriteKey,
-    /// As a public key, sent the way that Algolia's clients do: in a header of their own or in the address.
-    FrontEnd,
+    /// As `Key`, sent the way that Algolia's clients do: in a header of their own or in the address.
+    FrontEnd(Scope),
 }
 
 /// What a route asks of its callers.
@@ -38,20 +40,23 @@ pub(crate) struct Need<'n> {
 pub(crate) struct Caller(pub(crate) Option<Arc<ApiKey>>);
 
 /// Lets a call through or says why not.
-pub(crate) fn check(app: &App, need: Need<'_>, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, Problem> {
+pub(crate) fn check(app: &App, need: Need<'_>, request: &Request) -> Result<Caller, Problem> {
     let access = need.access;
+    let headers = request.headers();
     let scope = match access {
         Access::Open => return Ok(Caller(None)),
         Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
             Some(key) => return may_write(&key).and_then(|()| spend(app, key)).map(|key| Caller(Some(key))),
             None => return Ok(Caller(None)),
         },
-        Access::Key(scope) => scope,
-        Access::FrontEnd => Scope::Public,
+        Access::Key(scope) | Access::FrontEnd(scope) => scope,
     };
-    let of_front_end = || front_end_key(headers, query).filter(|_| access == Access::FrontEnd);
-    let text = of_front_end().or_else(|| sent_key(headers)).ok_or_else(|| Problem::new(Code::MissingKey))?;
-    let key = app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+    let of_front_end =
+        || front_end_key(headers, request.uri().query()).filter(|_| matches!(access, Access::FrontEnd(_)));
+    let key = match of_front_end().or_else(|| sent_key(headers)) {
+        Some(text) => app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?,
+        None => session::key_of(app, request)?.ok_or_else(|| Problem::new(Code::MissingKey))?,
+    };
     if let Scope::Role(role) = key.scope {
         if !role.may(need.part, need.right) {
             let verb = if need.right == Right::Read { "read" } else { "change" };

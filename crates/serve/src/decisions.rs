@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use merx_decide::{Arm, CatalogueReader, DecisionRecord, level_words};
+use merx_decide::{Arm, CatalogueReader, DecisionRecord, Wanted, level_words};
 use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{Answer, Ask, DecisionId, Purposes};
 use serde::{Deserialize, Serialize};
@@ -114,9 +114,41 @@ pub(crate) struct DecisionList {
 pub(crate) struct LatestQuery {
     #[param(minimum = 1, maximum = 1000, default = 20)]
     limit: Option<usize>,
+    /// Of one engine only.
+    #[param(example = "recommend")]
+    engine: Option<String>,
+    /// Made for this person; looked for among the newest 50,000 decisions.
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
+    subject_id: Option<String>,
+    /// Older than this decision: the last one of the page before.
+    #[param(pattern = "^[0-9a-fA-F]{32}$")]
+    before: Option<String>,
+}
+
+impl LatestQuery {
+    fn wanted(self) -> Result<Wanted, Problem> {
+        let limit = self.limit.unwrap_or(20);
+        if !(1..=1_000).contains(&limit) {
+            return Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to 1000")));
+        }
+        Ok(Wanted {
+            limit,
+            engine: self.engine,
+            subject: id("subject_id", self.subject_id)?,
+            before: id("before", self.before)?,
+        })
+    }
+}
+
+fn id<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: Option<String>) -> Result<Option<T>, Problem> {
+    let read =
+        text.map(|text| text.parse().map_err(|error: T::Err| Problem::mistake(field, "invalid_id", error.to_string())));
+    read.transpose()
 }
 
 /// The latest decisions
+///
+/// Newest first; `before` reads on where the last page ended.
 #[utoipa::path(get, path = "/v1/decisions", tag = "decisions", params(LatestQuery),
     responses((status = 200, description = "Newest first", body = DecisionList)))]
 pub(crate) async fn list_decisions(
@@ -125,14 +157,11 @@ pub(crate) async fn list_decisions(
     headers: HeaderMap,
     Query(query): Query<LatestQuery>,
 ) -> Result<Response, Problem> {
-    let limit = query.limit.unwrap_or(20);
-    if !(1..=1_000).contains(&limit) {
-        return Err(Problem::mistake("limit", "out_of_range", format!("{limit} is not from 1 to 1000")));
-    }
+    let wanted = query.wanted()?;
     let look = Look::of(&caller, &headers);
     blocking(move || {
         look.note(&app, "decisions", None)?;
-        let records = app.parts.recorder.latest(limit)?;
+        let records = app.parts.recorder.find(&wanted)?;
         let catalogue = app.parts.catalogue.read();
         let items = records.iter().map(|record| describe(record, &catalogue)).collect::<Result<_, _>>()?;
         Ok(Answered(DecisionList { items }).into_response())

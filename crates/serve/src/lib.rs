@@ -4,12 +4,15 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod activity;
 mod algolia;
 mod app;
+mod assortment;
 mod auth;
 mod body;
 mod client;
 mod consent;
+mod console;
 mod decisions;
 mod entities;
 mod health;
@@ -17,6 +20,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod live;
 mod metrics;
 mod models;
 mod observe;
@@ -33,20 +37,25 @@ mod roles;
 mod routes;
 mod search;
 mod server;
+mod session;
+mod site;
+mod slots;
 mod stock;
+mod storefront;
 mod tracking;
 mod wire;
 
+pub use algolia::Indexes;
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
 pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
-pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
+pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations, Searches,
-    ShopRecords, StockPlace, Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
+    Searches, ShopRecords, StockPlace, Vitals,
 };
 pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
@@ -54,3 +63,7 @@ pub use recommend::boost_field;
 pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
+pub use site::{DemoShop, Files, Site};
+
+/// What this room keeps in the shop's records.
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];

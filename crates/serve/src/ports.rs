@@ -28,13 +28,24 @@ pub trait Intake: Send + Sync {
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
 }
 
+/// How far the records of products and stock have come: the newest change of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CatalogueState {
+    pub products: i64,
+    pub stock: i64,
+}
+
 /// Where a stock level is: product, variant, location.
 pub type StockPlace = (ProductId, VariantId, LocationId);
 
 /// The shop's entities. Each `put` is one transaction; what decisions look at follows it within a second. A removal of
 /// what isn't there is no error: the answers of the writes count how many of `remove` were there, and nothing else.
 pub trait ShopRecords: Send + Sync {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError>;
+    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
+        Ok(self.products_by_id(std::slice::from_ref(id))?.pop().flatten())
+    }
+    /// By position.
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError>;
     /// By id, after `after`.
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError>;
     fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError>;
@@ -47,6 +58,8 @@ pub trait ShopRecords: Send + Sync {
     /// All levels of a product.
     fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError>;
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError>;
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError>;
 }
 
 /// The recommendation pipeline, whatever engine it has.
@@ -98,6 +111,8 @@ pub trait Searches: Send + Sync {
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
     /// Whether filters and facets know a field.
     fn has_field(&self, field: &str) -> bool;
+    /// Whether searches see the records as they were at a state, or later.
+    fn has_seen(&self, state: CatalogueState) -> bool;
 }
 
 /// A version of a model, as the registry knows it.

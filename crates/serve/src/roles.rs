@@ -28,7 +28,7 @@ pub(crate) enum Right {
 
 use Right::{Change, Read};
 
-/// Parts of the API where asking changes nothing, whatever the method.
+/// Parts of the API where what a public key may ask changes nothing, whatever the method.
 const ASKED: [&str; 3] = ["recommendations", "search", "algolia"];
 /// Ends of addresses that are posted to and change nothing.
 const LOOKS: [&str; 4] = ["/replay", "/dry-run", "/check", "/plan"];
@@ -115,8 +115,8 @@ impl Role {
 }
 
 /// What a route asks of a role.
-pub(crate) fn right_of(part: &str, changes: bool, path: &str) -> Right {
-    let looks = ASKED.contains(&part) || LOOKS.iter().any(|end| path.ends_with(end));
+pub(crate) fn right_of(part: &str, is_public: bool, changes: bool, path: &str) -> Right {
+    let looks = is_public && ASKED.contains(&part) || LOOKS.iter().any(|end| path.ends_with(end));
     if changes && !looks { Change } else { Read }
 }
 
@@ -156,10 +156,11 @@ mod tests {
 
     #[test]
     fn asking_is_no_change() {
-        assert_eq!(right_of("search", true, "/v1/search"), Read);
-        assert_eq!(right_of("decisions", true, "/v1/decisions/{id}/replay"), Read);
-        assert_eq!(right_of("policy", true, "/v1/policy/dry-run"), Read);
-        assert_eq!(right_of("catalogue", true, "/v1/products"), Change);
-        assert_eq!(right_of("catalogue", false, "/v1/products"), Read);
+        assert_eq!(right_of("search", true, true, "/v1/search"), Read);
+        assert_eq!(right_of("algolia", false, true, "/1/indexes/{index}/batch"), Change);
+        assert_eq!(right_of("decisions", false, true, "/v1/decisions/{id}/replay"), Read);
+        assert_eq!(right_of("policy", false, true, "/v1/policy/dry-run"), Read);
+        assert_eq!(right_of("catalogue", false, true, "/v1/products"), Change);
+        assert_eq!(right_of("catalogue", false, false, "/v1/products"), Read);
     }
 }

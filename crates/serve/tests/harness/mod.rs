@@ -23,9 +23,9 @@ use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requ
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace,
-    Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Searches, Settings,
+    ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -202,6 +202,10 @@ impl Searches for Finder {
     fn has_field(&self, field: &str) -> bool {
         ["brand", "category", "price", "in_stock"].contains(&field)
     }
+
+    fn has_seen(&self, _: CatalogueState) -> bool {
+        self.is_ready()
+    }
 }
 
 struct NoFeatures;
@@ -281,8 +285,9 @@ pub struct MemoryShop {
 }
 
 impl ShopRecords for MemoryShop {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        Ok(self.products.lock().get(id).cloned())
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let products = self.products.lock();
+        Ok(ids.iter().map(|id| products.get(id).cloned()).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -326,6 +331,10 @@ impl ShopRecords for MemoryShop {
         let place = |level: &StockLevel| (level.product.clone(), level.variant.clone(), level.location.clone());
         stock.extend(put.into_iter().map(|level| (place(&level), level)));
         Ok(remove.iter().filter(|place| stock.remove(place).is_some()).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        Ok(CatalogueState { products: self.products.lock().len() as i64, stock: 0 })
     }
 }
 
@@ -484,9 +493,11 @@ pub struct Shop {
     pub secret: String,
     pub admin: String,
     pub intake: Arc<MemoryIntake>,
+    pub records: Arc<MemoryShop>,
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
     pub recorder: Arc<Recorder>,
+    pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -498,6 +509,7 @@ pub fn settings() -> Settings {
         rules: Rules::new(Currency::EUR),
         slots: BTreeMap::from([("basket".to_owned(), basket)]),
         default_market: MarketId::default(),
+        index: "products".to_owned(),
         public_keys_name_customers: false,
         public_keys_list_products: false,
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
@@ -599,11 +611,12 @@ impl Shop {
         let app = App::new(Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
+            indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
-            shop,
+            shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             policies,
@@ -613,6 +626,19 @@ impl Shop {
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, pulse, finder, recorder, clock, _folder: folder }
+        Self {
+            app,
+            public,
+            secret,
+            admin,
+            intake,
+            records: shop,
+            pulse,
+            finder,
+            recorder,
+            catalogue,
+            clock,
+            _folder: folder,
+        }
     }
 }
