@@ -7,6 +7,7 @@ mod automations;
 mod catalogue;
 mod experiments;
 mod pipeline;
+mod policy;
 mod record;
 mod shelf;
 mod why;
@@ -24,10 +25,11 @@ pub use experiments::{
 };
 pub use merx_features::OWN_EXPOSURE;
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
+pub use policy::{DryRun, Effect, Policies, PolicyBook, PolicyError, PolicyVersion};
 pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS, Shadow, Wanted};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};
 
 /// Every table of this crate.
 pub const MIGRATIONS: &[merx_store::Migration] =
-    &[record::MIGRATION, experiments::MIGRATION, audit::MIGRATION, automations::MIGRATION];
+    &[record::MIGRATION, experiments::MIGRATION, audit::MIGRATION, automations::MIGRATION, policy::MIGRATION];

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use merx_domain::experiment::ExperimentId;
 use merx_domain::{
-    Clock, ConsentPolicy, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, ModelVersion, Proposal,
-    Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, ModelVersion, Proposal, Purposes,
+    Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
 use crate::automations::{Automations, Seen, Taken};
 use crate::experiments::{Adjust, Asker, Dealer, Dealt};
+use crate::policy::PolicyBook;
 use crate::record::{Arm, DecisionRecord, Recorder, Shadow};
 use crate::shelf::{RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace};
 
@@ -23,9 +24,9 @@ pub trait FeatureSource: Send + Sync {
     fn shown_arms(&self, grant: &Grant) -> Vec<(ExperimentId, CompactString)>;
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct PipelineSettings {
-    pub consent: ConsentPolicy,
+    pub consent: PolicyBook,
     /// Share of subjects, 0 to 1, that no model touches: they get the popularity level, so that what models earn
     /// can be measured.
     pub holdout: f64,
@@ -213,7 +214,7 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
     fn check_consent(&self, situation: &mut Situation) -> Option<Grant> {
         let subject = situation.subject?;
         situation.consent = self.features.consent(subject).then(situation.consent);
-        Some(self.settings.consent.check(subject, situation.consent))
+        Some(self.settings.consent.check_in(subject, &situation.market, situation.consent))
     }
 
     /// What a person allows who now says `consent`.

@@ -336,6 +336,19 @@ impl Recorder {
             .collect()
     }
 
+    /// Decisions made since, newest first.
+    pub fn since(&self, since: TimestampMs, limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let sql = "SELECT body FROM decisions WHERE at_ms >= $1 ORDER BY at_ms DESC LIMIT $2";
+        let rows = self.records.query(sql, &[Value::Integer(since.0), Value::Integer(limit as i64)])?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// The newest decisions about a person under any of these pseudonyms, newest first.
     pub fn of_subjects(&self, subjects: &[SubjectId], limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
         self.flush();

@@ -129,7 +129,7 @@ impl House {
         let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["scripted"], NOW).unwrap());
         let recorder = Arc::new(Recorder::new(store.records, RecorderSettings::default()));
         let settings = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied },
+            consent: ConsentPolicy { allowed_unless_denied }.into(),
             holdout,
             holdout_salt: "test".to_owned(),
             deadline_ms: 1,

@@ -1,5 +1,10 @@
 //! What a person allows, and the proof of it that personal features ask for.
 
+mod policy;
+pub mod tcf;
+
+pub use policy::{PolicyDocument, PolicyMistake, PolicySet, RegionDocument};
+
 use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
@@ -93,8 +98,8 @@ impl ConsentPolicy {
     }
 }
 
-/// Proof that a person's consent was checked. Only [`ConsentPolicy::check`] makes one, and personal features can't be
-/// read without it.
+/// Proof that a person's consent was checked. Only [`ConsentPolicy`] and [`PolicySet`] make one, and personal features
+/// can't be read without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grant {
     subject: SubjectId,

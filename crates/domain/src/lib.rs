@@ -18,7 +18,9 @@ pub mod search;
 mod time;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use consent::{ConsentPolicy, ConsentStamp, Grant, Purposes};
+pub use consent::{
+    ConsentPolicy, ConsentStamp, Grant, PolicyDocument, PolicyMistake, PolicySet, Purposes, RegionDocument, tcf,
+};
 pub use decision::{
     Affinity, Answer, Ask, Blocked, Candidate, Decision, Engine, EngineError, Fact, FallbackLevel, HistoryEntry,
     Proposal, Reason, Scenario, Shelf, Situation, Slot, SlotAnswer, SubjectFeatures,

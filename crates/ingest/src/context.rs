@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use merx_domain::{ConsentStamp, Device, EventContext, MarketId};
+use merx_domain::{ConsentStamp, Device, EventContext, MarketId, Purposes, tcf};
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -52,6 +52,9 @@ struct Campaign<'a> {
 struct DeviceInfo<'a> {
     #[serde(borrow, default, rename = "type")]
     kind: Option<&'a RawValue>,
+    /// What Apple's App Tracking Transparency allows.
+    #[serde(borrow, default, rename = "adTrackingEnabled")]
+    ad_tracking: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +69,9 @@ struct Library<'a> {
 struct Consent<'a> {
     #[serde(borrow, default, rename = "categoryPreferences")]
     categories: Option<Categories<'a>>,
+    /// A consent string of IAB's TCF.
+    #[serde(borrow, default, rename = "tcString")]
+    tcf: Option<&'a RawValue>,
 }
 
 /// Category names with their raw answers, in the order sent.
@@ -179,10 +185,21 @@ impl<'a> MergedContext<'_, 'a> {
     pub(crate) fn consent(&self, rules: &ConsentCategories, global_privacy_control: bool) -> ConsentStamp {
         let consent = self.both().find_map(|context| context.consent.as_ref());
         let stamp = consent.map(|consent| {
+            let framework = consent.tcf.and_then(|raw| text(Some(raw))).map(|text| of_framework(&text));
+            if let (Some(framework), None) = (framework, &consent.categories) {
+                return framework;
+            }
             let answers = consent.categories.iter().flat_map(|categories| &categories.0);
-            rules.stamp(answers.map(|(name, raw)| (&**name, says_yes(raw))))
+            let said = rules.stamp(answers.map(|(name, raw)| (&**name, says_yes(raw))));
+            framework.unwrap_or_default().then(said)
         });
-        ConsentStamp { global_privacy_control, ..stamp.unwrap_or_default() }
+        let mut stamp = ConsentStamp { global_privacy_control, ..stamp.unwrap_or_default() };
+        let ad_tracking = self.both().find_map(|context| context.device.as_ref()?.ad_tracking);
+        if ad_tracking.is_some_and(|raw| raw.get() == "false") {
+            stamp.denied |= Purposes::SALE_SHARING;
+            stamp.granted -= Purposes::SALE_SHARING;
+        }
+        stamp
     }
 
     /// Everything an event keeps of its context but the market.
@@ -222,6 +239,12 @@ impl<'a> MergedContext<'_, 'a> {
     }
 }
 
+/// A string that can't be read refuses what a sound one could have granted.
+fn of_framework(text: &str) -> ConsentStamp {
+    let nothing = tcf::TcfPurposes { consent: 0, legitimate_interest: 0 };
+    tcf::decode(text).unwrap_or(nothing).stamp()
+}
+
 /// Only a clear yes is one.
 fn says_yes(raw: &RawValue) -> bool {
     matches!(raw.get(), "true" | "\"true\"" | "\"granted\"" | "\"GRANTED\"")
@@ -253,6 +276,27 @@ pub(crate) fn region_of(locale: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn consent_comes_from_strings_devices_and_categories() {
+        let stamp = |context: &str| {
+            let raw: &RawValue = serde_json::from_str(context).unwrap();
+            let rules = Rules::new(merx_domain::Currency::EUR);
+            let context = Context::read(raw, &rules).unwrap();
+            MergedContext { own: Some(&context), batch: None }.consent(&rules.consent, false)
+        };
+        // Purposes 1, 5 and 6.
+        let string = "CQuCLYAQuCLYAAfACBENCWEAAIwAAAEAAAYgAAAAAAAA.IAAA";
+        let of_string = stamp(&format!(r#"{{"consent":{{"tcString":"{string}"}}}}"#));
+        assert_eq!(of_string.granted, Purposes::PERSONALISATION);
+        assert_eq!(of_string.denied, Purposes::ANALYTICS | Purposes::MARKETING);
+        let both = format!(r#"{{"consent":{{"tcString":"{string}","categoryPreferences":{{"Analytics":true}}}}}}"#);
+        assert_eq!(stamp(&both).granted, Purposes::PERSONALISATION | Purposes::ANALYTICS);
+        assert_eq!(stamp(r#"{"consent":{"tcString":"nonsense"}}"#).granted, Purposes::empty());
+        assert!(stamp(r#"{"consent":{"tcString":"nonsense"}}"#).denied.contains(Purposes::PERSONALISATION));
+        assert_eq!(stamp(r#"{"device":{"adTrackingEnabled":false}}"#).denied, Purposes::SALE_SHARING);
+        assert_eq!(stamp(r#"{"device":{"adTrackingEnabled":true}}"#), ConsentStamp::default());
+    }
 
     #[test]
     fn addresses_are_cut_to_path_and_host() {

@@ -208,16 +208,10 @@ impl Ingest {
     /// are for the caller to drop. May be repeated. What happened up to `until` is not taken again.
     pub fn forget(&self, subject: SubjectId, until: TimestampMs) -> Result<Vec<SubjectId>> {
         let pseudonyms = self.vault.erase(subject, until)?;
-        self.forget_pseudonyms(&pseudonyms)?;
+        self.log.erase(&pseudonyms)?;
+        self.consents.forget(&pseudonyms)?;
+        self.orders.forget(&pseudonyms)?;
         Ok(pseudonyms)
-    }
-
-    /// Removes events and consent of pseudonyms, and takes them off orders. Returns the number of events.
-    pub fn forget_pseudonyms(&self, pseudonyms: &[SubjectId]) -> Result<u64> {
-        let events = self.log.erase(pseudonyms)?;
-        self.consents.forget(pseudonyms)?;
-        self.orders.forget(pseudonyms)?;
-        Ok(events)
     }
 
     /// The subject of a customer, without making one.

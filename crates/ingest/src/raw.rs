@@ -1,7 +1,9 @@
 //! What the readers of requests and files hand on: events whose person is still named in clear, or a typed refusal.
 
 use compact_str::CompactString;
-use merx_domain::{Event, EventKind, Identity, Money, ProductId, TimestampMs};
+use merx_domain::{ConsentStamp, Event, EventKind, Identity, MarketId, Money, ProductId, SubjectId, TimestampMs};
+
+use crate::segment::EventIdHasher;
 
 /// The sender's names of a person, as they stood on one event.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -53,6 +55,20 @@ impl RawEvent {
     /// `event.subject` is not looked at: the vault finds it from `identities`.
     pub(crate) fn new(identities: Identities, mentions: Vec<ProductMention>, vouched: bool, event: Event) -> Self {
         Self { identities, mentions, vouched, event }
+    }
+
+    /// What a person says of the use of their data, outside any tracking call. The same word at the same time is one event.
+    pub fn consent(identities: Identities, stamp: ConsentStamp, market: MarketId, at: TimestampMs) -> Self {
+        let mut hasher = EventIdHasher::new("consent");
+        for id in [&identities.user_id, &identities.anonymous_id] {
+            hasher.part(id.as_deref().unwrap_or_default().as_bytes());
+        }
+        let word = [stamp.granted.bits(), stamp.denied.bits(), stamp.global_privacy_control.into()];
+        let id = hasher.part(&word).part(&at.0.to_le_bytes()).finish();
+        let mut event = Event::new(id, SubjectId(0), EventKind::ConsentUpdated, at);
+        event.consent = stamp;
+        event.context.market = market;
+        Self::new(identities, Vec::new(), false, event)
     }
 
     pub fn kind(&self) -> EventKind {

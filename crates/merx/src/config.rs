@@ -27,6 +27,7 @@ pub(crate) struct Config {
     pub(crate) search: Search,
     pub(crate) experiments: Experiments,
     pub(crate) record: Record,
+    pub(crate) retention: Retention,
     pub(crate) train: Train,
     pub(crate) lake: Lake,
     pub(crate) log: Log,
@@ -70,6 +71,27 @@ pub(crate) struct Market {
 pub(crate) struct Consent {
     pub(crate) allowed_unless_denied: Vec<Purpose>,
     pub(crate) categories: BTreeMap<String, Vec<Purpose>>,
+    #[serde(default)]
+    pub(crate) regions: BTreeMap<String, merx_domain::RegionDocument>,
+}
+
+/// The region of markets that no other region names.
+const ELSEWHERE: &str = "default";
+
+impl Consent {
+    /// As the policy engine reads it.
+    pub(crate) fn document(&self) -> merx_domain::PolicyDocument {
+        let names = merx_domain::Purposes::NAMES;
+        let allowed = purposes(&self.allowed_unless_denied);
+        let allowed = names.iter().filter(|(purpose, _)| allowed.contains(*purpose));
+        let elsewhere = merx_domain::RegionDocument {
+            allowed_unless_denied: allowed.map(|(_, name)| (*name).to_owned()).collect(),
+            ..Default::default()
+        };
+        let mut regions = self.regions.clone();
+        regions.entry(ELSEWHERE.to_owned()).or_insert(elsewhere);
+        merx_domain::PolicyDocument { default_region: ELSEWHERE.to_owned(), regions }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -189,6 +211,14 @@ pub(crate) struct Record {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Retention {
+    pub(crate) events_days: u32,
+    #[serde(default)]
+    pub(crate) kinds: BTreeMap<String, u32>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Train {
     pub(crate) every_hours: u32,
     pub(crate) window_days: u32,
@@ -275,7 +305,9 @@ fn set(
     text: &str,
     origin: &str,
 ) -> Result<()> {
-    let open_section = key.starts_with("recommend.slots.") || key.starts_with("consent.categories.");
+    let open_section = ["recommend.slots.", "consent.categories.", "consent.regions.", "retention.kinds."]
+        .iter()
+        .any(|section| key.starts_with(section));
     if !known.iter().any(|name| name == key) && !open_section {
         let near = known.iter().min_by_key(|name| distance(name, key)).cloned().unwrap_or_default();
         bail!("{origin}: there is no setting {key}; did you mean {near}?");
@@ -336,6 +368,16 @@ fn check(config: &Config) -> Result<()> {
     share("train.gate_coverage", config.train.gate_coverage)?;
     if !["text", "json"].contains(&config.log.format.as_str()) {
         bail!("log.format = {:?}: expected text or json", config.log.format);
+    }
+    if let Err(mistakes) = merx_domain::PolicySet::read(0, &config.consent.document()) {
+        let words: Vec<String> = mistakes.iter().map(|mistake| format!("consent.{mistake}")).collect();
+        bail!("{}", words.join("; "));
+    }
+    for name in config.retention.kinds.keys() {
+        if merx_domain::EventKind::from_track_name(name).is_none() {
+            let known = merx_domain::EventKind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+            bail!("retention.kinds: there is no event {name:?}; known: {known}");
+        }
     }
     for (name, slot) in &config.recommend.slots {
         if slot.count == 0 || slot.count > 100 {
@@ -400,6 +442,10 @@ mod tests {
         let fails = |flag: &str| format!("{:#}", load(None, none(), &[flag.to_owned()]).err().unwrap());
         assert!(fails("server.lsten=1").contains("did you mean server.listen"));
         assert!(fails("recommend.holdout=2").contains("0 to 1"));
+        assert!(fails("retention.kinds.Pgae=3").contains("there is no event \"Pgae\""));
+        assert!(
+            fails("consent.regions.ccpa={markets=[\"US-CA\"],never=[\"profit\"]}").contains("no purpose \"profit\"")
+        );
         assert!(fails("server.listen=nowhere").contains("listen"));
         assert!(fails("train").contains("section.key=value"));
         let folder = tempfile::tempdir().unwrap();

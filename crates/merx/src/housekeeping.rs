@@ -12,8 +12,9 @@ use merx_store::StoreError;
 use serde_json::Value;
 
 use crate::jobs::{JobBoard, Step};
+use crate::retention::Limits;
 use crate::shop::{RECOMMEND, Shop};
-use crate::{lake, privacy, training};
+use crate::{lake, privacy, retention, training};
 
 /// How often the schedule is looked at.
 const LOOK_ROUND: Duration = Duration::from_secs(30);
@@ -99,6 +100,10 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
         JobKind::Training => training::train(shop, shop.clock.now(), &say).map(|report| report.to_json()),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
         JobKind::Privacy => privacy::answer_all(shop, &say),
+        JobKind::Retention => match Limits::of(&shop.config.retention, shop.clock.now()) {
+            Some(limits) => retention::let_go(&shop.store, &limits, &say),
+            None => Ok(serde_json::json!({ "events": 0, "lake_rows": 0 })),
+        },
     };
     tell(job, &outcome);
     board.end(job.id, outcome);
@@ -120,6 +125,10 @@ fn keep_house(shop: &Shop, board: &JobBoard) {
     if let Err(error) = privacy::keep_house(shop) {
         tracing::error!(error = format!("{error:#}"), "old notes of privacy requests could not be removed");
     }
+    let done = board.done_at(JobKind::Retention);
+    let retention_is_due =
+        done.is_none_or(|done| now.since(done) >= DAY_MS) && Limits::of(&shop.config.retention, now).is_some();
+    ask_if_due(board, JobKind::Retention, Ok(retention_is_due), now);
     ask_if_due(board, JobKind::Privacy, privacy::is_due(shop), now);
     let training = next_training_at(shop).map(|due| due.is_some_and(|due| due <= now));
     ask_if_due(board, JobKind::Training, training, now);

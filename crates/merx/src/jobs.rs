@@ -61,7 +61,12 @@ impl JobBoard {
     /// Puts a job in the queue, but where one of its kind waits or runs: then that is the answer.
     pub(crate) fn ask(&self, kind: JobKind, by: AskedBy) -> JobEntry {
         let mut board = self.board.lock();
-        let open = |job: &&JobEntry| matches!(job.state, JobState::Waiting | JobState::Running);
+        // Requests of people that come while others are answered need another round.
+        let open = |job: &&JobEntry| match job.state {
+            JobState::Waiting => true,
+            JobState::Running => kind != JobKind::Privacy,
+            JobState::Done | JobState::Failed => false,
+        };
         if let Some(job) = board.jobs.iter().find(|job| job.kind == kind && open(job)) {
             return job.clone();
         }
@@ -140,6 +145,12 @@ impl JobBoard {
         let board = self.board.lock();
         let newest = board.jobs.iter().find(|job| job.kind == kind)?;
         if newest.state == JobState::Failed { newest.ended_at } else { None }
+    }
+
+    /// When the newest job of a kind that succeeded did.
+    pub(crate) fn done_at(&self, kind: JobKind) -> Option<TimestampMs> {
+        let board = self.board.lock();
+        board.jobs.iter().find(|job| job.kind == kind && job.state == JobState::Done)?.ended_at
     }
 
     /// Nothing is begun any more, and what runs gives up at its next step.

@@ -16,6 +16,7 @@ mod operate;
 mod privacy;
 mod projection;
 mod reports;
+mod retention;
 mod searching;
 mod serving;
 mod shop;
@@ -215,7 +216,7 @@ enum KeysAction {
     /// Make a key. It is shown this once.
     Create {
         /// How far it reaches.
-        #[arg(value_parser = ["public", "secret", "admin"])]
+        #[arg(value_parser = ["public", "secret", "admin", "owner", "merchandiser", "analyst", "support", "auditor"])]
         scope: String,
         /// What it is for, in words.
         #[arg(long, default_value = "")]

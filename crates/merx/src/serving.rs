@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use merx_domain::{
-    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+    ConsentStamp, DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId,
+    TimestampMs,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::vault::VaultError;
@@ -66,6 +67,10 @@ impl Intake for Rooms {
         });
         let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
         made.map_err(store_error)?.ok_or_else(missing)
+    }
+
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
+        self.shop.ingest.consents.of(subject)
     }
 }
 
@@ -331,7 +336,7 @@ fn first_keys(shop: &Shop, keys: &Keys) -> Result<Vec<(Scope, String)>> {
         return Ok(Vec::new());
     }
     let mint = |scope| Ok((scope, keys.mint(scope, "first start", shop.clock.now())?.0));
-    Scope::ALL.into_iter().map(mint).collect()
+    Scope::FIRST.into_iter().map(mint).collect()
 }
 
 pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> Result<Parts> {
@@ -351,6 +356,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         automations: Arc::clone(&shop.automations),
         audit: Arc::new(merx_decide::AuditLog::new(Arc::clone(&shop.store.records))),
         reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
+        policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
         privacy: Arc::clone(&rooms) as _,

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use merx_decide::{
-    Automations, Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Recorder, RecorderSettings,
+    Automations, Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Policies, PolicyError,
+    Recorder, RecorderSettings,
 };
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
 use merx_domain::experiment::{BUCKETS, Holdout};
-use merx_domain::{Clock, ConsentPolicy, ModelVersion, ProductNumber, SystemClock};
+use merx_domain::{Clock, ModelVersion, ProductNumber, SystemClock};
 use merx_ingest::Ingest;
 use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
 use merx_store::{LogSettings, Migration, Store};
 
-use crate::config::{Config, purposes};
+use crate::config::Config;
 use crate::master_key;
 use crate::projection::Projection;
 use crate::searching::{self, SEARCH, Searching};
@@ -35,6 +36,7 @@ pub(crate) struct Shop {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) dealer: Arc<Dealer>,
     pub(crate) automations: Arc<Automations>,
+    pub(crate) policies: Arc<Policies>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
     /// Why a version that should serve does not.
@@ -69,6 +71,7 @@ impl Shop {
         let dealer = Arc::new(Dealer::new(Arc::new(definitions?), exposures, Arc::clone(&projection) as _));
         let automations = Automations::open(Arc::clone(&store.records), &[RECOMMEND, SEARCH], clock.now());
         let automations = Arc::new(automations?);
+        let policies = Policies::open(Arc::clone(&store.records), config.consent.document()).map_err(policy_words)?;
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&engine),
             Arc::clone(&projection) as _,
@@ -76,7 +79,7 @@ impl Shop {
             Arc::clone(&clock),
             Arc::clone(&dealer),
             Arc::clone(&automations),
-            pipeline_settings(&config),
+            pipeline_settings(&config, &policies),
         ));
         let search_pipeline = Arc::new(Pipeline::new(
             Arc::new(searching::engine(&config.search, &registry)?),
@@ -85,7 +88,7 @@ impl Shop {
             Arc::clone(&clock),
             Arc::clone(&dealer),
             Arc::clone(&automations),
-            search_settings(&config),
+            search_settings(&config, &policies),
         ));
         let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
         let shop = Self {
@@ -99,6 +102,7 @@ impl Shop {
             recorder,
             dealer,
             automations,
+            policies: Arc::new(policies),
             pipeline,
             searching: Arc::new(searching),
             model_troubles: ArcSwap::default(),
@@ -143,7 +147,7 @@ impl Shop {
     }
 }
 
-fn migrations() -> Vec<Migration> {
+pub(crate) fn migrations() -> Vec<Migration> {
     [merx_ingest::MIGRATIONS, merx_models::registry::MIGRATIONS, merx_decide::MIGRATIONS, merx_serve::MIGRATIONS]
         .concat()
 }
@@ -160,20 +164,31 @@ fn load(registry: &Registry, model: &RegisteredModel) -> Result<merx_discovery::
     Ok(RecommendLearner.load(&registry.load(model)?)?)
 }
 
-fn pipeline_settings(config: &Config) -> PipelineSettings {
+/// Each mistake on a line.
+fn policy_words(error: PolicyError) -> anyhow::Error {
+    match error {
+        PolicyError::Mistakes(mistakes) => {
+            let words: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            anyhow::anyhow!("the consent policy: {}", words.join("; "))
+        }
+        PolicyError::Store(error) => error.into(),
+    }
+}
+
+fn pipeline_settings(config: &Config, policies: &Policies) -> PipelineSettings {
     PipelineSettings {
-        consent: ConsentPolicy { allowed_unless_denied: purposes(&config.consent.allowed_unless_denied) },
+        consent: policies.book().clone(),
         holdout: config.recommend.holdout,
         holdout_salt: config.recommend.holdout_salt.clone(),
         deadline_ms: config.recommend.deadline_ms,
     }
 }
 
-fn search_settings(config: &Config) -> PipelineSettings {
+fn search_settings(config: &Config, policies: &Policies) -> PipelineSettings {
     PipelineSettings {
         holdout: config.search.holdout,
         holdout_salt: config.search.holdout_salt.clone(),
         deadline_ms: config.search.deadline_ms,
-        ..pipeline_settings(config)
+        ..pipeline_settings(config, policies)
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Recorder};
+use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Policies, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
@@ -82,6 +82,7 @@ pub struct Parts {
     pub reports: Arc<dyn Reports>,
     pub automations: Arc<Automations>,
     pub audit: Arc<AuditLog>,
+    pub policies: Arc<Policies>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
     pub privacy: Arc<dyn Privacy>,

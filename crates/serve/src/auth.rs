@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::app::App;
 use crate::keys::{ApiKey, Scope};
 use crate::problem::{Code, Problem};
+use crate::roles::Right;
 use crate::session;
 
 /// Who may call a route.
@@ -25,17 +26,27 @@ pub enum Access {
     FrontEnd(Scope),
 }
 
+/// What a route asks of its callers.
+#[derive(Clone, Copy)]
+pub(crate) struct Need<'n> {
+    pub(crate) access: Access,
+    /// For keys of roles: the part of the API, and whether it is changed.
+    pub(crate) part: &'n str,
+    pub(crate) right: Right,
+}
+
 /// The key of a call; `None` where a write key is still to be found in the body.
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Option<Arc<ApiKey>>);
 
 /// Lets a call through or says why not.
-pub(crate) fn check(app: &App, access: Access, request: &Request) -> Result<Caller, Problem> {
+pub(crate) fn check(app: &App, need: Need<'_>, request: &Request) -> Result<Caller, Problem> {
+    let access = need.access;
     let headers = request.headers();
     let scope = match access {
         Access::Open => return Ok(Caller(None)),
         Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
-            Some(key) => return spend(app, key).map(|key| Caller(Some(key))),
+            Some(key) => return may_write(&key).and_then(|()| spend(app, key)).map(|key| Caller(Some(key))),
             None => return Ok(Caller(None)),
         },
         Access::Key(scope) | Access::FrontEnd(scope) => scope,
@@ -46,7 +57,15 @@ pub(crate) fn check(app: &App, access: Access, request: &Request) -> Result<Call
         Some(text) => app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?,
         None => session::key_of(app, request)?.ok_or_else(|| Problem::new(Code::MissingKey))?,
     };
-    if key.scope < scope {
+    if let Scope::Role(role) = key.scope {
+        if !role.may(need.part, need.right) {
+            let verb = if need.right == Right::Read { "read" } else { "change" };
+            let detail = format!("the role {} may not {verb} {}", role.name(), need.part);
+            return Err(Problem::because(Code::Forbidden, detail));
+        }
+        return spend(app, key).map(|key| Caller(Some(key)));
+    }
+    if !key.scope.reaches(scope) {
         let detail = format!("this needs a {} key, the one sent is {}", scope.name(), key.scope.name());
         return Err(Problem::because(Code::Forbidden, detail));
     }
@@ -57,12 +76,23 @@ pub(crate) fn check(app: &App, access: Access, request: &Request) -> Result<Call
 pub(crate) fn check_write_key(app: &App, text: Option<&str>) -> Result<Arc<ApiKey>, Problem> {
     let text = text.ok_or_else(|| Problem::new(Code::MissingKey))?;
     let key = app.parts.keys.find(text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+    may_write(&key)?;
     spend(app, key)
+}
+
+/// Events come from pages and servers, not from people of the console.
+fn may_write(key: &ApiKey) -> Result<(), Problem> {
+    match key.scope {
+        Scope::Role(role) if !role.may("events", Right::Change) => {
+            Err(Problem::because(Code::Forbidden, format!("the role {} sends no events", role.name())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether the shop itself stands behind what comes with this key.
 pub(crate) fn vouches(app: &App, key: &ApiKey) -> bool {
-    key.scope > Scope::Public || app.parts.settings.public_keys_list_products
+    key.scope.reaches(Scope::Secret) || app.parts.settings.public_keys_list_products
 }
 
 fn spend(app: &App, key: Arc<ApiKey>) -> Result<Arc<ApiKey>, Problem> {

@@ -21,6 +21,8 @@ pub enum JobKind {
     Export,
     /// Answers what people ask about their data.
     Privacy,
+    /// Lets events go that have had their time.
+    Retention,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -10,9 +10,12 @@ use merx_domain::TimestampMs;
 use merx_store::{Migration, Records, Row, StoreError, Value};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::limits::{Bucket, RateLimit};
+use crate::roles::Role;
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-serve-001-keys",
@@ -31,9 +34,8 @@ const MAX_KEYS: usize = 10_000;
 /// The id of a key that is written nowhere. No key has it: ids are hexadecimal.
 const LENT: &str = "lent";
 
-/// How far a key reaches; each scope includes the ones before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+/// How far a key reaches. Each of the first three includes the ones before it; a role has a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// Writes events and asks for recommendations; may stand in a web page.
     Public,
@@ -41,21 +43,41 @@ pub enum Scope {
     Secret,
     /// Keys and models.
     Admin,
+    /// A person of the console.
+    Role(Role),
 }
 
 impl Scope {
-    pub const ALL: [Self; 3] = [Self::Public, Self::Secret, Self::Admin];
+    /// What a shop's first start makes a key of.
+    pub const FIRST: [Self; 3] = [Self::Public, Self::Secret, Self::Admin];
+
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::FIRST.into_iter().chain(Role::ALL.map(Self::Role))
+    }
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Public => "public",
             Self::Secret => "secret",
             Self::Admin => "admin",
+            Self::Role(role) => role.name(),
         }
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|scope| scope.name() == name)
+        Self::all().find(|scope| scope.name() == name)
+    }
+
+    /// Whether it is at least `least`, one of the first three. What a role may do its table says; beyond that it is
+    /// trusted as a secret key is, an owner as an admin key.
+    pub fn reaches(self, least: Self) -> bool {
+        let rank = |scope| match scope {
+            Self::Public => 1,
+            Self::Secret => 2,
+            Self::Admin | Self::Role(Role::Owner) => 3,
+            Self::Role(_) => 2,
+        };
+        rank(self) >= rank(least)
     }
 
     fn prefix(self) -> &'static str {
@@ -63,9 +85,35 @@ impl Scope {
             Self::Public => "mx_pub_",
             Self::Secret => "mx_sec_",
             Self::Admin => "mx_adm_",
+            Self::Role(_) => "mx_rol_",
         }
     }
 }
+
+impl Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Scope {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = || Self::all().map(Self::name).collect::<Vec<_>>().join(", ");
+        Self::from_name(&name)
+            .ok_or_else(|| serde::de::Error::custom(format!("unknown scope {name:?}, expected one of {}", known())))
+    }
+}
+
+impl PartialSchema for Scope {
+    fn schema() -> RefOr<Schema> {
+        let names: Vec<&str> = Self::all().map(Self::name).collect();
+        let words = "public, secret and admin include one another; the others are the roles of people: see docs.";
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).description(Some(words)).into()
+    }
+}
+
+impl ToSchema for Scope {}
 
 /// What is known of a key; the key itself is not.
 #[derive(Debug)]
@@ -237,8 +285,8 @@ impl Keys {
         let _changing = self.changing.lock();
         let known = self.list();
         let key = known.iter().find(|key| key.id == id).ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
-        let admins = known.iter().filter(|key| key.scope == Scope::Admin).count();
-        if key.scope == Scope::Admin && admins == 1 {
+        let admins = known.iter().filter(|key| key.scope.reaches(Scope::Admin)).count();
+        if key.scope.reaches(Scope::Admin) && admins == 1 {
             return Err(KeyError::LastAdmin(id.to_owned()));
         }
         self.records.transaction(&mut |transaction| {

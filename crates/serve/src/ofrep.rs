@@ -117,7 +117,7 @@ fn read(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<
     let shape =
         |name: &str, error: serde_json::Error| Problem::because(Code::InvalidContext, format!("{name}: {error}"));
     let key = text("targetingKey")?;
-    let by_server = caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let by_server = caller.0.as_ref().is_some_and(|key| key.scope.reaches(Scope::Secret));
     let (user, visitor) = match (text("userId")?, text("anonymousId")?) {
         (None, None) if by_server => (key, None),
         (None, None) => (None, key),

@@ -22,7 +22,7 @@ use crate::keys::Scope;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 18] = [
+const TAGS: [(&str, &str); 23] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
@@ -38,6 +38,10 @@ const TAGS: [(&str, &str); 18] = [
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
     ("jobs", "Trainings and exports: asked for, watched."),
+    ("consent", "What people allow: said, read."),
+    ("policy", "What silence means, region by region; another policy tried on the last day's decisions."),
+    ("personal data", "What is held of one person."),
+    ("vault", "The keys that names are sealed with."),
     (
         "privacy",
         "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",

@@ -27,6 +27,9 @@ pub trait Intake: Send + Sync {
 
     /// The subject behind an id, made where there is none: an experiment has to know its units by more than one request.
     fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError>;
+
+    /// What is known of a person's consent.
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
 }
 
 /// How far the records of products and stock have come: the newest change of each.

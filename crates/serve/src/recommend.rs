@@ -467,8 +467,8 @@ pub(crate) fn personal(bytes: Vec<u8>) -> Response {
 
 /// Whether a key may name this person.
 pub(crate) fn may_ask_for(app: &App, caller: &Caller, who: &Who) -> Result<(), Problem> {
-    let may_name_users =
-        app.parts.settings.public_keys_name_customers || caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let may_name_users = app.parts.settings.public_keys_name_customers
+        || caller.0.as_ref().is_some_and(|key| key.scope.reaches(Scope::Secret));
     if !may_name_users && matches!(who, Who::Customer(_) | Who::Subject(_)) {
         let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
         return Err(Problem::because(Code::Forbidden, detail));

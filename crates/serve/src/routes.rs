@@ -18,16 +18,17 @@ use utoipa::openapi::path::{HttpMethod, Operation};
 use utoipa::openapi::{RefOr, Schema};
 
 use crate::app::App;
-use crate::auth::{self, Access};
+use crate::auth::{self, Access, Need};
 use crate::keys::Scope;
 use crate::observe::observe;
 use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
+use crate::roles::{Right, right_of};
 use crate::{
     activity,
     algolia::{self, manage, objects},
-    assortment, audit, automations, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep,
-    openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
+    assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
+    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
     tracking,
 };
 
@@ -44,6 +45,19 @@ pub(crate) struct Endpoint {
     pub(crate) operation: Operation,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
     handler: MethodRouter<Shared>,
+}
+
+impl Endpoint {
+    /// The part of the API it belongs to.
+    fn part(&self) -> &str {
+        self.operation.tags.as_ref().and_then(|tags| tags.first()).map_or("", String::as_str)
+    }
+
+    fn right(&self) -> Right {
+        let changes = !matches!(self.method, HttpMethod::Get | HttpMethod::Head | HttpMethod::Options);
+        let is_public = matches!(self.access, Access::Key(Scope::Public) | Access::FrontEnd(Scope::Public));
+        right_of(self.part(), is_public, changes, &self.path)
+    }
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
@@ -177,6 +191,12 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
 
+        endpoint::<consent::__path_say_consent>(PUBLIC, post(consent::say_consent)),
+        endpoint::<consent::__path_get_consent>(SECRET, get(consent::get_consent)),
+        endpoint::<consent::__path_get_policy>(SECRET, get(consent::get_policy)),
+        endpoint::<consent::__path_put_policy>(ADMIN, put(consent::put_policy)),
+        endpoint::<consent::__path_dry_run_policy>(ADMIN, post(consent::dry_run_policy)),
+
         endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
         endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
         endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
@@ -253,7 +273,13 @@ pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for (number, endpoint) in table().into_iter().enumerate() {
-        let gate = Gate { app: Arc::clone(app), access: endpoint.access, number: RouteNumber(number) };
+        let gate = Gate {
+            app: Arc::clone(app),
+            access: endpoint.access,
+            part: endpoint.part().to_owned(),
+            right: endpoint.right(),
+            number: RouteNumber(number),
+        };
         let handler = endpoint
             .handler
             .route_layer(CatchPanicLayer::custom(panicked))
@@ -274,12 +300,21 @@ pub fn router(app: &Arc<App>) -> Router {
 struct Gate {
     app: Shared,
     access: Access,
+    /// What a role must have here.
+    part: String,
+    right: Right,
     number: RouteNumber,
+}
+
+impl Gate {
+    fn need(&self) -> Need<'_> {
+        Need { access: self.access, part: &self.part, right: self.right }
+    }
 }
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let checked = auth::check(&gate.app, gate.access, &request);
+    let checked = auth::check(&gate.app, gate.need(), &request);
     let mut response = match checked {
         Ok(caller) => {
             request.extensions_mut().insert(caller);

@@ -103,7 +103,7 @@ fn set_cookie(headers: &HeaderMap, token: &str, max_age_s: i64) -> HeaderValue {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SignIn {
-    /// A secret or an admin key.
+    /// A secret or an admin key, or that of a role.
     #[schema(example = "mx_sec_...")]
     key: String,
 }
@@ -168,7 +168,7 @@ pub(crate) async fn begin_session(
     Json(sign_in): Json<SignIn>,
 ) -> Result<Response, Problem> {
     let key = app.parts.keys.find(sign_in.key.trim()).ok_or_else(|| Problem::new(Code::UnknownKey))?;
-    if key.scope < Scope::Secret {
+    if !key.scope.reaches(Scope::Secret) {
         return Err(Problem::because(Code::Forbidden, "a public key stands in web pages; it signs nobody in"));
     }
     if let Some(before) = cookie(&headers) {

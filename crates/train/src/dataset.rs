@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use merx_domain::{
-    AttributeValue, DAY_MS, Event, EventMeaning, MarketId, Product, ProductId, ProductNumber, SubjectId, TimestampMs,
+    AttributeValue, DAY_MS, Event, EventMeaning, MarketId, Product, ProductId, ProductNumber, Purposes, SubjectId,
+    TimestampMs,
 };
 use merx_models::{Interaction, Interactions, ItemContent, TrainingSet};
 use rustc_hash::FxHashMap;
@@ -59,6 +60,9 @@ impl<'a> DatasetBuilder<'a> {
         {
             self.merge(from, event.subject);
         }
+        if !self.may_learn_from(event) {
+            return;
+        }
         let meaning = event.kind.meaning();
         let teaches = matches!(meaning, EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased);
         if !teaches || event.lines.is_empty() || event.occurred_at > self.settings.now {
@@ -81,6 +85,17 @@ impl<'a> DatasetBuilder<'a> {
             self.markets.insert(subject, market);
         }
         self.events += 1;
+    }
+
+    /// A person who refuses to be known takes their history along; what they do after a later yes counts again.
+    fn may_learn_from(&mut self, event: &Event) -> bool {
+        let subject = self.current(event.subject);
+        if event.consent.denied.contains(Purposes::PERSONALISATION) {
+            self.histories.remove(&subject);
+            self.markets.remove(&subject);
+            return false;
+        }
+        true
     }
 
     /// A market's number, in the order of first mention. More markets than there are numbers are told apart no more.
@@ -231,6 +246,28 @@ mod tests {
         let items: Vec<u32> = set.histories.row(0).iter().map(|entry| entry.item).collect();
         assert_eq!(items, [1, 2, 3, 4], "older than the window and newer than now are left out");
         assert_eq!(set.baskets.rows(), 1);
+    }
+
+    #[test]
+    fn nothing_is_learnt_from_somebody_who_refuses() {
+        let settings = DatasetSettings { now: TimestampMs(100 * DAY_MS), window_days: 50 };
+        let mut builder = DatasetBuilder::new(settings, &number);
+        let mut view = |subject, day, product: &str, denied| {
+            let mut event = event(subject, EventKind::ProductViewed, day, &[product]);
+            event.consent.denied = denied;
+            builder.add(&event);
+        };
+        let (silence, no) = (Purposes::empty(), Purposes::PERSONALISATION);
+        view(1, 60, "p1", silence);
+        view(1, 61, "p2", no);
+        view(2, 60, "p1", Purposes::MARKETING);
+        view(3, 60, "p1", no);
+        view(3, 62, "p3", silence);
+        let set = builder.build(4, ItemContent::default());
+        let rows: Vec<Vec<u32>> = (0..set.histories.rows())
+            .map(|row| set.histories.row(row).iter().map(|entry| entry.item).collect())
+            .collect();
+        assert_eq!(rows, [[1], [3]], "the first took theirs along, the third said yes later");
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(super) fn erase_all(shop: &Arc<Shop>, requests: &[PrivacyRequest], say: Say)
 /// Takes pseudonyms out of every store. May be repeated.
 fn clear(shop: &Shop, all: &[SubjectId], removed: &mut Removed, say: Say) -> Result<()> {
     say(Step::new("removing events"))?;
-    removed.events += shop.ingest.forget_pseudonyms(all)?;
+    removed.events += shop.store.log.erase(all)?;
     say(Step::new("dropping features"))?;
     shop.projection.forget(all)?;
     say(Step::new("rewriting the lake"))?;
@@ -98,6 +98,7 @@ fn clear(shop: &Shop, all: &[SubjectId], removed: &mut Removed, say: Say) -> Res
     for forgotten in subjects::forget(&*shop.store.records, &subject_columns(), all)? {
         *removed.rows.entry(forgotten.table).or_default() += forgotten.rows;
     }
+    shop.ingest.consents.forget(all)?;
     scrub(shop, Scrub::Journals)
 }
 

@@ -134,3 +134,35 @@ pub(crate) fn keep_house(shop: &Shop) -> Result<()> {
 }
 
 pub(crate) use data::gather;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names that columns of pseudonyms have.
+    const NAMES: [&str; 4] = ["subject", "absorbed", "merged_into", "subject_id"];
+
+    #[test]
+    fn every_column_of_pseudonyms_is_on_the_list() {
+        let listed = subject_columns();
+        let mut found = 0;
+        for migration in crate::shop::migrations() {
+            let tables = migration.sql.split("CREATE TABLE ").skip(1);
+            for text in tables {
+                let (table, rest) = text.split_once('(').unwrap();
+                let table = table.trim_start_matches("IF NOT EXISTS ").trim();
+                let columns = rest.split([',', '\n', '(', ')']).map(str::trim);
+                let columns = columns.filter_map(|column| column.split_once(' '));
+                for (column, kind) in columns.filter(|(column, _)| NAMES.contains(column)) {
+                    if !kind.starts_with("BYTEA") {
+                        continue;
+                    }
+                    found += 1;
+                    let known = listed.iter().any(|known| known.table == table && known.column == column);
+                    assert!(known, "{table}.{column} needs a line in its room's SUBJECT_COLUMNS");
+                }
+            }
+        }
+        assert!(found >= listed.len(), "{found} columns found, {} listed", listed.len());
+    }
+}

@@ -219,11 +219,11 @@ pub(crate) async fn get_key(
 ) -> Result<Response, Problem> {
     let missing = || Problem::because(Code::NotFound, "Key does not exist");
     let key = app.parts.keys.find(&text).ok_or_else(missing)?;
-    if !caller.0.as_ref().is_some_and(|caller| caller.id == key.id || caller.scope == Scope::Admin) {
+    if !caller.0.as_ref().is_some_and(|caller| caller.id == key.id || caller.scope.reaches(Scope::Admin)) {
         return Err(missing());
     }
     let acl: &[&str] = match key.scope {
-        Scope::Public => &["search"],
+        Scope::Public | Scope::Role(_) => &["search"],
         Scope::Secret | Scope::Admin => {
             &["search", "browse", "addObject", "deleteObject", "deleteIndex", "settings", "editSettings", "listIndexes"]
         }

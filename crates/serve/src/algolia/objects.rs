@@ -92,7 +92,7 @@ fn list(body: &Value, most: usize) -> Result<&[Value], Problem> {
 /// Products by position, as far as the caller may see them.
 fn shown(app: &App, caller: &Caller, wanted: &[(ProductId, Chosen)]) -> Result<Vec<Option<Record>>, Problem> {
     let market = &app.parts.settings.default_market;
-    let may_see_stock = caller.0.as_ref().is_some_and(|key| key.scope > Scope::Public);
+    let may_see_stock = caller.0.as_ref().is_some_and(|key| key.scope.reaches(Scope::Secret));
     let ids: Vec<ProductId> = wanted.iter().map(|(id, _)| id.clone()).collect();
     let products = app.parts.shop.products_by_id(&ids)?;
     let record = |(product, (_, chosen)): (Option<Product>, &(ProductId, Chosen))| {

@@ -360,7 +360,7 @@ pub(crate) async fn cancel_request(State(app): State<Shared>, PathId(id): PathId
 ///
 /// Of a completed request for access or portability: names, consent, orders, events, decisions and features. Gathered when
 /// asked for and kept nowhere; the look is noted.
-#[utoipa::path(get, path = "/v1/privacy/requests/{id}/data", tag = "privacy",
+#[utoipa::path(get, path = "/v1/privacy/requests/{id}/data", tag = "personal data",
     params(("id" = String, Path, description = "The request's id")),
     responses((status = 200, description = "Everything that is held", body = Object),
         (status = 409, description = "The request is another one, or not completed", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -408,7 +408,7 @@ pub(crate) async fn list_reads(
 /// Exchange the vault's master key
 ///
 /// Every person's key is wrapped with a new master key, while everything goes on. Broken off, it goes on when asked for again.
-#[utoipa::path(post, path = "/v1/vault/rotate", tag = "privacy",
+#[utoipa::path(post, path = "/v1/vault/rotate", tag = "vault",
     responses((status = 200, description = "The old key opens nothing any more", body = VaultRotation),
         (status = 409, description = "The operator has to provide the new key", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn rotate_vault(State(app): State<Shared>) -> Result<Response, Problem> {

@@ -8,6 +8,7 @@ mod harness;
 
 mod algolia;
 mod auth;
+mod consent;
 mod console;
 mod entities;
 mod experiments;

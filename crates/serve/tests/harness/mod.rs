@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use compact_str::CompactString;
 use merx_decide::{
     Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition,
-    ExposureLog, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
+    ExposureLog, FeatureSource, Pipeline, PipelineSettings, Policies, Recorder, RecorderSettings, Request,
+    RequestShelf,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::search::{
@@ -16,10 +17,10 @@ use merx_domain::search::{
     SuggestionKind,
 };
 use merx_domain::{
-    Answer, Ask, Candidate, Clock, ConsentPolicy, ConsentStamp, Currency, Decision, Engine, EngineError, Event,
-    FallbackLevel, FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price,
-    Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
-    SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
+    Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
+    FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product,
+    ProductId, ProductNumber, Proposal, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
+    SubjectId, TimestampMs, Variant, VariantId,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
@@ -273,6 +274,18 @@ impl Intake for MemoryIntake {
 
     fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
         Ok(self.subject(kind, value))
+    }
+
+    fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
+        let subjects = self.subjects.lock();
+        let of = |names: &merx_ingest::Identities| {
+            let user = names.user_id.as_ref().map(|id| (IdentityKind::UserId, id.to_string()));
+            let anonymous = names.anonymous_id.as_ref().map(|id| (IdentityKind::AnonymousId, id.to_string()));
+            user.into_iter().chain(anonymous).any(|name| subjects.get(&name) == Some(&subject))
+        };
+        let kept = self.events.lock();
+        let stamps = kept.iter().filter(|(_, names)| of(names)).map(|(event, _)| event.consent);
+        Ok(stamps.fold(ConsentStamp::default(), ConsentStamp::then))
     }
 }
 
@@ -595,8 +608,15 @@ impl Shop {
             catalogue.put(ProductNumber(number - 1), CatalogueEntry::new(&product, None));
             shop.write_products(vec![product], Vec::new()).unwrap();
         }
+        let region = merx_domain::RegionDocument {
+            allowed_unless_denied: vec!["personalisation".to_owned(), "analytics".to_owned()],
+            ..Default::default()
+        };
+        let regions = BTreeMap::from([("default".to_owned(), region)]);
+        let configured = merx_domain::PolicyDocument { default_region: "default".to_owned(), regions };
+        let policies = Arc::new(Policies::open(Arc::clone(&store.records), configured).unwrap());
         let rules = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION | Purposes::ANALYTICS },
+            consent: policies.book().clone(),
             holdout: 0.0,
             holdout_salt: "test".into(),
             deadline_ms: 1_000,
@@ -653,6 +673,7 @@ impl Shop {
             reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
             automations,
             audit,
+            policies,
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
             privacy: Arc::new(privacy),

@@ -6,13 +6,15 @@
 //! compared with whole values that senders gave (search words, properties of events) alone.
 
 use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use merx_domain::{Event, SubjectId};
+use parking_lot::Mutex;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags};
@@ -100,6 +102,26 @@ pub fn scan(
         search.file(&path, &shown)?;
     }
     Ok(search.scanned)
+}
+
+/// Files of databases that this process has opened for their bytes, by inode. They stay open: whoever closes one gives up
+/// the locks that SQLite holds on it in the same process (POSIX record locks, <https://sqlite.org/howtocorrupt.html>, 2.2).
+static HELD_OPEN: Mutex<Vec<(u64, u64, Arc<File>)>> = Mutex::new(Vec::new());
+
+fn open_bytes(path: &Path) -> std::io::Result<Arc<File>> {
+    let is_database = path.to_string_lossy().contains(".sqlite");
+    if !is_database {
+        return File::open(path).map(Arc::new);
+    }
+    let known = std::fs::metadata(path)?;
+    let mut held = HELD_OPEN.lock();
+    if let Some((.., file)) = held.iter().find(|(device, inode, _)| (*device, *inode) == (known.dev(), known.ino())) {
+        return Ok(Arc::clone(file));
+    }
+    let file = Arc::new(File::open(path)?);
+    let opened = file.metadata()?;
+    held.push((opened.dev(), opened.ino(), Arc::clone(&file)));
+    Ok(file)
 }
 
 /// A file that goes while the search is under way is gone.
@@ -281,7 +303,7 @@ impl Search {
     /// Every byte of a file. Returns how it begins; `None` where it is gone.
     fn raw(&mut self, path: &Path, shown: &str) -> Result<Option<Vec<u8>>> {
         let fail = |error: std::io::Error| file_error(WHAT, &error);
-        let mut file = match File::open(path) {
+        let file = match open_bytes(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(fail)?,
         };
@@ -290,8 +312,13 @@ impl Search {
         let mut begin = Vec::new();
         // What ends before this place of the buffer was looked at.
         let mut looked = 0;
+        let mut place = 0;
         loop {
-            let read = file.by_ref().take(CHUNK as u64).read_to_end(&mut buffer).map_err(fail)?;
+            let held = buffer.len();
+            buffer.resize(held + CHUNK, 0);
+            let read = file.read_at(&mut buffer[held..], place).map_err(fail)?;
+            buffer.truncate(held + read);
+            place += read as u64;
             self.scanned.bytes += read as u64;
             if begin.is_empty() {
                 begin = buffer[..buffer.len().min(16)].to_vec();
