@@ -343,14 +343,14 @@ fn merchants_overrule_the_ranking() {
         rule("other", "sneaker", vec![Consequence::ReplaceQuery { text: "running shoe".into() }]),
     ];
     let synonyms = vec![Synonym::OneWay { from: "flashlight".into(), to: vec!["desk lamp".into()] }];
-    engine.set_merchandising(rules, synonyms);
+    engine.set_merchandising(&rules, synonyms);
     let hidden = vec![Rule {
         id: "h".into(),
         enabled: true,
         consequences: vec![Consequence::Hide { product: id(4) }],
         ..Rule::default()
     }];
-    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), hidden, Vec::new()).unwrap();
+    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), &hidden, Vec::new()).unwrap();
     assert!(preview.hits.iter().all(|hit| hit.product != ProductNumber(4)));
     assert!(search(&engine, &SearchAsk::of("running shoe")).hits.iter().any(|hit| hit.product == ProductNumber(4)));
     let drills = search(&engine, &SearchAsk::of("drill"));
@@ -490,10 +490,12 @@ fn kept_ask(ask: &SearchAsk) -> SearchAsk {
 fn suggestions_find_something() {
     let products = catalogue();
     let engine = engine_of(&products);
+    let logged = |text: &str, searches, trending| LoggedQuery { text: text.to_owned(), searches, trending };
     engine.set_logged_queries([
-        ("drill press".to_owned(), 90),
-        ("Drill  cordless".to_owned(), 40),
-        ("drone".to_owned(), 70),
+        logged("drill press", 90, true),
+        logged("Drill  cordless", 40, false),
+        logged("drone", 70, false),
+        logged("desk lamp", 10, true),
     ]);
     let suggest = |text: &str| engine.suggest(&SuggestAsk::of(text), &situation());
     let queries: Vec<String> = suggest("dri")
@@ -515,7 +517,9 @@ fn suggestions_find_something() {
     let kinds: BTreeSet<String> =
         suggest("lam").into_iter().chain(suggest("lum")).map(|found| format!("{:?}", found.kind)).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Brand", "Category", "Product", "Query"]);
-    assert!(suggest("").is_empty());
+    // Before anything is typed: what is searched for more than before, then what is searched for most.
+    let first: Vec<(String, bool)> = suggest("").into_iter().map(|found| (found.text, found.trending)).collect();
+    assert_eq!(first, [("desk lamp".to_owned(), true), ("drill cordless".to_owned(), false)]);
 }
 
 #[test]
@@ -538,7 +542,7 @@ fn facets_that_tell_most_are_chosen_and_learnt() {
     };
     // All lamps are of one brand: nothing to choose.
     assert!(!fields(&engine).contains(&"brand".to_owned()));
-    (0..20).for_each(|_| engine.facet_chosen(None, "price"));
+    engine.set_facet_choices([(None, "price".to_owned(), 20)]);
     assert_eq!(fields(&engine)[0], "price");
     let values = engine.facet_values(&SearchAsk::default(), "attributes.colour", "bl", 10, &situation()).unwrap();
     assert_eq!(values, [(FilterValue::Text("black".into()), 6), (FilterValue::Text("blue".into()), 6)]);

@@ -1,5 +1,6 @@
 //! Search over the shop's records: the index, kept current, and what the server asks of it.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +11,23 @@ use anyhow::{Context, Result};
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
 use merx_discovery::search::engine::{RankLearner, RankerModel};
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, SearchOptions};
-use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::merchandising::{Rule, Synonym};
+use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber, Situation,
-    SubjectFeatures, SubjectId,
+    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber, Situation,
+    SECOND_MS, SubjectFeatures, SubjectId, TimestampMs,
 };
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
-use merx_models::registry::Registry;
-use merx_serve::Searches;
+use merx_models::registry::{RegisteredModel, Registry};
+use merx_serve::{Merchandise, Searches};
+use merx_store::Records;
 use parking_lot::Mutex;
+use rustc_hash::FxHasher;
 
 use crate::config;
 use crate::projection::Projection;
+use crate::search_log::{facet_choices, logged_queries};
 
 /// The search ranker's name in the registry.
 pub(crate) const SEARCH: &str = "search";
@@ -30,6 +35,10 @@ pub(crate) const SEARCH: &str = "search";
 /// How long a change of the catalogue may go unseen.
 const POLL: Duration = Duration::from_millis(150);
 const BATCH: usize = 5_000;
+/// How old what is read from behaviour may be.
+const SIGNALS_EVERY_MS: i64 = 30 * SECOND_MS;
+/// Popularity is told apart in so many steps.
+const STEPS: f32 = 64.0;
 
 /// An engine without products yet.
 pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Result<SearchEngine> {
@@ -39,19 +48,34 @@ pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Res
         ..SearchOptions::default()
     };
     let registry = Arc::clone(registry);
-    let load = move |version: ModelVersion| -> Option<RankerModel> {
-        let model = registry.get(SEARCH, version).ok()?;
-        RankLearner::default().load(&registry.load(&model).ok()?).ok()
+    let load = move |version: ModelVersion| load(&registry, &registry.get(SEARCH, version).ok()?).ok();
+    let weights = EngineSettings {
+        popularity: settings.popularity,
+        margin: settings.margin,
+        stock: settings.stock,
+        newness: settings.newness,
+        clicks: settings.clicks,
+        personal: settings.personal,
+        ..EngineSettings::default()
     };
-    Ok(SearchEngine::new(EngineSettings::default(), options, Box::new(load))?)
+    Ok(SearchEngine::new(weights, options, Box::new(load))?)
+}
+
+pub(crate) fn load(registry: &Registry, model: &RegisteredModel) -> Result<RankerModel> {
+    Ok(RankLearner::default().load(&registry.load(model)?)?)
 }
 
 pub(crate) struct Searching {
     pipeline: Arc<Pipeline<SearchEngine>>,
     ingest: Arc<Ingest>,
     projection: Arc<Projection>,
+    merchandise: Arc<Merchandise>,
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
     /// How far the index has come; `None` before it was built.
     seen: Mutex<Option<Seen>>,
+    /// The change of rules and synonyms that searches go by.
+    rules_seen: Mutex<Option<u64>>,
     ready: AtomicBool,
 }
 
@@ -59,14 +83,33 @@ pub(crate) struct Searching {
 struct Seen {
     products: ChangeNumber,
     stock: ChangeNumber,
+    /// When popularity, queries and chosen facets were read last.
+    signals_at: TimestampMs,
 }
 
 impl Searching {
-    pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
-        Self { pipeline, ingest, projection, seen: Mutex::default(), ready: AtomicBool::new(false) }
+    pub(crate) fn new(
+        pipeline: Arc<Pipeline<SearchEngine>>,
+        ingest: Arc<Ingest>,
+        projection: Arc<Projection>,
+        merchandise: Arc<Merchandise>,
+        records: Arc<dyn Records>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            pipeline,
+            ingest,
+            projection,
+            merchandise,
+            records,
+            clock,
+            seen: Mutex::default(),
+            rules_seen: Mutex::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
-    fn engine(&self) -> &SearchEngine {
+    pub(crate) fn engine(&self) -> &SearchEngine {
         self.pipeline.engine()
     }
 
@@ -79,10 +122,61 @@ impl Searching {
         };
         // What fails is tried again from here.
         *seen = Some(at);
+        self.follow_merchandise()?;
         while self.follow(&mut at)? {
             *seen = Some(at);
         }
+        let now = self.clock.now();
+        if now.since(at.signals_at) >= SIGNALS_EVERY_MS {
+            self.read_signals(now)?;
+            at.signals_at = now;
+            *seen = Some(at);
+        }
         self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Rules and synonyms as they are on record.
+    fn follow_merchandise(&self) -> Result<()> {
+        let mut seen = self.rules_seen.lock();
+        let version = self.merchandise.version()?;
+        if *seen == Some(version) {
+            return Ok(());
+        }
+        let rules = self.merchandise.rules()?;
+        let synonyms = self.merchandise.synonyms()?.into_iter().map(|(_, synonym)| synonym).collect();
+        self.engine().tell_state(|state| state.changing = true);
+        self.engine().set_merchandising(&rules, synonyms);
+        self.engine().tell_state(|state| (state.rules, state.changing) = (version, false));
+        *seen = Some(version);
+        Ok(())
+    }
+
+    /// What shoppers' behaviour says of products, queries and facets.
+    fn read_signals(&self, now: TimestampMs) -> Result<()> {
+        // As of midnight, so that what nobody touched stays as it is through the day.
+        let today = now.day();
+        let midnight = TimestampMs(i64::from(today) * DAY_MS);
+        let mut counts: Vec<(ProductNumber, f32)> = Vec::new();
+        self.projection.features.products(midnight, &mut |number, statistics| {
+            // A sale says more than a cart, a cart more than a look; of a season.
+            let [views, carts, sales] = [statistics.views[2], statistics.carts[2], statistics.sales[2]];
+            counts.push((number, views + 5.0 * carts + 20.0 * sales));
+        })?;
+        let most = counts.iter().map(|(_, count)| *count).fold(0.0, f32::max).ln_1p().max(f32::MIN_POSITIVE);
+        // In steps, so that a single look does not make another shop of it.
+        let mut popularity: Vec<(ProductNumber, f32)> =
+            counts.into_iter().map(|(number, count)| (number, (count.ln_1p() / most * STEPS).round() / STEPS)).collect();
+        popularity.sort_unstable_by_key(|(number, _)| *number);
+        let choices = facet_choices(self.records.as_ref(), today)?;
+        let mut hasher = FxHasher::default();
+        popularity.iter().for_each(|(number, value)| (number.0, value.to_bits()).hash(&mut hasher));
+        choices.hash(&mut hasher);
+        self.engine().set_logged_queries(logged_queries(self.records.as_ref(), today)?);
+        self.engine().tell_state(|state| state.changing = true);
+        self.engine().set_popularity(popularity);
+        self.engine().set_facet_choices(choices);
+        self.engine().tell_state(|state| (state.signals, state.changing) = (hasher.finish(), false));
         Ok(())
     }
 
@@ -96,7 +190,12 @@ impl Searching {
         if let Some(error) = products.failed {
             return Err(error).context("reading products for the search index");
         }
-        Ok(Seen { products: products.seen, stock })
+        let seen = Seen { products: products.seen, stock, signals_at: TimestampMs::default() };
+        let products = seen.products.0.unsigned_abs();
+        self.engine().tell_state(|state| {
+            *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
+        });
+        Ok(seen)
     }
 
     /// Whether anything had changed.
@@ -106,6 +205,7 @@ impl Searching {
         if products.is_empty() && levels.is_empty() {
             return Ok(false);
         }
+        self.engine().tell_state(|state| state.changing = true);
         // From here on the projection knows at least what was just read.
         self.projection.follow_catalogue()?;
         for stored in &products {
@@ -120,6 +220,9 @@ impl Searching {
             at.stock = change.change;
         }
         self.engine().refresh()?;
+        self.engine().tell_state(|state| {
+            (state.products, state.stock, state.changing) = (at.products.0.unsigned_abs(), at.stock.0.unsigned_abs(), false);
+        });
         Ok(true)
     }
 }
@@ -197,6 +300,25 @@ impl Searches for Searching {
     ) -> Result<Vec<(FilterValue, u32)>, EngineError> {
         let found = self.engine().facet_values(ask, field, text, most, situation);
         found.map_err(|error| EngineError::Refused(error.to_string()))
+    }
+
+    fn preview(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        _shelf: &RequestShelf<'_>,
+        rules: &[Rule],
+        synonyms: Vec<Synonym>,
+    ) -> Result<SearchAnswer, EngineError> {
+        let found = self.engine().preview(situation, ask, rules, synonyms);
+        found.map_err(|error| EngineError::Refused(error.to_string()))
+    }
+
+    fn merchandise_changed(&self) {
+        // The indexer tries again.
+        if let Err(error) = self.follow_merchandise() {
+            tracing::error!(error = format!("{error:#}"), "rules could not be read");
+        }
     }
 
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>> {

@@ -16,6 +16,7 @@ use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
 use crate::projection::Follower;
+use crate::search_log::{Reports, SearchFollower};
 use crate::searching::Indexer;
 use crate::shop::Shop;
 
@@ -207,6 +208,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
     let indexer = Indexer::start(Arc::clone(&shop.searching))?;
+    let search_follower = SearchFollower::start(Arc::clone(&shop.search_log))?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -221,6 +223,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
         anyhow::Ok(())
     });
     drop(housekeeping);
+    drop(search_follower);
     drop(indexer);
     drop(follower);
     result
@@ -244,6 +247,8 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
         searches: Arc::clone(&shop.searching) as _,
+        merchandise: Arc::clone(&shop.merchandise),
+        search_figures: Arc::new(Reports(Arc::clone(&shop.store.records))),
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),

@@ -12,11 +12,13 @@ use merx_ingest::Ingest;
 use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, MasterKey, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
+use merx_serve::Merchandise;
 use merx_store::{LogSettings, Migration, Store};
 
 use crate::config::{Config, purposes};
 use crate::projection::Projection;
-use crate::searching::{self, Searching};
+use crate::search_log::{self, SearchLog};
+use crate::searching::{self, SEARCH, Searching};
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -32,6 +34,9 @@ pub(crate) struct Shop {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
+    pub(crate) search_log: Arc<SearchLog>,
+    /// What merchants set for searches.
+    pub(crate) merchandise: Arc<Merchandise>,
     /// Why a version that should serve does not.
     pub(crate) model_troubles: ArcSwap<Vec<String>>,
 }
@@ -66,7 +71,22 @@ impl Shop {
             Arc::clone(&clock),
             search_settings(&config),
         ));
-        let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
+        let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
+        let searching = Searching::new(
+            search_pipeline,
+            Arc::clone(&ingest),
+            Arc::clone(&projection),
+            Arc::clone(&merchandise),
+            Arc::clone(&store.records),
+            Arc::clone(&clock),
+        );
+        let search_log = SearchLog::new(
+            store.clone(),
+            Arc::clone(&recorder),
+            Arc::clone(&projection),
+            consent_policy(&config),
+            Arc::clone(&clock),
+        );
         let shop = Self {
             config,
             clock,
@@ -78,6 +98,8 @@ impl Shop {
             recorder,
             pipeline,
             searching: Arc::new(searching),
+            search_log: Arc::new(search_log),
+            merchandise,
             model_troubles: ArcSwap::default(),
         };
         shop.load_models()?;
@@ -91,22 +113,32 @@ impl Shop {
     /// Hands the engine what the registry says is live, and the version before.
     pub(crate) fn load_models(&self) -> Result<()> {
         let mut troubles = Vec::new();
-        let mut version = |status| -> Result<_> {
-            let Some(model) = self.registry.with_status(RECOMMEND, status)? else { return Ok(None) };
-            let loaded = load(&self.registry, &model).with_context(|| format!("model {RECOMMEND} {}", model.version));
-            match loaded {
-                Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
-                // A damaged artifact must not keep the shop from serving: the chain goes on without it.
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "a model can't be served");
-                    troubles.push(format!("{RECOMMEND} {} can't be served: {error:#}", model.version));
-                    Ok(None)
-                }
-            }
-        };
-        self.engine.serve(version(VersionStatus::Live)?, version(VersionStatus::Previous)?);
+        let [live, previous] = [VersionStatus::Live, VersionStatus::Previous];
+        let mut recommend = |status| self.loaded(RECOMMEND, status, load, &mut troubles);
+        self.engine.serve(recommend(live)?, recommend(previous)?);
+        let mut search = |status| self.loaded(SEARCH, status, searching::load, &mut troubles);
+        self.searching.engine().serve(search(live)?, search(previous)?);
         self.model_troubles.store(Arc::new(troubles));
         Ok(())
+    }
+
+    /// The version of a status, if there is one. A damaged artifact must not keep the shop from serving: the chain goes on without it.
+    fn loaded<M>(
+        &self,
+        name: &str,
+        status: VersionStatus,
+        load: impl Fn(&Registry, &RegisteredModel) -> Result<M>,
+        troubles: &mut Vec<String>,
+    ) -> Result<Option<(ModelVersion, Arc<M>)>> {
+        let Some(model) = self.registry.with_status(name, status)? else { return Ok(None) };
+        match load(&self.registry, &model).with_context(|| format!("model {name} {}", model.version)) {
+            Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a model can't be served");
+                troubles.push(format!("{name} {} can't be served: {error:#}", model.version));
+                Ok(None)
+            }
+        }
     }
 
     pub(crate) fn static_list(&self) -> Vec<ProductNumber> {
@@ -116,8 +148,14 @@ impl Shop {
 }
 
 fn migrations() -> Vec<Migration> {
-    [merx_ingest::MIGRATIONS, merx_models::registry::MIGRATIONS, merx_decide::MIGRATIONS, merx_serve::MIGRATIONS]
-        .concat()
+    [
+        merx_ingest::MIGRATIONS,
+        merx_models::registry::MIGRATIONS,
+        merx_decide::MIGRATIONS,
+        merx_serve::MIGRATIONS,
+        search_log::MIGRATIONS,
+    ]
+    .concat()
 }
 
 fn master_key(config: &Config, folder: &Path) -> Result<MasterKey> {
@@ -143,11 +181,15 @@ fn load(registry: &Registry, model: &RegisteredModel) -> Result<merx_discovery::
 
 fn pipeline_settings(config: &Config) -> PipelineSettings {
     PipelineSettings {
-        consent: ConsentPolicy { allowed_unless_denied: purposes(&config.consent.allowed_unless_denied) },
+        consent: consent_policy(config),
         holdout: config.recommend.holdout,
         holdout_salt: config.recommend.holdout_salt.clone(),
         deadline_ms: config.recommend.deadline_ms,
     }
+}
+
+fn consent_policy(config: &Config) -> ConsentPolicy {
+    ConsentPolicy { allowed_unless_denied: purposes(&config.consent.allowed_unless_denied) }
 }
 
 fn search_settings(config: &Config) -> PipelineSettings {

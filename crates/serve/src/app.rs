@@ -11,8 +11,9 @@ use merx_ingest::Rules;
 
 use crate::keys::Keys;
 use crate::limits::RateLimit;
+use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, SearchReports, Searches, ShopRecords, Vitals};
 use crate::rejects::Rejects;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -64,6 +65,8 @@ pub struct Parts {
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,
     pub searches: Arc<dyn Searches>,
+    pub merchandise: Arc<Merchandise>,
+    pub search_figures: Arc<dyn SearchReports>,
     pub catalogue: Arc<Catalogue>,
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::limits::{Bucket, RateLimit};
 
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-serve-001-keys",
     sql: "CREATE TABLE api_keys (
             id TEXT PRIMARY KEY,
@@ -23,7 +23,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
             label TEXT NOT NULL,
             created_at_ms BIGINT NOT NULL
           )",
-}];
+};
 
 /// A shop has a handful of keys; more are refused, so that the cache stays small.
 const MAX_KEYS: usize = 10_000;

@@ -16,6 +16,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod merchandise;
 mod metrics;
 mod models;
 mod observe;
@@ -38,14 +39,18 @@ pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
 pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
-pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
+pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
+pub use merchandise::{Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
-    Vitals,
+    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, QueryFigures, QueryOrder, Recommendations,
+    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, StockPlace, Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+
+/// What this crate keeps in records.
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, merchandise::MIGRATION];

@@ -9,6 +9,7 @@ use merx_decide::{
     Arm, Catalogue, CatalogueEntry, DecisionRecord, FeatureSource, Pipeline, PipelineSettings, Recorder,
     RecorderSettings, Request, RequestShelf,
 };
+use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{
     FacetCounts, FacetRequest, FacetValueCount, HitReason, SearchAnswer, SearchAsk, SearchHit, SuggestAsk, Suggestion,
     SuggestionKind,
@@ -21,8 +22,9 @@ use merx_domain::{
 };
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise, ModelChangeError, ModelEntry,
+    ModelVersions, Parts, QueryFigures, QueryOrder, RateLimit, Scope, SearchFigures, SearchOverview, SearchReports,
+    SearchSpan, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -142,6 +144,7 @@ impl Engine for NameSearch {
 pub struct Finder {
     pipeline: Pipeline<NameSearch>,
     pub building: AtomicBool,
+    pub merchandise_changes: AtomicU64,
     pub asked: Mutex<Vec<SearchAsk>>,
 }
 
@@ -175,6 +178,7 @@ impl Searches for Finder {
             text: name.clone(),
             product: Some(*number),
             weight: 1,
+            trending: false,
         };
         named.map(suggestion).take(ask.products.max(ask.queries)).collect()
     }
@@ -189,6 +193,24 @@ impl Searches for Finder {
     ) -> Result<Vec<(FilterValue, u32)>, EngineError> {
         let values = ["Even", "Odd"].into_iter().filter(|value| value.to_lowercase().starts_with(text));
         Ok(values.map(|value| (FilterValue::Text(value.to_owned()), 25)).take(most).collect())
+    }
+
+    /// Hides what rules hide, and says which rules there are.
+    fn preview(
+        &self,
+        _: &Situation,
+        ask: &SearchAsk,
+        shelf: &RequestShelf<'_>,
+        rules: &[Rule],
+        _: Vec<Synonym>,
+    ) -> Result<SearchAnswer, EngineError> {
+        let mut answer = self.pipeline.engine().found(ask, shelf);
+        answer.rules = rules.iter().map(|rule| rule.id.clone()).collect();
+        Ok(answer)
+    }
+
+    fn merchandise_changed(&self) {
+        self.merchandise_changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<std::ops::Range<usize>> {
@@ -312,6 +334,27 @@ impl ShopRecords for MemoryShop {
         stock.extend(put.into_iter().map(|level| (place(&level), level)));
         Ok(remove.iter().filter(|place| stock.remove(place).is_some()).count() as u64)
     }
+}
+
+/// Everybody searches for the same.
+pub struct OneQuery;
+
+impl SearchReports for OneQuery {
+    fn overview(&self, _: &SearchSpan) -> Result<SearchOverview, StoreError> {
+        let days = vec![(20_000, figures())];
+        let latency_us = vec![(400, 30), (3_000, 10)];
+        Ok(SearchOverview { total: figures(), days, refinements: vec![("brand".to_owned(), 4)], latency_us })
+    }
+
+    fn queries(&self, _: &SearchSpan, _: QueryOrder, _: usize) -> Result<Vec<QueryFigures>, StoreError> {
+        Ok(vec![QueryFigures { query: "lamp".to_owned(), figures: figures() }])
+    }
+}
+
+fn figures() -> SearchFigures {
+    let revenue = vec![Money::new(9_900, Currency::EUR)];
+    let (searches, clicked, clicks, positions) = (40, 20, 25, 50);
+    SearchFigures { searches, without_results: 4, clicked, clicks, positions, carts: 8, ordered: 2, revenue }
 }
 
 /// Versions 1 and 2 of one model.
@@ -509,7 +552,12 @@ impl Shop {
             rules,
         );
         let finder =
-            Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
+            Arc::new(Finder {
+                pipeline: search_pipeline,
+                building: AtomicBool::new(false),
+                merchandise_changes: AtomicU64::new(0),
+                asked: Mutex::default(),
+            });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
         let app = App::new(Parts {
@@ -519,6 +567,8 @@ impl Shop {
             shop,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
+            merchandise: Arc::new(Merchandise::new(Arc::clone(&store.records))),
+            search_figures: Arc::new(OneQuery),
             catalogue,
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),

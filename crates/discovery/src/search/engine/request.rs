@@ -1,20 +1,21 @@
 //! The way of one search: rules, intent, words and meaning, filter, facets, order, page.
 
+use merx_domain::search::IndexState;
 use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
-use crate::search::clicks::{ClickModel, QueryClicks};
+use crate::search::clicks::QueryClicks;
 use crate::search::document::{FIELDS, Field};
 use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 use crate::search::engine::intent::{Names, read_price};
 use crate::search::engine::rules::{Occasion, Orders};
-use crate::search::engine::{Merchandising, SearchEngine};
+use crate::search::engine::{Merchandising, RankerModel, SearchEngine};
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
-use crate::search::{Ranker, SearchError, feature_names};
+use crate::search::{SearchError, feature_names};
 
 /// Deeper pages of a ranking are empty; nobody looks there, and every one would be ranked.
 const DEEPEST: usize = 1_000;
@@ -32,7 +33,7 @@ const MOST_LIFT: f32 = 3.0;
 /// What may be used to answer.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
-    ranker: Option<&'a Ranker>,
+    learnt: Option<&'a RankerModel>,
     meaning: bool,
     words: bool,
     /// Values that a facet comes with at most.
@@ -40,13 +41,13 @@ pub(super) struct Means<'a> {
 }
 
 impl<'a> Means<'a> {
-    pub(super) fn live(ranker: &'a Ranker) -> Self {
-        Self { ranker: Some(ranker), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
+    pub(super) fn live(learnt: &'a RankerModel) -> Self {
+        Self { learnt: Some(learnt), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
     }
 
     /// By lexical score alone.
     pub(super) fn words() -> Self {
-        Self { ranker: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
+        Self { learnt: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
     }
 
     /// By words, for those who look for a value of a facet.
@@ -56,7 +57,7 @@ impl<'a> Means<'a> {
 
     /// Whatever is asked for: what is popular.
     pub(super) fn popular() -> Self {
-        Self { ranker: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
+        Self { learnt: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
     }
 }
 
@@ -67,12 +68,12 @@ pub(super) struct Search<'a> {
     pub catalogue: &'a Catalogue,
     pub names: &'a Names,
     pub merchandising: &'a Merchandising,
-    pub clicks: &'a ClickModel,
     pub view: View<'a>,
     pub ask: &'a SearchAsk,
     pub features: &'a SubjectFeatures,
     pub shelf: Option<&'a dyn Shelf>,
     pub means: Means<'a>,
+    pub state: IndexState,
     pub late: &'a dyn Fn() -> bool,
 }
 
@@ -99,6 +100,7 @@ impl Search<'_> {
             rules: orders.applied.clone(),
             redirect: orders.redirect.clone(),
             banners: orders.banners.clone(),
+            state: self.state,
             ..SearchAnswer::default()
         };
         let typed = orders.query.as_deref().unwrap_or(&self.ask.query);
@@ -326,14 +328,14 @@ impl Search<'_> {
         if (self.late)() {
             return None;
         }
-        if let Some(ranker) = self.means.ranker {
-            hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
+        if let Some(learnt) = self.means.learnt {
+            hits.iter_mut().for_each(|hit| hit.score = learnt.ranker.score(&hit.features));
         }
         let highest = hits.iter().map(|hit| hit.score).fold(f32::MIN, f32::max);
         let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
         let span = (highest - lowest).max(1e-6);
         let factors = self.factors(orders, named);
-        let clicks = self.clicks.of_query(text).filter(|_| self.means.ranker.is_some());
+        let clicks = self.means.learnt.and_then(|learnt| learnt.clicks.of_query(text));
         let mut ranked: Vec<SearchHit> = hits
             .iter()
             .map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors))
