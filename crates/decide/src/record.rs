@@ -284,10 +284,9 @@ impl Recorder {
         let sql = "SELECT id, body FROM decisions WHERE id > $1 AND id < $2 AND engine = $3 ORDER BY id LIMIT $4";
         let bytes = |id: DecisionId| Value::Bytes(id.to_bytes().to_vec());
         let after = after.unwrap_or(DecisionId::from_bytes([0; 16]));
-        let rows = self.records.query(
-            sql,
-            &[bytes(after), bytes(before), Value::Text(engine.to_owned()), Value::Integer(limit as i64)],
-        )?;
+        let rows = self
+            .records
+            .query(sql, &[bytes(after), bytes(before), Value::Text(engine.to_owned()), Value::Integer(limit as i64)])?;
         let last = rows.last().and_then(|row| match row.0.first() {
             Some(Value::Bytes(id)) => id.as_slice().try_into().ok().map(DecisionId::from_bytes),
             _ => None,

@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merx_discovery::search::catalogue::FacetRequest;
 use merx_discovery::search::engine::{
-    Anchoring, Condition, Consequence, HitReason, QueryCondition, Refinement, Rule, SortKey, Step, SuggestAsk,
-    SuggestionKind,
+    Anchoring, Condition, Consequence, HitReason, LoggedQuery, QueryCondition, Refinement, Rule, SortKey, Step,
+    SuggestAsk, SuggestionKind,
 };
 use merx_discovery::search::text::Language;
 use merx_discovery::search::{
@@ -520,6 +520,28 @@ fn suggestions_find_something() {
     // Before anything is typed: what is searched for more than before, then what is searched for most.
     let first: Vec<(String, bool)> = suggest("").into_iter().map(|found| (found.text, found.trending)).collect();
     assert_eq!(first, [("desk lamp".to_owned(), true), ("drill cordless".to_owned(), false)]);
+}
+
+#[test]
+fn corrections_lean_to_what_shoppers_search_for() {
+    let mut products = catalogue();
+    for (name, brand) in [("Oak stool", "Umbra"), ("Oak spool", "Umbra")] {
+        let id = format!("q{}", products.len());
+        products.push(product(&id, name, brand, &["Home"], 1_000, "x"));
+    }
+    let engine = engine_of(&products);
+    let meant = |engine: &SearchEngine| search(engine, &SearchAsk::of("oak sqool")).searched_for;
+    let logged = |text: &str| [LoggedQuery { text: text.to_owned(), searches: 500, trending: false }];
+    engine.set_logged_queries(logged("oak spool"));
+    assert_eq!(meant(&engine).as_deref(), Some("oak spool"));
+    engine.set_logged_queries(logged("oak stool"));
+    assert_eq!(meant(&engine).as_deref(), Some("oak stool"));
+    // What products write is never corrected away, however rarely it is asked for.
+    let right = search(&engine, &SearchAsk::of("oak spool"));
+    assert_eq!(names(&products, &right)[0], "Oak spool");
+    // An index that is built anew knows it again.
+    engine.rebuild((0u32..).map(ProductNumber).zip(&products)).unwrap();
+    assert_eq!(meant(&engine).as_deref(), Some("oak stool"));
 }
 
 #[test]

@@ -40,6 +40,8 @@ pub(crate) enum BenchCommand {
     Experiments(experiments::ExperimentsArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
+    /// Searches over HTTP: how many a second, how late.
+    ServeSearch(server::ServeSearchArguments),
     /// Events over HTTP: how many a second until they are on disk.
     Ingest(server::IngestArguments),
     /// Memory of a server by number of shoppers.
@@ -84,6 +86,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
+        BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
     }

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::housekeeping::Housekeeping;
 use crate::jobs::JobBoard;
 use crate::serving;
-use crate::shop::{RECOMMEND, Shop};
+use crate::shop::Shop;
 
 const POLL: Duration = Duration::from_millis(100);
 

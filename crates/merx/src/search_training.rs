@@ -35,7 +35,9 @@ const WEIGHED_DCG: &str = "weighed_dcg@10";
 #[derive(Debug)]
 pub(crate) enum Report {
     /// There is too little to learn from.
-    Skipped { clicked: usize },
+    Skipped {
+        clicked: usize,
+    },
     Trained(Trained),
 }
 

@@ -14,8 +14,8 @@ use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, Sear
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber, Situation,
-    SECOND_MS, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber,
+    SECOND_MS, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
@@ -165,15 +165,20 @@ impl Searching {
         })?;
         let most = counts.iter().map(|(_, count)| *count).fold(0.0, f32::max).ln_1p().max(f32::MIN_POSITIVE);
         // In steps, so that a single look does not make another shop of it.
-        let mut popularity: Vec<(ProductNumber, f32)> =
-            counts.into_iter().map(|(number, count)| (number, (count.ln_1p() / most * STEPS).round() / STEPS)).collect();
+        let mut popularity: Vec<(ProductNumber, f32)> = counts
+            .into_iter()
+            .map(|(number, count)| (number, (count.ln_1p() / most * STEPS).round() / STEPS))
+            .collect();
         popularity.sort_unstable_by_key(|(number, _)| *number);
         let choices = facet_choices(self.records.as_ref(), today)?;
         let mut hasher = FxHasher::default();
         popularity.iter().for_each(|(number, value)| (number.0, value.to_bits()).hash(&mut hasher));
         choices.hash(&mut hasher);
-        self.engine().set_logged_queries(logged_queries(self.records.as_ref(), today)?);
+        let queries = logged_queries(self.records.as_ref(), today)?;
+        // In doublings, for the same reason.
+        queries.iter().for_each(|query| (&query.text, query.searches.checked_ilog2()).hash(&mut hasher));
         self.engine().tell_state(|state| state.changing = true);
+        self.engine().set_logged_queries(queries);
         self.engine().set_popularity(popularity);
         self.engine().set_facet_choices(choices);
         self.engine().tell_state(|state| (state.signals, state.changing) = (hasher.finish(), false));
@@ -221,7 +226,8 @@ impl Searching {
         }
         self.engine().refresh()?;
         self.engine().tell_state(|state| {
-            (state.products, state.stock, state.changing) = (at.products.0.unsigned_abs(), at.stock.0.unsigned_abs(), false);
+            (state.products, state.stock, state.changing) =
+                (at.products.0.unsigned_abs(), at.stock.0.unsigned_abs(), false);
         });
         Ok(true)
     }

@@ -219,7 +219,8 @@ impl Merchandise {
                 };
             }
             let state = if approved { "approved" } else { "refused" };
-            transaction.execute("UPDATE search_synonym_proposals SET state = $1 WHERE id = $2", &[text(state), text(id)])?;
+            transaction
+                .execute("UPDATE search_synonym_proposals SET state = $1 WHERE id = $2", &[text(state), text(id)])?;
             found = Some(proposed);
             Ok(())
         })?;

@@ -6,7 +6,8 @@ use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, Decision, Engine, EngineError, FilterValue, MarketId, ModelVersion, Money, Situation, SubjectId, TimestampMs,
+    Answer, Ask, Decision, Engine, EngineError, FilterValue, MarketId, ModelVersion, Money, Situation, SubjectId,
+    TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::{CustomerOrder, RawEvent};

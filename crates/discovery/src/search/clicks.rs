@@ -301,7 +301,8 @@ mod tests {
     #[test]
     fn nothing_shown_or_clicked_teaches_nothing() {
         assert_eq!(ClickModel::fit(&[], &ClickSettings::default()), ClickModel::default());
-        let shown = Impression { query: "x".into(), first_place: 0, shown: vec![ProductNumber(1)], clicked: vec![false] };
+        let shown =
+            Impression { query: "x".into(), first_place: 0, shown: vec![ProductNumber(1)], clicked: vec![false] };
         let model = ClickModel::fit(&[shown], &ClickSettings::default());
         assert!(model.of_query("x").is_none() && model.click_rate("x", ProductNumber(1), 3) == 0.0);
     }

@@ -16,9 +16,9 @@ use merx_store::{LogOffset, Records, Store, StoreError, Transaction, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::spelling;
 use super::sums::{Key, Sums};
 use super::touches::{KEPT_MS, Touches};
-use super::spelling;
 use crate::projection::Projection;
 
 pub(super) const SEARCH: &str = "search";
@@ -194,7 +194,9 @@ impl SearchLog {
             let mut touches = Touches { transaction, sums: &mut sums, decisions: &decisions, number: &number };
             for event in &events {
                 match (event.kind, &event.query) {
-                    (EventKind::ProductsSearched, Some(query)) if first.is_none_or(|first| event.occurred_at < first) => {
+                    (EventKind::ProductsSearched, Some(query))
+                        if first.is_none_or(|first| event.occurred_at < first) =>
+                    {
                         let (day, market) = (event.occurred_at.day(), event.context.market.clone());
                         touches.sums.of(&Key { day, market, query: spelling(query) }).tracked += 1;
                     }

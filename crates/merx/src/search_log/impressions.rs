@@ -53,7 +53,10 @@ pub(crate) fn impressions(log: &SearchLog, window: Window, say: Say) -> Result<V
         for event in page.iter().map(|(_, event)| event).filter(|event| within(event) && log.may_count(event)) {
             match event.decision {
                 Some(decision) if says_wanted(event) => {
-                    clicks.entry(decision).or_default().extend(event.lines.iter().filter_map(|line| number(&line.product)));
+                    clicks
+                        .entry(decision)
+                        .or_default()
+                        .extend(event.lines.iter().filter_map(|line| number(&line.product)));
                 }
                 None if first.is_none_or(|first| event.occurred_at < first) => told.add(event),
                 _ => {}

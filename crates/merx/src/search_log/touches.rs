@@ -5,7 +5,9 @@
 
 use merx_decide::DecisionRecord;
 use merx_domain::search::{SearchAnswer, SearchAsk};
-use merx_domain::{DAY_MS, DecisionId, Event, EventKind, EventLine, EventMeaning, ProductId, ProductNumber, TimestampMs};
+use merx_domain::{
+    DAY_MS, DecisionId, Event, EventKind, EventLine, EventMeaning, ProductId, ProductNumber, TimestampMs,
+};
 use merx_store::{Row, StoreError, Transaction, Value};
 use rustc_hash::FxHashMap;
 

@@ -10,4 +10,5 @@ mod faults;
 mod harness;
 mod live;
 mod planted;
+mod search_learning;
 mod searching;

@@ -187,11 +187,9 @@ impl RuleWire {
         let place = |field: &str| if at.is_empty() { field.to_owned() } else { format!("{at}.{field}") };
         check_id(&place("id"), &self.id, mistakes);
         check_text(&place("name"), &self.name, mistakes);
-        for (field, count) in [
-            ("conditions", self.conditions.len()),
-            ("markets", self.markets.len()),
-            ("segments", self.segments.len()),
-        ] {
+        for (field, count) in
+            [("conditions", self.conditions.len()), ("markets", self.markets.len()), ("segments", self.segments.len())]
+        {
             mistakes.within(place(field), count, 0, MAX_LIST);
         }
         mistakes.within(place("consequences"), self.consequences.len(), 1, MAX_LIST);
@@ -380,7 +378,11 @@ impl SynonymWire {
 
 fn check_id(at: &str, id: &str, mistakes: &mut Mistakes) {
     if id.trim().is_empty() || id.len() > MAX_ID_BYTES || id.chars().any(char::is_control) {
-        mistakes.add(at.to_owned(), "invalid_id", format!("expected 1 to {MAX_ID_BYTES} bytes without control characters"));
+        mistakes.add(
+            at.to_owned(),
+            "invalid_id",
+            format!("expected 1 to {MAX_ID_BYTES} bytes without control characters"),
+        );
     }
 }
 
@@ -519,7 +521,10 @@ pub(crate) struct PreviewRequest {
 /// What a search would answer if drafts of rules and synonyms were set. Nothing is recorded, and nobody else sees it. Who asks plays no part.
 #[utoipa::path(post, path = "/v1/search/preview", tag = "search", request_body = PreviewRequest,
     responses((status = 200, description = "What would be found", body = FoundAnswer)))]
-pub(crate) async fn preview(State(app): State<Shared>, Json(request): Json<PreviewRequest>) -> Result<Response, Problem> {
+pub(crate) async fn preview(
+    State(app): State<Shared>,
+    Json(request): Json<PreviewRequest>,
+) -> Result<Response, Problem> {
     asked::check_ready(&app)?;
     let asked = read(&app, request.search, false)?;
     let mut mistakes = Mistakes::default();

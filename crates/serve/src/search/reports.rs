@@ -199,9 +199,8 @@ impl SpanQuery {
         if mistakes.0.is_empty() && !(1..=MAX_DAYS).contains(&until_day.saturating_sub(from_day)) {
             mistakes.add("until".into(), "out_of_range", format!("expected 1 to {MAX_DAYS} days after from"));
         }
-        let market = self
-            .market
-            .and_then(|market| mistakes.taken("market".into(), "invalid_id", MarketId::new(market)));
+        let market =
+            self.market.and_then(|market| mistakes.taken("market".into(), "invalid_id", MarketId::new(market)));
         SearchSpan { from_day, until_day, market }
     }
 }
@@ -219,7 +218,8 @@ pub(crate) async fn overview(State(app): State<Shared>, Query(query): Query<Span
     if !mistakes.0.is_empty() {
         return Err(Problem::mistakes(mistakes.0));
     }
-    blocking(move || Ok(Answered(OverviewAnswer::from(app.parts.search_figures.overview(&span)?)).into_response())).await
+    blocking(move || Ok(Answered(OverviewAnswer::from(app.parts.search_figures.overview(&span)?)).into_response()))
+        .await
 }
 
 /// Search analytics by query

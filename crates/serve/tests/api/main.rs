@@ -9,6 +9,7 @@ mod harness;
 mod algolia;
 mod auth;
 mod entities;
+mod merchandise;
 mod operating;
 mod recommend;
 mod search;

@@ -465,6 +465,7 @@ pub struct Shop {
     pub intake: Arc<MemoryIntake>,
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
+    pub merchandise: Arc<Merchandise>,
     pub recorder: Arc<Recorder>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
@@ -551,15 +552,15 @@ impl Shop {
             Arc::clone(&clock) as Arc<dyn Clock>,
             rules,
         );
-        let finder =
-            Arc::new(Finder {
-                pipeline: search_pipeline,
-                building: AtomicBool::new(false),
-                merchandise_changes: AtomicU64::new(0),
-                asked: Mutex::default(),
-            });
+        let finder = Arc::new(Finder {
+            pipeline: search_pipeline,
+            building: AtomicBool::new(false),
+            merchandise_changes: AtomicU64::new(0),
+            asked: Mutex::default(),
+        });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
+        let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
         let app = App::new(Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
@@ -567,7 +568,7 @@ impl Shop {
             shop,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
-            merchandise: Arc::new(Merchandise::new(Arc::clone(&store.records))),
+            merchandise: Arc::clone(&merchandise),
             search_figures: Arc::new(OneQuery),
             catalogue,
             static_list: Arc::default(),
@@ -577,6 +578,6 @@ impl Shop {
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, pulse, finder, recorder, clock, _folder: folder }
+        Self { app, public, secret, admin, intake, pulse, finder, merchandise, recorder, clock, _folder: folder }
     }
 }

@@ -12,8 +12,8 @@ mod suggest;
 
 pub use ask::{HitReason, Refinement, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 pub use intent::{Priced, read_price};
+pub use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use rankers::{LoadRanker, RankLearner, RankerModel};
-pub use rules::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use suggest::{LoggedQuery, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
@@ -30,6 +30,7 @@ use merx_models::{Learner, ModelError};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::search::SearchError;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
 use crate::search::clicks::ClickModel;
 use crate::search::document::SearchDocument;
@@ -37,7 +38,6 @@ use crate::search::learning::clicked_examples;
 use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
 use crate::search::synonyms::{Synonym, Synonyms};
 use crate::search::text::fold;
-use crate::search::SearchError;
 use intent::Names;
 use rankers::Rankers;
 use request::{Means, Search};
@@ -217,6 +217,7 @@ impl SearchEngine {
             index.apply(&missed)?;
         }
         self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
+        index.set_asked(self.logged.read().words());
         let merchandising = self.merchandising.load();
         let declared = merchandising.declared.clone();
         let synonyms = Synonyms::new(&declared, index.analyser());
@@ -288,7 +289,9 @@ impl SearchEngine {
 
     /// Replaces the queries that suggestions and corrections come from.
     pub fn set_logged_queries(&self, queries: impl IntoIterator<Item = LoggedQuery>) {
-        *self.logged.write() = LoggedQueries::new(queries);
+        let logged = LoggedQueries::new(queries);
+        self.index.load().set_asked(logged.words());
+        *self.logged.write() = logged;
     }
 
     /// Replaces how often shoppers chose in a facet, by the category that they searched in, or none, and the facet.

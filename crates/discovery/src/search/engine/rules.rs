@@ -1,6 +1,6 @@
 //! How merchants overrule the ranking.
 
-pub use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
+use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 use merx_domain::{Filter, MarketId, ProductId, TimestampMs};
 
 use crate::search::text::fold;
@@ -165,8 +165,7 @@ mod tests {
     fn applies(rule: &Rule, query: &str) -> bool {
         let segments = ["new".to_owned()];
         let market = market();
-        let occasion =
-            Occasion { query, category: None, segments: &segments, market: &market, now: TimestampMs(100) };
+        let occasion = Occasion { query, category: None, segments: &segments, market: &market, now: TimestampMs(100) };
         !Orders::of(&Rules::new(std::slice::from_ref(rule)), occasion).applied.is_empty()
     }
 
@@ -216,6 +215,9 @@ mod tests {
         let rules = [rule("a", 0, "first"), rule("b", 5, "second"), rule("c", 5, "third")];
         let occasion = Occasion { query: "x", category: None, segments: &[], market: &market(), now: TimestampMs(0) };
         let orders = Orders::of(&Rules::new(&rules), occasion);
-        assert_eq!((orders.query.as_deref(), orders.applied), (Some("second"), vec!["b".into(), "c".into(), "a".into()]));
+        assert_eq!(
+            (orders.query.as_deref(), orders.applied),
+            (Some("second"), vec!["b".into(), "c".into(), "a".into()])
+        );
     }
 }

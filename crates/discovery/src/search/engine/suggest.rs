@@ -31,6 +31,8 @@ pub(super) struct LoggedQueries {
     queries: Vec<LoggedQuery>,
     /// What is suggested to somebody who has typed nothing yet, best first.
     first: Vec<LoggedQuery>,
+    /// How often each word was searched for.
+    words: FxHashMap<String, u32>,
 }
 
 impl LoggedQueries {
@@ -43,16 +45,25 @@ impl LoggedQueries {
                 *known = (known.0 + searches, known.1 || trending);
             }
         }
-        let mut queries: Vec<LoggedQuery> = counts
-            .into_iter()
-            .map(|(text, (searches, trending))| LoggedQuery { text, searches, trending })
-            .collect();
+        let mut queries: Vec<LoggedQuery> =
+            counts.into_iter().map(|(text, (searches, trending))| LoggedQuery { text, searches, trending }).collect();
         queries.sort_by(more_often);
         queries.truncate(MOST_QUERIES);
         let mut first: Vec<LoggedQuery> = queries.iter().filter(|query| query.trending).take(TRIED).cloned().collect();
         first.extend(queries.iter().filter(|query| !query.trending).take(TRIED).cloned());
         queries.sort_unstable();
-        Self { queries, first }
+        let mut words: FxHashMap<String, u32> = FxHashMap::default();
+        for query in &queries {
+            for word in query.text.split(' ') {
+                let searches = words.entry(word.to_owned()).or_default();
+                *searches = searches.saturating_add(query.searches);
+            }
+        }
+        Self { queries, first, words }
+    }
+
+    pub(super) fn words(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.words.iter().map(|(word, searches)| (word.as_str(), *searches))
     }
 
     fn beginning_with(&self, prefix: &str) -> Vec<LoggedQuery> {
@@ -146,7 +157,10 @@ fn values(kind: SuggestionKind, field: &str, typed: &str, most: usize, catalogue
     let mut found: Vec<(&String, u32)> = texts.collect();
     found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     found.truncate(most.min(MOST_OF_A_KIND));
-    found.into_iter().map(|(text, weight)| Suggestion { kind, text: text.clone(), product: None, weight, trending: false }).collect()
+    found
+        .into_iter()
+        .map(|(text, weight)| Suggestion { kind, text: text.clone(), product: None, weight, trending: false })
+        .collect()
 }
 
 fn products(
