@@ -10,6 +10,8 @@ mod why;
 
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
-pub use record::{Arm, DecisionRecord, MIGRATIONS, RecordError, RecordPage, Recorder, RecorderSettings};
+pub use record::{
+    Arm, DecisionRecord, MIGRATIONS, RecordError, RecordPage, Recorder, RecorderSettings, SUBJECT_COLUMNS, Wanted,
+};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};

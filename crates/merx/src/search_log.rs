@@ -14,7 +14,7 @@ pub(crate) use follow::{SearchFollower, SearchLog};
 pub(crate) use impressions::{Window, impressions};
 pub(crate) use reports::{Reports, facet_choices, logged_queries};
 
-use merx_store::{Migration, Row, Value};
+use merx_store::{Migration, OnErasure, Row, SubjectColumn, Value};
 
 pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
     name: "2026-11-21-merx-001-search-log",
@@ -73,6 +73,10 @@ pub(crate) const MIGRATIONS: &[Migration] = &[Migration {
             place BYTEA NOT NULL
           )",
 }];
+
+/// Where pseudonyms stand in these tables. Sums have none.
+pub(crate) const SUBJECT_COLUMNS: &[SubjectColumn] =
+    &[SubjectColumn { table: "search_touches", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// A query as sums know it: lower case, single spaces, not too long.
 fn spelling(query: &str) -> String {

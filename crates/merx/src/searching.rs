@@ -20,7 +20,7 @@ use merx_domain::{
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry};
-use merx_serve::{Merchandise, Searches};
+use merx_serve::{CatalogueState, Merchandise, Searches};
 use merx_store::Records;
 use parking_lot::Mutex;
 use rustc_hash::FxHasher;
@@ -76,10 +76,12 @@ pub(crate) struct Searching {
     seen: Mutex<Option<Seen>>,
     /// The change of rules and synonyms that searches go by.
     rules_seen: Mutex<Option<u64>>,
+    /// The same for readers, who can't wait for a change to be written.
+    reached: Mutex<Seen>,
     ready: AtomicBool,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     products: ChangeNumber,
     stock: ChangeNumber,
@@ -105,6 +107,7 @@ impl Searching {
             clock,
             seen: Mutex::default(),
             rules_seen: Mutex::default(),
+            reached: Mutex::default(),
             ready: AtomicBool::new(false),
         }
     }
@@ -122,9 +125,11 @@ impl Searching {
         };
         // What fails is tried again from here.
         *seen = Some(at);
+        *self.reached.lock() = at;
         self.follow_merchandise()?;
         while self.follow(&mut at)? {
             *seen = Some(at);
+            *self.reached.lock() = at;
         }
         let now = self.clock.now();
         if now.since(at.signals_at) >= SIGNALS_EVERY_MS {
@@ -333,6 +338,11 @@ impl Searches for Searching {
 
     fn has_field(&self, field: &str) -> bool {
         self.engine().has_field(field)
+    }
+
+    fn has_seen(&self, state: CatalogueState) -> bool {
+        let reached = *self.reached.lock();
+        self.is_ready() && reached.products.0 >= state.products && reached.stock.0 >= state.stock
     }
 }
 

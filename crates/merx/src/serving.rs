@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
+use merx_domain::{
+    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
+use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
-    Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry,
+    ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords, SlotPreset,
+    StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
+use crate::privacy;
 use crate::projection::Follower;
 use crate::search_log::{Reports, SearchFollower};
 use crate::searching::Indexer;
@@ -44,9 +50,9 @@ impl Intake for Rooms {
 }
 
 impl ShopRecords for Rooms {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        let mut found = self.shop.ingest.catalogue.get(std::slice::from_ref(id))?;
-        Ok(found.pop().flatten().map(|stored| stored.product))
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let found = self.shop.ingest.catalogue.get(ids)?;
+        Ok(found.into_iter().map(|stored| stored.map(|stored| stored.product)).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -84,6 +90,11 @@ impl ShopRecords for Rooms {
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.shop.ingest.stock.remove(&keys, self.shop.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        let (products, stock) = (&self.shop.ingest.catalogue, &self.shop.ingest.stock);
+        Ok(CatalogueState { products: products.newest_change()?.0, stock: stock.newest_change()?.0 })
     }
 }
 
@@ -172,6 +183,60 @@ impl Jobs for Rooms {
     }
 }
 
+fn privacy_error(error: VaultError) -> PrivacyError {
+    match error {
+        VaultError::Store(error) => PrivacyError::Store(error),
+        other => PrivacyError::Store(StoreError::Unavailable { what: "vault", detail: other.to_string() }),
+    }
+}
+
+impl Privacy for Rooms {
+    fn submit(&self, mut new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let (requests, vault) = (&self.shop.ingest.requests, &self.shop.ingest.vault);
+        if let Some(of) = &new.of {
+            let notes = requests.notes(vault, of).map_err(privacy_error)?;
+            let gone = || PrivacyError::Refused(format!("nothing is known any more of request {of}; name the person"));
+            notes.ok_or_else(gone)?.subject_ids().into_iter().for_each(|subject| new.notes.add_subject(subject));
+        }
+        let now = self.shop.clock.now();
+        let due = now.plus_ms(i64::from(self.shop.config.privacy.deadline_days) * DAY_MS);
+        let request = requests.submit(vault, &new, now, due).map_err(privacy_error)?;
+        self.board.ask(JobKind::Privacy, AskedBy::Request);
+        Ok(request)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.shop.ingest.requests.cancel(id, self.shop.clock.now())
+    }
+
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
+        privacy::gather(&self.shop, id, who).map_err(|error| match error.downcast::<StoreError>() {
+            Ok(error) => PrivacyError::Store(error),
+            Err(error) => PrivacyError::Refused(format!("{error:#}")),
+        })
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.shop.ingest.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.shop.ingest.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        self.shop.rotate_vault().map_err(|error| PrivacyError::Refused(format!("{error:#}")))
+    }
+}
+
 impl Vitals for Rooms {
     fn store_writable(&self) -> Result<(), StoreError> {
         self.shop.store.log.commit("readiness", merx_store::LogOffset(0))
@@ -243,6 +308,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
@@ -254,6 +320,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         recorder: Arc::clone(&shop.recorder),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
+        privacy: Arc::clone(&rooms) as _,
         vitals: rooms,
         settings: settings(&shop.config)?,
     })
@@ -281,6 +348,7 @@ fn settings(config: &Config) -> Result<Settings> {
         rules,
         slots: slots.collect::<Result<_>>()?,
         default_market: config.market.default.clone(),
+        index: config.search.index.clone(),
         public_keys_name_customers: config.server.public_keys_name_customers,
         public_keys_list_products: config.server.public_keys_list_products,
         rate_limit: RateLimit {
@@ -291,6 +359,12 @@ fn settings(config: &Config) -> Result<Settings> {
         request_timeout_ms: config.server.request_timeout_ms,
         cors_origins: config.server.cors_origins.clone(),
         shutdown_grace_ms: config.server.shutdown_grace_ms,
+        privacy: PrivacySettings {
+            shopify_secret: std::env::var("MERX_SHOPIFY_SECRET").ok().filter(|secret| !secret.is_empty()),
+            opendsr_secret: std::env::var("MERX_OPENDSR_SECRET").ok().filter(|secret| !secret.is_empty()),
+            controller_id: config.privacy.controller_id.clone(),
+            processor_domain: config.privacy.processor_domain.clone(),
+        },
         id_key,
     })
 }

@@ -9,12 +9,19 @@ use merx_decide::{Boost, Catalogue, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
+use crate::activity::Activity;
+use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
+use crate::live::Live;
 use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, SearchReports, Searches, ShopRecords, Vitals};
+use crate::ports::{
+    Intake, Jobs, ModelVersions, Privacy, Recommendations, SearchReports, Searches, ShopRecords, Vitals,
+};
+use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
+use crate::session::Sessions;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,6 +47,8 @@ pub struct Settings {
     pub rules: Rules,
     pub slots: BTreeMap<String, SlotPreset>,
     pub default_market: MarketId,
+    /// What clients of Algolia's protocol call the catalogue when they write it.
+    pub index: String,
     /// Whether a public key, which stands in a web page for all to read, may ask by customer id or pseudonym. Whoever
     /// guesses a customer's id then sees what is recommended to them, reasons included.
     pub public_keys_name_customers: bool,
@@ -53,6 +62,7 @@ pub struct Settings {
     /// `*` is every origin.
     pub cors_origins: Vec<String>,
     pub shutdown_grace_ms: u64,
+    pub privacy: PrivacySettings,
     /// 32 random bytes: decision ids and seeds are drawn from them.
     pub id_key: [u8; 32],
 }
@@ -61,6 +71,7 @@ pub struct Settings {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
+    pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,
@@ -73,6 +84,7 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }
@@ -82,6 +94,9 @@ pub struct App {
     pub(crate) parts: Parts,
     pub(crate) metrics: Metrics,
     pub(crate) rejects: Rejects,
+    pub(crate) activity: Activity,
+    pub(crate) live: Live,
+    pub(crate) sessions: Sessions,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
@@ -91,10 +106,14 @@ pub struct App {
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
+        let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
             parts,
             metrics: Metrics::new(crate::routes::names()),
             rejects: Rejects::default(),
+            activity,
+            live: Live::default(),
+            sessions: Sessions::default(),
             ids,
             patching: Default::default(),
             stopping: AtomicBool::new(false),
@@ -104,6 +123,7 @@ impl App {
     /// From now on the server says that it is not ready, so that balancers turn away.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.live.close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -4,11 +4,14 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod activity;
 mod algolia;
 mod app;
+mod assortment;
 mod auth;
 mod body;
 mod client;
+mod console;
 mod decisions;
 mod entities;
 mod health;
@@ -16,6 +19,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod live;
 mod merchandise;
 mod metrics;
 mod models;
@@ -23,6 +27,7 @@ mod observe;
 mod openapi;
 mod orders;
 mod ports;
+mod privacy;
 mod problem;
 mod products;
 mod recommend;
@@ -31,10 +36,13 @@ mod rejects;
 mod routes;
 mod search;
 mod server;
+mod session;
+mod slots;
 mod stock;
 mod tracking;
 mod wire;
 
+pub use algolia::Indexes;
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
 pub use client::{Client, ClientError};
@@ -44,13 +52,15 @@ pub use limits::RateLimit;
 pub use merchandise::{Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, QueryFigures, QueryOrder, Recommendations,
-    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, StockPlace, Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, QueryFigures,
+    QueryOrder, Recommendations, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords,
+    StockPlace, Vitals,
 };
+pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
 
-/// What this crate keeps in records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, merchandise::MIGRATION];
+/// What this room keeps in the shop's records.
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];

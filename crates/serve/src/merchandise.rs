@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub(crate) const MIGRATION: Migration = Migration {
-    name: "2026-11-21-serve-002-merchandise",
+    name: "2026-11-21-serve-003-merchandise",
     sql: "CREATE TABLE search_merchandise (
             kind TEXT NOT NULL,
             id TEXT NOT NULL,

@@ -10,6 +10,7 @@ use merx_domain::{
     TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
@@ -27,13 +28,24 @@ pub trait Intake: Send + Sync {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
 }
 
+/// How far the records of products and stock have come: the newest change of each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CatalogueState {
+    pub products: i64,
+    pub stock: i64,
+}
+
 /// Where a stock level is: product, variant, location.
 pub type StockPlace = (ProductId, VariantId, LocationId);
 
 /// The shop's entities. Each `put` is one transaction; what decisions look at follows it within a second. A removal of
 /// what isn't there is no error: the answers of the writes count how many of `remove` were there, and nothing else.
 pub trait ShopRecords: Send + Sync {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError>;
+    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
+        Ok(self.products_by_id(std::slice::from_ref(id))?.pop().flatten())
+    }
+    /// By position.
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError>;
     /// By id, after `after`.
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError>;
     fn write_products(&self, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError>;
@@ -46,6 +58,8 @@ pub trait ShopRecords: Send + Sync {
     /// All levels of a product.
     fn stock(&self, product: &ProductId) -> Result<Vec<StockLevel>, StoreError>;
     fn write_stock(&self, put: Vec<StockLevel>, remove: Vec<StockPlace>) -> Result<u64, StoreError>;
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError>;
 }
 
 /// The recommendation pipeline, whatever engine it has.
@@ -108,6 +122,8 @@ pub trait Searches: Send + Sync {
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
     /// Whether filters and facets know a field.
     fn has_field(&self, field: &str) -> bool;
+    /// Whether searches see the records as they were at a state, or later.
+    fn has_seen(&self, state: CatalogueState) -> bool;
 }
 
 /// Whole days, numbered from 1970, the last one left out; of one market or of all.
@@ -213,6 +229,32 @@ pub trait Jobs: Send + Sync {
     fn list(&self) -> Vec<JobEntry>;
     /// `None`: nothing is scheduled.
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What people ask about their data.
+pub trait Privacy: Send + Sync {
+    /// Puts a request into the register and sees to it that it is begun. One of the same id is answered with what stands.
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError>;
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError>;
+    /// Newest first.
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError>;
+    /// Whether it could be taken back.
+    fn cancel(&self, id: &str) -> Result<bool, StoreError>;
+    /// Everything that is held of the person of a completed request, for `who`; each look is noted.
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError>;
+    /// Newest first.
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;
+    /// Exchanges the vault's master key. Returns how many keys were wrapped anew.
+    fn rotate_vault(&self) -> Result<u64, PrivacyError>;
 }
 
 /// How the rest of the process is.

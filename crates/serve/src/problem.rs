@@ -54,6 +54,8 @@ codes! {
         "It may have been revoked; an admin key lists the keys at GET /v1/keys.";
     Forbidden = FORBIDDEN, "forbidden", "The API key does not reach this far",
         "Public keys write events and ask for recommendations, secret keys also read and write the shop's records, admin keys do everything.";
+    CsrfToken = FORBIDDEN, "csrf_token", "The call does not prove that it comes from the console",
+        "A call by session that changes something carries X-CSRF-Token with the csrf_token of GET /v1/session.";
     NotFound = NOT_FOUND, "not_found", "There is no such thing here",
         "Check the id; ids are compared exactly.";
     UnknownRoute = NOT_FOUND, "unknown_route", "There is nothing at this address",
@@ -157,9 +159,19 @@ impl Problem {
         let mut words = vec![self.code.title().to_owned()];
         words.extend(self.detail.clone());
         words.extend(self.errors.iter().map(|mistake| format!("{}: {}", mistake.at, mistake.detail)));
-        let message = serde_json::json!({"message": words.join("; "), "status": self.code.status().as_u16()});
-        message.to_string().into_bytes()
+        let message = Message { message: words.join("; "), status: self.code.status().as_u16() };
+        serde_json::to_vec(&message).unwrap_or_default()
     }
+}
+
+/// A refusal as Algolia's clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlgoliaMessage)]
+pub(crate) struct Message {
+    #[schema(example = "The request says something that can't be; filters: expected a condition, found end")]
+    message: String,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
 }
 
 impl IntoResponse for Problem {

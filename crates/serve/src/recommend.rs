@@ -631,6 +631,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let request = Request { situation, ask: Ask { slots }, deadline_ms: question.deadline_ms };
     let decision = parts.recommendations.decide(request, &shelf);
     app.metrics.count_decision(decision.fallback);
+    app.activity.count_decision(now, decision.fallback);
     let arm = parts.recommendations.arm(subject);
     write(&decision, arm, &question.market, shelf.catalogue(), notes)
 }

@@ -184,7 +184,7 @@ impl SearchLog {
         let events: Vec<&Event> = page.iter().map(|(_, event)| event).filter(|event| self.may_count(event)).collect();
         let named: BTreeSet<DecisionId> = events.iter().filter_map(|event| event.decision).collect();
         let named: Vec<DecisionId> = named.into_iter().collect();
-        let decisions = self.recorder.find(&named)?.into_iter().filter(|record| record.engine == SEARCH);
+        let decisions = self.recorder.several(&named)?.into_iter().filter(|record| record.engine == SEARCH);
         let decisions: FxHashMap<DecisionId, DecisionRecord> = decisions.map(|record| (record.id, record)).collect();
         let first = self.first_search()?;
         let directory = self.projection.directory.read();

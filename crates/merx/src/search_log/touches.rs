@@ -37,6 +37,11 @@ pub(super) struct Touches<'a> {
 
 impl Touches<'_> {
     pub(super) fn add(&mut self, event: &Event) -> Result<(), StoreError> {
+        if let Some(from) = event.merged_from {
+            // What a visitor clicked before they signed in is what the customer orders.
+            let subjects = [event.subject, from].map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
+            self.transaction.execute("UPDATE search_touches SET subject = $1 WHERE subject = $2", &subjects)?;
+        }
         match event.kind.meaning() {
             EventMeaning::Viewed => event.lines.iter().try_for_each(|line| self.click(event, line)),
             EventMeaning::Carted => event.lines.iter().try_for_each(|line| self.cart(event, line)),

@@ -10,5 +10,6 @@ mod faults;
 mod harness;
 mod live;
 mod planted;
+mod privacy;
 mod search_learning;
 mod searching;

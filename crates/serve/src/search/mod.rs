@@ -25,7 +25,7 @@ use crate::recommend::{ConsentWire, DeviceName, Mistakes, may_ask_for, who};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
 use crate::wire::Id;
-pub(crate) use asked::{Asked, Decided, REACHABLE, check_length, check_ready, nobody};
+pub(crate) use asked::{Asked, Decided, REACHABLE, check_filter, check_length, check_ready, nobody};
 use wire::{FacetsAnswer, SearchResult, SuggestAnswer};
 pub(crate) use wire::{reason_words, step_words};
 

@@ -20,11 +20,14 @@ use merx_domain::{
     Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
     SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
+use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
-    App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise, ModelChangeError, ModelEntry,
-    ModelVersions, Parts, QueryFigures, QueryOrder, RateLimit, Scope, SearchFigures, SearchOverview, SearchReports,
-    SearchSpan, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise,
+    ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
+    QueryOrder, RateLimit, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, Settings,
+    ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -221,6 +224,10 @@ impl Searches for Finder {
     fn has_field(&self, field: &str) -> bool {
         ["brand", "category", "price", "in_stock"].contains(&field)
     }
+
+    fn has_seen(&self, _: CatalogueState) -> bool {
+        self.is_ready()
+    }
 }
 
 struct NoFeatures;
@@ -288,8 +295,9 @@ pub struct MemoryShop {
 }
 
 impl ShopRecords for MemoryShop {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        Ok(self.products.lock().get(id).cloned())
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let products = self.products.lock();
+        Ok(ids.iter().map(|id| products.get(id).cloned()).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -333,6 +341,10 @@ impl ShopRecords for MemoryShop {
         let place = |level: &StockLevel| (level.product.clone(), level.variant.clone(), level.location.clone());
         stock.extend(put.into_iter().map(|level| (place(&level), level)));
         Ok(remove.iter().filter(|place| stock.remove(place).is_some()).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        Ok(CatalogueState { products: self.products.lock().len() as i64, stock: 0 })
     }
 }
 
@@ -427,6 +439,55 @@ impl Jobs for Unwilling {
     }
 }
 
+/// The register, without anybody who works on it.
+pub struct PrivacyDesk {
+    vault: Vault,
+    requests: Requests,
+    reads: Reads,
+}
+
+fn store_error(error: VaultError) -> StoreError {
+    match error {
+        VaultError::Store(error) => error,
+        other => StoreError::Unavailable { what: "vault", detail: other.to_string() },
+    }
+}
+
+impl Privacy for PrivacyDesk {
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let due = NOW.plus_ms(30 * merx_domain::DAY_MS);
+        Ok(self.requests.submit(&self.vault, &new, NOW, due).map_err(store_error)?)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.requests.cancel(id, NOW)
+    }
+
+    fn data(&self, id: &str, _who: &str) -> Result<serde_json::Value, PrivacyError> {
+        Err(PrivacyError::Refused(format!("nothing is held for {id}")))
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        Ok(self.vault.rotate(MasterKey::random().unwrap()).map_err(store_error)?)
+    }
+}
+
 #[derive(Default)]
 pub struct Pulse {
     pub broken: AtomicBool,
@@ -463,10 +524,12 @@ pub struct Shop {
     pub secret: String,
     pub admin: String,
     pub intake: Arc<MemoryIntake>,
+    pub records: Arc<MemoryShop>,
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
     pub merchandise: Arc<Merchandise>,
     pub recorder: Arc<Recorder>,
+    pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -478,6 +541,7 @@ pub fn settings() -> Settings {
         rules: Rules::new(Currency::EUR),
         slots: BTreeMap::from([("basket".to_owned(), basket)]),
         default_market: MarketId::default(),
+        index: "products".to_owned(),
         public_keys_name_customers: false,
         public_keys_list_products: false,
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
@@ -485,6 +549,12 @@ pub fn settings() -> Settings {
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
         shutdown_grace_ms: 2_000,
+        privacy: PrivacySettings {
+            shopify_secret: Some("shpss_secret".to_owned()),
+            opendsr_secret: Some("opendsr secret".to_owned()),
+            controller_id: "shop".to_owned(),
+            processor_domain: "shop.example".to_owned(),
+        },
         id_key: [1; 32],
     }
 }
@@ -516,6 +586,7 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
+        migrations.extend(merx_ingest::MIGRATIONS);
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
@@ -561,23 +632,45 @@ impl Shop {
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
         let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
+        let records = || Arc::clone(&store.records);
+        let privacy = PrivacyDesk {
+            vault: Vault::open(records(), vec![MasterKey::random().unwrap()], 10).unwrap(),
+            requests: Requests::new(records()),
+            reads: Reads::new(records()),
+        };
         let app = App::new(Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
+            indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
-            shop,
+            shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
             merchandise: Arc::clone(&merchandise),
             search_figures: Arc::new(OneQuery),
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
+            privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, pulse, finder, merchandise, recorder, clock, _folder: folder }
+        Self {
+            app,
+            public,
+            secret,
+            admin,
+            intake,
+            records: shop,
+            pulse,
+            finder,
+            merchandise,
+            recorder,
+            catalogue,
+            clock,
+            _folder: folder,
+        }
     }
 }
