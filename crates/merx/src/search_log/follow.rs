@@ -187,8 +187,7 @@ impl SearchLog {
         let decisions = self.recorder.several(&named)?.into_iter().filter(|record| record.engine == SEARCH);
         let decisions: FxHashMap<DecisionId, DecisionRecord> = decisions.map(|record| (record.id, record)).collect();
         let first = self.first_search()?;
-        let directory = self.projection.directory.read();
-        let number = |id: &merx_domain::ProductId| directory.number(id);
+        let number = |id: &merx_domain::ProductId| self.projection.number(id);
         self.records.transaction(&mut |transaction| {
             let mut sums = Sums::default();
             let mut touches = Touches { transaction, sums: &mut sums, decisions: &decisions, number: &number };

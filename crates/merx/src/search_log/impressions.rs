@@ -38,8 +38,8 @@ pub(crate) struct Window {
 /// In the order of time.
 pub(crate) fn impressions(log: &SearchLog, window: Window, say: Say) -> Result<Vec<(TimestampMs, Impression)>> {
     let first = log.first_search()?;
-    let directory = log.projection.directory.read();
-    let number = |id: &ProductId| directory.number(id);
+    // Asked anew each time: held for so long, the directory would keep the catalogue from changing.
+    let number = |id: &ProductId| log.projection.number(id);
     let mut told = Told { number: &number, of: FxHashMap::default(), found: Newest::default() };
     let mut clicks: FxHashMap<DecisionId, Vec<ProductNumber>> = FxHashMap::default();
     let end = log.store.log.end()?.map_or(0, |end| end.0);
