@@ -79,6 +79,8 @@ pub(crate) struct SearchLog {
 struct Following {
     lasts: Lasts,
     swept_at: TimestampMs,
+    /// No search is on record between the last one that was counted and this: other engines' records are looked at once.
+    looked_through: Option<DecisionId>,
 }
 
 impl SearchLog {
@@ -97,7 +99,7 @@ impl SearchLog {
     pub(crate) fn catch_up(&self) -> Result<()> {
         // Held throughout: one follower at a time.
         let mut following = self.following.lock();
-        while self.follow_decisions(&mut following.lasts)? {}
+        while self.follow_decisions(&mut following)? {}
         while self.follow_events()? {}
         let now = self.clock.now();
         if now.since(following.swept_at) >= SWEPT_EVERY_MS {
@@ -122,16 +124,20 @@ impl SearchLog {
     }
 
     /// Whether there may be more.
-    fn follow_decisions(&self, lasts: &mut Lasts) -> Result<bool> {
-        let after = self.place(SEARCH)?.and_then(|bytes| bytes.try_into().ok()).map(DecisionId::from_bytes);
+    fn follow_decisions(&self, following: &mut Following) -> Result<bool> {
+        let counted = self.place(SEARCH)?.and_then(|bytes| bytes.try_into().ok()).map(DecisionId::from_bytes);
+        let after = counted.max(following.looked_through);
         let before = first_id(self.clock.now().plus_ms(-RECORDED_AFTER_MS));
         let page = self.recorder.page(SEARCH, after, before, BATCH)?;
-        let Some(last) = page.last else { return Ok(false) };
+        let Some(last) = page.last else {
+            following.looked_through = after.max(Some(before));
+            return Ok(false);
+        };
         let mut sums = Sums::default();
         for record in page.records.iter().filter(|record| counts(record)) {
-            self.add_search(&mut sums, lasts, record);
+            self.add_search(&mut sums, &mut following.lasts, record);
         }
-        let first = page.records.first().filter(|_| after.is_none()).map(|record| record.situation.now);
+        let first = page.records.first().filter(|_| counted.is_none()).map(|record| record.situation.now);
         self.records.transaction(&mut |transaction| {
             sums.write(transaction)?;
             if let Some(TimestampMs(first)) = first {
