@@ -11,13 +11,13 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::wire::{self, FoundAnswer};
-use super::{SearchRequest, asked, fresh, read, read_filter};
+use super::{SearchRequest, asked, read, read_filter};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::merchandise::{Change, Kind, MerchandiseError, Proposal};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::recommend::Mistakes;
+use crate::recommend::{Mistakes, personal};
 use crate::routes::Shared;
 
 const MAX_ID_BYTES: usize = 200;
@@ -565,7 +565,7 @@ pub(crate) async fn preview(
         let answer = answer.map_err(|error| Problem::because(Code::Unavailable, error.to_string()))?;
         wire::write_preview(&app, &answer, &asked.market, shelf.catalogue())
     };
-    Ok(fresh(blocking(work).await?))
+    Ok(personal(blocking(work).await?))
 }
 
 #[derive(Serialize, ToSchema)]
