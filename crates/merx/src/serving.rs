@@ -11,9 +11,9 @@ use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry,
-    ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords, SlotPreset,
-    StockPlace, Vitals,
+    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
+    Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
@@ -25,6 +25,11 @@ use crate::projection::Follower;
 use crate::search_log::{Reports, SearchFollower};
 use crate::searching::Indexer;
 use crate::shop::Shop;
+
+/// The browser library and the demo shop, as npm built them before cargo ran.
+pub(crate) mod pages {
+    include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+}
 
 /// The shop as the server sees it.
 struct Rooms {
@@ -266,9 +271,19 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
+    serve_with(shop, |_| Ok(None), ready)
+}
+
+/// The same with a shop's pages beside the API, if `front` makes some.
+pub(crate) fn serve_with(
+    shop: Shop,
+    front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
+    ready: impl FnOnce(&Ready) -> Result<()>,
+) -> Result<()> {
     let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
+    let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
@@ -284,7 +299,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
             .with_context(|| format!("cannot listen on {listen}; another process may have the port"))?;
         let url = format!("http://{}", listener.local_addr()?);
         ready(&Ready { url, new_keys })?;
-        merx_serve::serve(App::new(parts), listener, stop).await?;
+        merx_serve::serve(App::with_site(parts, site), listener, stop).await?;
         anyhow::Ok(())
     });
     drop(housekeeping);

@@ -22,6 +22,7 @@ use crate::ports::{
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
+use crate::site::Site;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,11 +101,17 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    pub(crate) site: Site,
     stopping: AtomicBool,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
+        Self::with_site(parts, Site::default())
+    }
+
+    /// A server that has pages beside the API.
+    pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
         let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
@@ -116,6 +123,7 @@ impl App {
             sessions: Sessions::default(),
             ids,
             patching: Default::default(),
+            site,
             stopping: AtomicBool::new(false),
         })
     }

@@ -37,8 +37,10 @@ mod routes;
 mod search;
 mod server;
 mod session;
+mod site;
 mod slots;
 mod stock;
+mod storefront;
 mod tracking;
 mod wire;
 
@@ -61,6 +63,7 @@ pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+pub use site::{DemoShop, Files, Site};
 
 /// What this room keeps in the shop's records.
 pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];

@@ -26,6 +26,7 @@ const TAGS: [(&str, &str); 13] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
+    ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),

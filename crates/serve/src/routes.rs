@@ -28,7 +28,7 @@ use crate::{
     activity,
     algolia::{self, manage, objects},
     assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, privacy, products,
-    recommend, reference, search, session, slots, stock, tracking,
+    recommend, reference, search, session, site, slots, stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -114,6 +114,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
+
+        endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
+        endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
+        endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
@@ -238,6 +242,9 @@ pub fn router(app: &Arc<App>) -> Router {
             .route_layer(from_fn_with_state(Arc::new(gate), pass_gate));
         router = router.route(&endpoint.path, handler);
     }
+    if app.site.shop.is_some() {
+        router = site::shop(router);
+    }
     router
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
@@ -289,6 +296,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::RETRY_AFTER,
+            header::ETAG,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])
