@@ -14,8 +14,8 @@ use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, Sear
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber,
-    SECOND_MS, Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, MINUTE_MS, ModelVersion, Product,
+    ProductNumber, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
@@ -36,7 +36,7 @@ pub(crate) const SEARCH: &str = "search";
 const POLL: Duration = Duration::from_millis(150);
 const BATCH: usize = 5_000;
 /// How old what is read from behaviour may be.
-const SIGNALS_EVERY_MS: i64 = 30 * SECOND_MS;
+const SIGNALS_EVERY_MS: i64 = 5 * MINUTE_MS;
 /// Popularity is told apart in so many steps.
 const STEPS: f32 = 64.0;
 
@@ -76,6 +76,8 @@ pub(crate) struct Searching {
     seen: Mutex<Option<Seen>>,
     /// The change of rules and synonyms that searches go by.
     rules_seen: Mutex<Option<u64>>,
+    /// When popularity, queries and chosen facets were read last.
+    signals_at: Mutex<TimestampMs>,
     /// The same for readers, who can't wait for a change to be written.
     reached: Mutex<Seen>,
     ready: AtomicBool,
@@ -85,8 +87,6 @@ pub(crate) struct Searching {
 struct Seen {
     products: ChangeNumber,
     stock: ChangeNumber,
-    /// When popularity, queries and chosen facets were read last.
-    signals_at: TimestampMs,
 }
 
 impl Searching {
@@ -107,6 +107,7 @@ impl Searching {
             clock,
             seen: Mutex::default(),
             rules_seen: Mutex::default(),
+            signals_at: Mutex::default(),
             reached: Mutex::default(),
             ready: AtomicBool::new(false),
         }
@@ -131,13 +132,21 @@ impl Searching {
             *seen = Some(at);
             *self.reached.lock() = at;
         }
-        let now = self.clock.now();
-        if now.since(at.signals_at) >= SIGNALS_EVERY_MS {
-            self.read_signals(now)?;
-            at.signals_at = now;
-            *seen = Some(at);
+        if !self.is_ready() {
+            self.follow_signals()?;
         }
         self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads what behaviour says, where that is long ago. Apart from the catalogue, whose changes can't wait so long.
+    fn follow_signals(&self) -> Result<()> {
+        let mut read_at = self.signals_at.lock();
+        let now = self.clock.now();
+        if now.since(*read_at) >= SIGNALS_EVERY_MS {
+            self.read_signals(now)?;
+            *read_at = now;
+        }
         Ok(())
     }
 
@@ -200,7 +209,7 @@ impl Searching {
         if let Some(error) = products.failed {
             return Err(error).context("reading products for the search index");
         }
-        let seen = Seen { products: products.seen, stock, signals_at: TimestampMs::default() };
+        let seen = Seen { products: products.seen, stock };
         let products = seen.products.0.unsigned_abs();
         self.engine().tell_state(|state| {
             *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
@@ -346,32 +355,36 @@ impl Searches for Searching {
     }
 }
 
-/// The thread that builds the index and keeps it current.
+/// The threads that build the index and keep it current: one for what the shop changes, one for what shoppers teach.
 pub(crate) struct Indexer {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Indexer {
     pub(crate) fn start(searching: Arc<Searching>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("search-index".into()).spawn(move || {
-            while !stopping.load(Ordering::Relaxed) {
-                if let Err(error) = searching.catch_up() {
-                    tracing::error!(error = format!("{error:#}"), "search index: trying again");
+        let repeated = |name: &str, work: fn(&Searching) -> Result<()>| {
+            let (stopping, searching) = (Arc::clone(&stop), Arc::clone(&searching));
+            std::thread::Builder::new().name(name.into()).spawn(move || {
+                while !stopping.load(Ordering::Relaxed) {
+                    if let Err(error) = work(&searching) {
+                        tracing::error!(error = format!("{error:#}"), "search index: trying again");
+                    }
+                    std::thread::park_timeout(POLL);
                 }
-                std::thread::park_timeout(POLL);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+            })
+        };
+        let signals = |searching: &Searching| if searching.is_ready() { searching.follow_signals() } else { Ok(()) };
+        let threads = vec![repeated("search-index", Searching::catch_up)?, repeated("search-signals", signals)?];
+        Ok(Self { stop, threads })
     }
 }
 
 impl Drop for Indexer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             thread.thread().unpark();
             let _ = thread.join();
         }
