@@ -198,7 +198,7 @@ impl Searches for Finder {
         Ok(values.map(|value| (FilterValue::Text(value.to_owned()), 25)).take(most).collect())
     }
 
-    /// Hides what rules hide, and says which rules there are.
+    /// Says which rules there are.
     fn preview(
         &self,
         _: &Situation,
