@@ -26,7 +26,9 @@ pub use experiments::{
 pub use merx_features::OWN_EXPOSURE;
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
 pub use policy::{DryRun, Effect, Policies, PolicyBook, PolicyError, PolicyVersion};
-pub use record::{Arm, DecisionRecord, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS, Shadow, Wanted};
+pub use record::{
+    Arm, DecisionRecord, RecordError, RecordPage, Recorder, RecorderSettings, SUBJECT_COLUMNS, Shadow, Wanted,
+};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};
 

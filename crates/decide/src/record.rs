@@ -186,6 +186,21 @@ impl DecisionRecord {
     }
 }
 
+/// Some records in a row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct RecordPage {
+    /// Without those that nobody can read.
+    pub records: Vec<DecisionRecord>,
+    /// Where the next page begins; `None` in an empty one.
+    pub last: Option<DecisionId>,
+}
+
+fn readable(body: Option<&Value>) -> Option<DecisionRecord> {
+    let Some(Value::Bytes(body)) = body else { return None };
+    let read = DecisionRecord::from_bytes(body);
+    read.inspect_err(|error| tracing::warn!(%error, "a decision record is left out")).ok()
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct RecorderSettings {
     /// Records that wait for the disk; beyond them a decision waits, then goes unrecorded and is counted.
@@ -366,6 +381,45 @@ impl Recorder {
                 _ => None,
             })
             .collect()
+    }
+
+    /// Of an engine, in the order of ids (which begin with their time): after one and before another.
+    pub fn page(
+        &self,
+        engine: &str,
+        after: Option<DecisionId>,
+        before: DecisionId,
+        limit: usize,
+    ) -> Result<RecordPage, RecordError> {
+        self.flush();
+        let sql = "SELECT id, body FROM decisions WHERE id > $1 AND id < $2 AND engine = $3 ORDER BY id LIMIT $4";
+        let bytes = |id: DecisionId| Value::Bytes(id.to_bytes().to_vec());
+        let after = after.unwrap_or(DecisionId::from_bytes([0; 16]));
+        let rows = self
+            .records
+            .query(sql, &[bytes(after), bytes(before), Value::Text(engine.to_owned()), Value::Integer(limit as i64)])?;
+        let last = rows.last().and_then(|row| match row.0.first() {
+            Some(Value::Bytes(id)) => id.as_slice().try_into().ok().map(DecisionId::from_bytes),
+            _ => None,
+        });
+        Ok(RecordPage { records: rows.iter().filter_map(|row| readable(row.0.get(1))).collect(), last })
+    }
+
+    /// Those of some decisions that are on record.
+    pub fn several(&self, ids: &[DecisionId]) -> Result<Vec<DecisionRecord>, RecordError> {
+        const AT_ONCE: usize = 200;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.flush();
+        let mut found = Vec::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+            let sql = format!("SELECT body FROM decisions WHERE id IN ({})", places.join(", "));
+            let ids: Vec<Value> = ids.iter().map(|id| Value::Bytes(id.to_bytes().to_vec())).collect();
+            found.extend(self.records.query(&sql, &ids)?.iter().filter_map(|row| readable(row.0.first())));
+        }
+        Ok(found)
     }
 
     /// Drops records older than `before`, at most `limit` a call. Returns how many went.

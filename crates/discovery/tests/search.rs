@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merx_discovery::search::catalogue::FacetRequest;
 use merx_discovery::search::engine::{
-    Anchoring, Condition, Consequence, HitReason, QueryCondition, Refinement, Rule, SortKey, Step, SuggestAsk,
-    SuggestionKind,
+    Anchoring, Condition, Consequence, HitReason, LoggedQuery, QueryCondition, Refinement, Rule, SortKey, Step,
+    SuggestAsk, SuggestionKind,
 };
 use merx_discovery::search::text::Language;
 use merx_discovery::search::{
@@ -343,14 +343,14 @@ fn merchants_overrule_the_ranking() {
         rule("other", "sneaker", vec![Consequence::ReplaceQuery { text: "running shoe".into() }]),
     ];
     let synonyms = vec![Synonym::OneWay { from: "flashlight".into(), to: vec!["desk lamp".into()] }];
-    engine.set_merchandising(rules, synonyms);
+    engine.set_merchandising(&rules, synonyms);
     let hidden = vec![Rule {
         id: "h".into(),
         enabled: true,
         consequences: vec![Consequence::Hide { product: id(4) }],
         ..Rule::default()
     }];
-    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), hidden, Vec::new()).unwrap();
+    let preview = engine.preview(&situation(), &SearchAsk::of("running shoe"), &hidden, Vec::new()).unwrap();
     assert!(preview.hits.iter().all(|hit| hit.product != ProductNumber(4)));
     assert!(search(&engine, &SearchAsk::of("running shoe")).hits.iter().any(|hit| hit.product == ProductNumber(4)));
     let drills = search(&engine, &SearchAsk::of("drill"));
@@ -490,10 +490,12 @@ fn kept_ask(ask: &SearchAsk) -> SearchAsk {
 fn suggestions_find_something() {
     let products = catalogue();
     let engine = engine_of(&products);
+    let logged = |text: &str, searches, trending| LoggedQuery { text: text.to_owned(), searches, trending };
     engine.set_logged_queries([
-        ("drill press".to_owned(), 90),
-        ("Drill  cordless".to_owned(), 40),
-        ("drone".to_owned(), 70),
+        logged("drill press", 90, true),
+        logged("Drill  cordless", 40, false),
+        logged("drone", 70, false),
+        logged("desk lamp", 10, true),
     ]);
     let suggest = |text: &str| engine.suggest(&SuggestAsk::of(text), &situation());
     let queries: Vec<String> = suggest("dri")
@@ -515,7 +517,31 @@ fn suggestions_find_something() {
     let kinds: BTreeSet<String> =
         suggest("lam").into_iter().chain(suggest("lum")).map(|found| format!("{:?}", found.kind)).collect();
     assert_eq!(kinds.into_iter().collect::<Vec<_>>(), ["Brand", "Category", "Product", "Query"]);
-    assert!(suggest("").is_empty());
+    // Before anything is typed: what is searched for more than before, then what is searched for most.
+    let first: Vec<(String, bool)> = suggest("").into_iter().map(|found| (found.text, found.trending)).collect();
+    assert_eq!(first, [("desk lamp".to_owned(), true), ("drill cordless".to_owned(), false)]);
+}
+
+#[test]
+fn corrections_lean_to_what_shoppers_search_for() {
+    let mut products = catalogue();
+    for (name, brand) in [("Oak stool", "Umbra"), ("Oak spool", "Umbra")] {
+        let id = format!("q{}", products.len());
+        products.push(product(&id, name, brand, &["Home"], 1_000, "x"));
+    }
+    let engine = engine_of(&products);
+    let meant = |engine: &SearchEngine| search(engine, &SearchAsk::of("oak sqool")).searched_for;
+    let logged = |text: &str| [LoggedQuery { text: text.to_owned(), searches: 500, trending: false }];
+    engine.set_logged_queries(logged("oak spool"));
+    assert_eq!(meant(&engine).as_deref(), Some("oak spool"));
+    engine.set_logged_queries(logged("oak stool"));
+    assert_eq!(meant(&engine).as_deref(), Some("oak stool"));
+    // What products write is never corrected away, however rarely it is asked for.
+    let right = search(&engine, &SearchAsk::of("oak spool"));
+    assert_eq!(names(&products, &right)[0], "Oak spool");
+    // An index that is built anew knows it again.
+    engine.rebuild((0u32..).map(ProductNumber).zip(&products)).unwrap();
+    assert_eq!(meant(&engine).as_deref(), Some("oak stool"));
 }
 
 #[test]
@@ -538,7 +564,7 @@ fn facets_that_tell_most_are_chosen_and_learnt() {
     };
     // All lamps are of one brand: nothing to choose.
     assert!(!fields(&engine).contains(&"brand".to_owned()));
-    (0..20).for_each(|_| engine.facet_chosen(None, "price"));
+    engine.set_facet_choices([(None, "price".to_owned(), 20)]);
     assert_eq!(fields(&engine)[0], "price");
     let values = engine.facet_values(&SearchAsk::default(), "attributes.colour", "bl", 10, &situation()).unwrap();
     assert_eq!(values, [(FilterValue::Text("black".into()), 6), (FilterValue::Text("blue".into()), 6)]);

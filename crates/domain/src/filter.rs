@@ -112,6 +112,64 @@ fn compare(found: &FilterValue, comparison: Comparison, asked: &FilterValue) -> 
     }
 }
 
+/// In the filter language, such that it is read back as it was.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |f: &mut fmt::Formatter<'_>, parts: &[Filter], word: &str| {
+            for (place, part) in parts.iter().enumerate() {
+                if place > 0 {
+                    write!(f, " {word} ")?;
+                }
+                match part {
+                    Self::All(_) | Self::Any(_) => write!(f, "({part})")?,
+                    _ => write!(f, "{part}")?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Self::All(parts) => joined(f, parts, "AND"),
+            Self::Any(parts) => joined(f, parts, "OR"),
+            Self::Not(part) => match **part {
+                Self::All(_) | Self::Any(_) => write!(f, "NOT ({part})"),
+                _ => write!(f, "NOT {part}"),
+            },
+            Self::Compare { field, comparison, value } => write!(f, "{field} {comparison} {value}"),
+            Self::In { field, values } => {
+                write!(f, "{field} IN (")?;
+                for (place, value) in values.iter().enumerate() {
+                    write!(f, "{}{value}", if place > 0 { ", " } else { "" })?;
+                }
+                write!(f, ")")
+            }
+            Self::Exists { field } => write!(f, "EXISTS {field}"),
+        }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equal => "=",
+            Self::NotEqual => "!=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+        })
+    }
+}
+
+impl fmt::Display for FilterValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
     Word(String),
@@ -371,7 +429,24 @@ mod tests {
         fn any_text_is_read_or_refused(text in "[a-z =<>!()'\",.0-9ANDORT\\\\]{0,80}") {
             if let Ok(filter) = Filter::parse(&text) {
                 let _ = filter.matches(&boot);
+                prop_assert_eq!(Filter::parse(&filter.to_string()), Ok(filter));
             }
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(
+            text in "\\PC{0,20}",
+            number in -1e9..1e9f64,
+            field in prop::sample::select(vec!["brand", "price", "attributes.colour"]),
+        ) {
+            let part = |value| Filter::Compare { field: field.to_owned(), comparison: Comparison::LessOrEqual, value };
+            let values = vec![FilterValue::Text(text.clone()), FilterValue::Flag(true)];
+            let filter = Filter::All(vec![
+                Filter::Any(vec![part(FilterValue::Text(text)), Filter::Exists { field: field.to_owned() }]),
+                Filter::Not(Box::new(Filter::In { field: field.to_owned(), values })),
+                part(FilterValue::Number(number)),
+            ]);
+            prop_assert_eq!(Filter::parse(&filter.to_string()), Ok(filter));
         }
     }
 }

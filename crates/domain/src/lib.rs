@@ -11,6 +11,7 @@ pub mod experiment;
 mod filter;
 mod identity;
 mod ids;
+pub mod merchandising;
 mod money;
 mod order;
 mod product;

@@ -156,6 +156,38 @@ pub struct SearchAnswer {
     pub highlight: Vec<String>,
     /// The brand and the category that the query names.
     pub named: Vec<(String, String)>,
+    /// What it was found in.
+    pub state: IndexState,
+}
+
+/// Which state of the shop a search was answered from. Two answers of the same state to the same ask are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct IndexState {
+    /// The newest change of the catalogue when the index was last built anew: what products are about was learnt then.
+    pub built: u64,
+    /// The newest changes of products, of stock and of merchants' rules and synonyms that are in it.
+    pub products: u64,
+    pub stock: u64,
+    pub rules: u64,
+    /// Counts what is read from behaviour now and then: popularity, facets chosen. A hash of its values.
+    pub signals: u64,
+    /// A change was being written: some of it may have counted already.
+    pub changing: bool,
+}
+
+impl IndexState {
+    /// What has changed from this state to another, in words; empty where nothing has.
+    pub fn changes(&self, now: &Self) -> Vec<&'static str> {
+        let parts = [
+            (self.products != now.products, "products"),
+            (self.stock != now.stock, "stock"),
+            (self.rules != now.rules, "rules or synonyms"),
+            (self.signals != now.signals, "popularity or chosen facets"),
+            (self.built != now.built && self.products == now.products, "the index was built anew"),
+            (self.changing || now.changing, "a change was being written"),
+        ];
+        parts.into_iter().filter(|(changed, _)| *changed).map(|(_, words)| words).collect()
+    }
 }
 
 /// Which facet, and how many of its values.
@@ -232,4 +264,6 @@ pub struct Suggestion {
     pub product: Option<ProductNumber>,
     /// How often it was searched for, or how many products there are.
     pub weight: u32,
+    /// Searched for far more often in the last days than before.
+    pub trending: bool,
 }

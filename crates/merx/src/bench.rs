@@ -43,6 +43,8 @@ pub(crate) enum BenchCommand {
     Overhead(overhead::OverheadArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
+    /// Searches over HTTP: how many a second, how late.
+    ServeSearch(server::ServeSearchArguments),
     /// Events over HTTP: how many a second until they are on disk.
     Ingest(server::IngestArguments),
     /// Memory of a server by number of shoppers.
@@ -88,6 +90,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
         BenchCommand::Overhead(arguments) => overhead::run(&arguments)?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
+        BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
     }

@@ -193,6 +193,12 @@ pub(crate) struct Search {
     pub(crate) deadline_ms: u32,
     pub(crate) holdout: f64,
     pub(crate) holdout_salt: String,
+    pub(crate) popularity: f32,
+    pub(crate) margin: f32,
+    pub(crate) stock: f32,
+    pub(crate) newness: f32,
+    pub(crate) clicks: f32,
+    pub(crate) personal: f32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -366,6 +372,22 @@ fn check(config: &Config) -> Result<()> {
     share("train.held_out", config.train.held_out)?;
     share("train.gate_margin", config.train.gate_margin)?;
     share("train.gate_coverage", config.train.gate_coverage)?;
+    let search = &config.search;
+    let weights = [
+        ("popularity", search.popularity),
+        ("margin", search.margin),
+        ("stock", search.stock),
+        ("newness", search.newness),
+        ("clicks", search.clicks),
+    ];
+    for (name, weight) in weights {
+        if !(-1.0..=1.0).contains(&weight) {
+            bail!("search.{name} = {weight}: expected -1 to 1");
+        }
+    }
+    if !(1.0..=3.0).contains(&search.personal) {
+        bail!("search.personal = {}: expected 1 to 3", search.personal);
+    }
     if !["text", "json"].contains(&config.log.format.as_str()) {
         bail!("log.format = {:?}: expected text or json", config.log.format);
     }

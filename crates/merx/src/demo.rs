@@ -146,12 +146,12 @@ fn in_shop(product: Product) -> Product {
 fn train(shop: &Shop) -> Result<()> {
     let bar = ProgressBar::new_spinner();
     bar.enable_steady_tick(std::time::Duration::from_millis(120));
-    let report = training::train(shop, shop.clock.now(), &|step| {
+    let result = training::train_all(shop, &|step| {
         bar.set_message(format!("training: {}", step.words));
         Ok(())
     })?;
     bar.finish_and_clear();
-    print_training(&report.to_json());
+    print_training(&result);
     Ok(())
 }
 

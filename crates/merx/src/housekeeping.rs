@@ -97,7 +97,7 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
         board.report(job.id, step)
     };
     let outcome = match job.kind {
-        JobKind::Training => training::train(shop, shop.clock.now(), &say).map(|report| report.to_json()),
+        JobKind::Training => training::train_all(shop, &say),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
         JobKind::Privacy => privacy::answer_all(shop, &say),
         JobKind::Retention => match Limits::of(&shop.config.retention, shop.clock.now()) {

@@ -17,6 +17,8 @@ mod privacy;
 mod projection;
 mod reports;
 mod retention;
+mod search_log;
+mod search_training;
 mod searching;
 mod serving;
 mod shop;
@@ -166,9 +168,18 @@ enum ModelsAction {
     /// All versions with their metrics (the default).
     List,
     /// Make a version live.
-    Promote { version: u32 },
+    Promote {
+        version: u32,
+        /// recommend or search.
+        #[arg(long, default_value = "recommend")]
+        model: String,
+    },
     /// Make the previous version live again.
-    Rollback,
+    Rollback {
+        /// recommend or search.
+        #[arg(long, default_value = "recommend")]
+        model: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -301,8 +312,8 @@ fn run(arguments: Arguments) -> Result<()> {
             let desk = Desk::open(&server, config)?;
             match action.unwrap_or(ModelsAction::List) {
                 ModelsAction::List => desk.list_models(),
-                ModelsAction::Promote { version } => desk.promote(version),
-                ModelsAction::Rollback => desk.roll_back(),
+                ModelsAction::Promote { version, model } => desk.promote(&model, version),
+                ModelsAction::Rollback { model } => desk.roll_back(&model),
             }
         }
         Command::Experiments { action, server } => {

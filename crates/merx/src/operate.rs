@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::housekeeping::Housekeeping;
 use crate::jobs::JobBoard;
 use crate::serving;
-use crate::shop::{RECOMMEND, Shop};
+use crate::shop::Shop;
 
 const POLL: Duration = Duration::from_millis(100);
 
@@ -146,15 +146,15 @@ impl Desk {
         Ok(())
     }
 
-    pub(crate) fn promote(&self, version: u32) -> Result<()> {
-        let live = self.client.post(&format!("/v1/models/{RECOMMEND}/promote"), &json!({ "version": version }))?;
-        println!("{RECOMMEND} v{} is live", live["version"]);
+    pub(crate) fn promote(&self, model: &str, version: u32) -> Result<()> {
+        let live = self.client.post(&format!("/v1/models/{model}/promote"), &json!({ "version": version }))?;
+        println!("{model} v{} is live", live["version"]);
         Ok(())
     }
 
-    pub(crate) fn roll_back(&self) -> Result<()> {
-        let live = self.client.post(&format!("/v1/models/{RECOMMEND}/rollback"), &json!({}))?;
-        println!("{RECOMMEND} v{} is live again", live["version"]);
+    pub(crate) fn roll_back(&self, model: &str) -> Result<()> {
+        let live = self.client.post(&format!("/v1/models/{model}/rollback"), &json!({}))?;
+        println!("{model} v{} is live again", live["version"]);
         Ok(())
     }
 
@@ -316,18 +316,27 @@ impl Desk {
             }
             None => vec![decision.parse::<DecisionId>()?.to_string()],
         };
-        let mut different = 0;
+        let (mut different, mut overtaken) = (0, 0);
         for id in &ids {
             let replay = self.client.post(&format!("/v1/decisions/{id}/replay"), &json!({}))?;
-            if replay["identical"] != true {
+            if replay["identical"] == true {
+                continue;
+            }
+            if list(&replay["changed_since"]).is_empty() {
                 different += 1;
                 println!("{id}: differs\n  recorded {}\n  now      {}", replay["recorded"], replay["replayed"]);
+            } else {
+                overtaken += 1;
+                println!("{id}: can't be made again, the shop has changed since: {}", texts(&replay["changed_since"]));
             }
         }
         if different > 0 {
             bail!("{different} of {} decisions differ", ids.len());
         }
-        println!("{} decided again, each answer equal bit for bit", ids.len());
+        if overtaken > 0 {
+            println!("{overtaken} of {} decisions were made on another state of the shop and not compared", ids.len());
+        }
+        println!("{} decided again, each answer equal bit for bit", ids.len() - overtaken);
         Ok(())
     }
 
@@ -421,5 +430,31 @@ pub(crate) fn print_training(result: &Value) {
     );
     for words in list(&result["gate"]) {
         println!("  gate {}", text(words));
+    }
+    let search = &result["search"];
+    let metric = |name: &str| number(&search["metrics"][name]);
+    match search["skipped"].as_str() {
+        Some(why) => println!("search: {why}"),
+        None if search["version"].is_null() => {}
+        None => println!(
+            "search: trained v{} in {:.1} s on {} searches, {} of them clicked: weighed DCG@10 {:.4}, untaught {:.4} \
+             (difference {:.4} to {:.4}) on {} held-out searches; {}",
+            search["version"],
+            number(&search["seconds"]),
+            search["searches"],
+            search["clicked_searches"],
+            metric("weighed_dcg@10"),
+            metric("untaught_weighed_dcg@10"),
+            metric("difference_low"),
+            metric("difference_high"),
+            metric("searches"),
+            if search["promoted"] == true { "live" } else { "not promoted" }
+        ),
+    }
+    for words in list(&search["gate"]) {
+        println!("  gate {}", text(words));
+    }
+    if search["proposed_synonyms"].as_u64().is_some_and(|count| count > 0) {
+        println!("  {} synonyms proposed: GET /v1/search/synonym-proposals", search["proposed_synonyms"]);
     }
 }

@@ -1,5 +1,6 @@
 //! Search over the shop's records: the index, kept current, and what the server asks of it.
 
+use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,19 +11,23 @@ use anyhow::{Context, Result};
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
 use merx_discovery::search::engine::{RankLearner, RankerModel};
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, SearchOptions};
-use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::merchandising::{Rule, Synonym};
+use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Decision, Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductNumber, Situation,
-    SubjectFeatures, SubjectId,
+    Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, MINUTE_MS, ModelVersion, Product,
+    ProductNumber, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
-use merx_models::registry::Registry;
-use merx_serve::{CatalogueState, Searches};
+use merx_models::registry::{RegisteredModel, Registry};
+use merx_serve::{CatalogueState, Merchandise, Searches};
+use merx_store::Records;
 use parking_lot::Mutex;
+use rustc_hash::FxHasher;
 
 use crate::config;
 use crate::projection::Projection;
+use crate::search_log::{facet_choices, logged_queries};
 
 /// The search ranker's name in the registry.
 pub(crate) const SEARCH: &str = "search";
@@ -30,6 +35,10 @@ pub(crate) const SEARCH: &str = "search";
 /// How long a change of the catalogue may go unseen.
 const POLL: Duration = Duration::from_millis(150);
 const BATCH: usize = 5_000;
+/// How old what is read from behaviour may be.
+const SIGNALS_EVERY_MS: i64 = 5 * MINUTE_MS;
+/// Popularity is told apart in so many steps.
+const STEPS: f32 = 64.0;
 
 /// An engine without products yet.
 pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Result<SearchEngine> {
@@ -39,19 +48,36 @@ pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Res
         ..SearchOptions::default()
     };
     let registry = Arc::clone(registry);
-    let load = move |version: ModelVersion| -> Option<RankerModel> {
-        let model = registry.get(SEARCH, version).ok()?;
-        RankLearner::default().load(&registry.load(&model).ok()?).ok()
+    let load = move |version: ModelVersion| load(&registry, &registry.get(SEARCH, version).ok()?).ok();
+    let weights = EngineSettings {
+        popularity: settings.popularity,
+        margin: settings.margin,
+        stock: settings.stock,
+        newness: settings.newness,
+        clicks: settings.clicks,
+        personal: settings.personal,
+        ..EngineSettings::default()
     };
-    Ok(SearchEngine::new(EngineSettings::default(), options, Box::new(load))?)
+    Ok(SearchEngine::new(weights, options, Box::new(load))?)
+}
+
+pub(crate) fn load(registry: &Registry, model: &RegisteredModel) -> Result<RankerModel> {
+    Ok(RankLearner::default().load(&registry.load(model)?)?)
 }
 
 pub(crate) struct Searching {
     pipeline: Arc<Pipeline<SearchEngine>>,
     ingest: Arc<Ingest>,
     projection: Arc<Projection>,
+    merchandise: Arc<Merchandise>,
+    records: Arc<dyn Records>,
+    clock: Arc<dyn Clock>,
     /// How far the index has come; `None` before it was built.
     seen: Mutex<Option<Seen>>,
+    /// The change of rules and synonyms that searches go by.
+    rules_seen: Mutex<Option<u64>>,
+    /// When popularity, queries and chosen facets were read last.
+    signals_at: Mutex<TimestampMs>,
     /// The same for readers, who can't wait for a change to be written.
     reached: Mutex<Seen>,
     ready: AtomicBool,
@@ -64,18 +90,30 @@ struct Seen {
 }
 
 impl Searching {
-    pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
+    pub(crate) fn new(
+        pipeline: Arc<Pipeline<SearchEngine>>,
+        ingest: Arc<Ingest>,
+        projection: Arc<Projection>,
+        merchandise: Arc<Merchandise>,
+        records: Arc<dyn Records>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
         Self {
             pipeline,
             ingest,
             projection,
+            merchandise,
+            records,
+            clock,
             seen: Mutex::default(),
+            rules_seen: Mutex::default(),
+            signals_at: Mutex::default(),
             reached: Mutex::default(),
             ready: AtomicBool::new(false),
         }
     }
 
-    fn engine(&self) -> &SearchEngine {
+    pub(crate) fn engine(&self) -> &SearchEngine {
         self.pipeline.engine()
     }
 
@@ -89,11 +127,75 @@ impl Searching {
         // What fails is tried again from here.
         *seen = Some(at);
         *self.reached.lock() = at;
+        self.follow_merchandise()?;
         while self.follow(&mut at)? {
             *seen = Some(at);
             *self.reached.lock() = at;
         }
+        if !self.is_ready() {
+            self.follow_signals()?;
+        }
         self.ready.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Reads what behaviour says, where that is long ago. Apart from the catalogue, whose changes can't wait so long.
+    fn follow_signals(&self) -> Result<()> {
+        let mut read_at = self.signals_at.lock();
+        let now = self.clock.now();
+        if now.since(*read_at) >= SIGNALS_EVERY_MS {
+            self.read_signals(now)?;
+            *read_at = now;
+        }
+        Ok(())
+    }
+
+    /// Rules and synonyms as they are on record.
+    fn follow_merchandise(&self) -> Result<()> {
+        let mut seen = self.rules_seen.lock();
+        let version = self.merchandise.version()?;
+        if *seen == Some(version) {
+            return Ok(());
+        }
+        let rules = self.merchandise.rules()?;
+        let synonyms = self.merchandise.synonyms()?.into_iter().map(|(_, synonym)| synonym).collect();
+        self.engine().tell_state(|state| state.changing = true);
+        self.engine().set_merchandising(&rules, synonyms);
+        self.engine().tell_state(|state| (state.rules, state.changing) = (version, false));
+        *seen = Some(version);
+        Ok(())
+    }
+
+    /// What shoppers' behaviour says of products, queries and facets.
+    fn read_signals(&self, now: TimestampMs) -> Result<()> {
+        // As of midnight, so that what nobody touched stays as it is through the day.
+        let today = now.day();
+        let midnight = TimestampMs(i64::from(today) * DAY_MS);
+        let mut counts: Vec<(ProductNumber, f32)> = Vec::new();
+        self.projection.features.products(midnight, &mut |number, statistics| {
+            // A sale says more than a cart, a cart more than a look; of a season.
+            let [views, carts, sales] = [statistics.views[2], statistics.carts[2], statistics.sales[2]];
+            counts.push((number, views + 5.0 * carts + 20.0 * sales));
+        })?;
+        let most = counts.iter().map(|(_, count)| *count).fold(0.0, f32::max).ln_1p().max(f32::MIN_POSITIVE);
+        // In steps, so that a single look does not make another shop of it.
+        let mut popularity: Vec<(ProductNumber, f32)> = counts
+            .into_iter()
+            .map(|(number, count)| (number, (count.ln_1p() / most * STEPS).round() / STEPS))
+            .collect();
+        popularity.sort_unstable_by_key(|(number, _)| *number);
+        let choices = facet_choices(self.records.as_ref(), today)?;
+        let mut hasher = FxHasher::default();
+        popularity.iter().for_each(|(number, value)| (number.0, value.to_bits()).hash(&mut hasher));
+        choices.hash(&mut hasher);
+        let queries = logged_queries(self.records.as_ref(), today)?;
+        // In doublings, for the same reason.
+        queries.iter().for_each(|query| (&query.text, query.searches.checked_ilog2()).hash(&mut hasher));
+        self.engine().tell_state(|state| state.changing = true);
+        self.engine().set_logged_queries(queries);
+        self.engine().set_popularity(popularity);
+        self.engine().set_facet_choices(choices);
+        self.engine().tell_state(|state| (state.signals, state.changing) = (hasher.finish(), false));
         Ok(())
     }
 
@@ -107,7 +209,12 @@ impl Searching {
         if let Some(error) = products.failed {
             return Err(error).context("reading products for the search index");
         }
-        Ok(Seen { products: products.seen, stock })
+        let seen = Seen { products: products.seen, stock };
+        let products = seen.products.0.unsigned_abs();
+        self.engine().tell_state(|state| {
+            *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
+        });
+        Ok(seen)
     }
 
     /// Whether anything had changed.
@@ -117,6 +224,7 @@ impl Searching {
         if products.is_empty() && levels.is_empty() {
             return Ok(false);
         }
+        self.engine().tell_state(|state| state.changing = true);
         // From here on the projection knows at least what was just read.
         self.projection.follow_catalogue()?;
         for stored in &products {
@@ -131,6 +239,10 @@ impl Searching {
             at.stock = change.change;
         }
         self.engine().refresh()?;
+        self.engine().tell_state(|state| {
+            (state.products, state.stock, state.changing) =
+                (at.products.0.unsigned_abs(), at.stock.0.unsigned_abs(), false);
+        });
         Ok(true)
     }
 }
@@ -210,6 +322,25 @@ impl Searches for Searching {
         found.map_err(|error| EngineError::Refused(error.to_string()))
     }
 
+    fn preview(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        _shelf: &RequestShelf<'_>,
+        rules: &[Rule],
+        synonyms: Vec<Synonym>,
+    ) -> Result<SearchAnswer, EngineError> {
+        let found = self.engine().preview(situation, ask, rules, synonyms);
+        found.map_err(|error| EngineError::Refused(error.to_string()))
+    }
+
+    fn merchandise_changed(&self) {
+        // The indexer tries again.
+        if let Err(error) = self.follow_merchandise() {
+            tracing::error!(error = format!("{error:#}"), "rules could not be read");
+        }
+    }
+
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>> {
         self.engine().highlight(text, terms)
     }
@@ -224,32 +355,36 @@ impl Searches for Searching {
     }
 }
 
-/// The thread that builds the index and keeps it current.
+/// The threads that build the index and keep it current: one for what the shop changes, one for what shoppers teach.
 pub(crate) struct Indexer {
     stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl Indexer {
     pub(crate) fn start(searching: Arc<Searching>) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("search-index".into()).spawn(move || {
-            while !stopping.load(Ordering::Relaxed) {
-                if let Err(error) = searching.catch_up() {
-                    tracing::error!(error = format!("{error:#}"), "search index: trying again");
+        let repeated = |name: &str, work: fn(&Searching) -> Result<()>| {
+            let (stopping, searching) = (Arc::clone(&stop), Arc::clone(&searching));
+            std::thread::Builder::new().name(name.into()).spawn(move || {
+                while !stopping.load(Ordering::Relaxed) {
+                    if let Err(error) = work(&searching) {
+                        tracing::error!(error = format!("{error:#}"), "search index: trying again");
+                    }
+                    std::thread::park_timeout(POLL);
                 }
-                std::thread::park_timeout(POLL);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
+            })
+        };
+        let signals = |searching: &Searching| if searching.is_ready() { searching.follow_signals() } else { Ok(()) };
+        let threads = vec![repeated("search-index", Searching::catch_up)?, repeated("search-signals", signals)?];
+        Ok(Self { stop, threads })
     }
 }
 
 impl Drop for Indexer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             thread.thread().unpark();
             let _ = thread.join();
         }

@@ -23,6 +23,7 @@ use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
 use crate::privacy;
 use crate::projection::Follower;
+use crate::search_log::{Reports, SearchFollower};
 use crate::searching::Indexer;
 use crate::shop::Shop;
 use crate::watchman::Watchman;
@@ -310,6 +311,7 @@ pub(crate) fn serve_with(
     let follower = Follower::start(Arc::clone(&shop.projection))?;
     let indexer = Indexer::start(Arc::clone(&shop.searching))?;
     let watchman = Watchman::start(Arc::clone(&shop))?;
+    let search_follower = SearchFollower::start(Arc::clone(&shop.search_log))?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -325,6 +327,7 @@ pub(crate) fn serve_with(
     });
     drop(housekeeping);
     drop(watchman);
+    drop(search_follower);
     drop(indexer);
     drop(follower);
     result
@@ -349,6 +352,8 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
         searches: Arc::clone(&shop.searching) as _,
+        merchandise: Arc::clone(&shop.merchandise),
+        search_figures: Arc::new(Reports(Arc::clone(&shop.store.records))),
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),

@@ -15,11 +15,13 @@ use merx_ingest::Ingest;
 use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
+use merx_serve::Merchandise;
 use merx_store::{LogSettings, Migration, Store};
 
 use crate::config::Config;
 use crate::master_key;
 use crate::projection::Projection;
+use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
 
 /// The recommendation model's name in the registry.
@@ -39,6 +41,9 @@ pub(crate) struct Shop {
     pub(crate) policies: Arc<Policies>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
+    pub(crate) search_log: Arc<SearchLog>,
+    /// What merchants set for searches.
+    pub(crate) merchandise: Arc<Merchandise>,
     /// Why a version that should serve does not.
     pub(crate) model_troubles: ArcSwap<Vec<String>>,
 }
@@ -90,7 +95,22 @@ impl Shop {
             Arc::clone(&automations),
             search_settings(&config, &policies),
         ));
-        let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
+        let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
+        let searching = Searching::new(
+            search_pipeline,
+            Arc::clone(&ingest),
+            Arc::clone(&projection),
+            Arc::clone(&merchandise),
+            Arc::clone(&store.records),
+            Arc::clone(&clock),
+        );
+        let search_log = SearchLog::new(
+            store.clone(),
+            Arc::clone(&recorder),
+            Arc::clone(&projection),
+            policies.book().clone(),
+            Arc::clone(&clock),
+        );
         let shop = Self {
             config,
             clock,
@@ -105,6 +125,8 @@ impl Shop {
             policies: Arc::new(policies),
             pipeline,
             searching: Arc::new(searching),
+            search_log: Arc::new(search_log),
+            merchandise,
             model_troubles: ArcSwap::default(),
         };
         shop.load_models()?;
@@ -118,22 +140,32 @@ impl Shop {
     /// Hands the engine what the registry says is live, and the version before.
     pub(crate) fn load_models(&self) -> Result<()> {
         let mut troubles = Vec::new();
-        let mut version = |status| -> Result<_> {
-            let Some(model) = self.registry.with_status(RECOMMEND, status)? else { return Ok(None) };
-            let loaded = load(&self.registry, &model).with_context(|| format!("model {RECOMMEND} {}", model.version));
-            match loaded {
-                Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
-                // A damaged artifact must not keep the shop from serving: the chain goes on without it.
-                Err(error) => {
-                    tracing::error!(error = format!("{error:#}"), "a model can't be served");
-                    troubles.push(format!("{RECOMMEND} {} can't be served: {error:#}", model.version));
-                    Ok(None)
-                }
-            }
-        };
-        self.engine.serve(version(VersionStatus::Live)?, version(VersionStatus::Previous)?);
+        let [live, previous] = [VersionStatus::Live, VersionStatus::Previous];
+        let mut recommend = |status| self.loaded(RECOMMEND, status, load, &mut troubles);
+        self.engine.serve(recommend(live)?, recommend(previous)?);
+        let mut search = |status| self.loaded(SEARCH, status, searching::load, &mut troubles);
+        self.searching.engine().serve(search(live)?, search(previous)?);
         self.model_troubles.store(Arc::new(troubles));
         Ok(())
+    }
+
+    /// The version of a status, if there is one. A damaged artifact must not keep the shop from serving: the chain goes on without it.
+    fn loaded<M>(
+        &self,
+        name: &str,
+        status: VersionStatus,
+        load: impl Fn(&Registry, &RegisteredModel) -> Result<M>,
+        troubles: &mut Vec<String>,
+    ) -> Result<Option<(ModelVersion, Arc<M>)>> {
+        let Some(model) = self.registry.with_status(name, status)? else { return Ok(None) };
+        match load(&self.registry, &model).with_context(|| format!("model {name} {}", model.version)) {
+            Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
+            Err(error) => {
+                tracing::error!(error = format!("{error:#}"), "a model can't be served");
+                troubles.push(format!("{name} {} can't be served: {error:#}", model.version));
+                Ok(None)
+            }
+        }
     }
 
     /// Exchanges the vault's master key for the next one. Returns how many keys were wrapped anew.
@@ -148,8 +180,14 @@ impl Shop {
 }
 
 pub(crate) fn migrations() -> Vec<Migration> {
-    [merx_ingest::MIGRATIONS, merx_models::registry::MIGRATIONS, merx_decide::MIGRATIONS, merx_serve::MIGRATIONS]
-        .concat()
+    [
+        merx_ingest::MIGRATIONS,
+        merx_models::registry::MIGRATIONS,
+        merx_decide::MIGRATIONS,
+        merx_serve::MIGRATIONS,
+        search_log::MIGRATIONS,
+    ]
+    .concat()
 }
 
 fn engine(registry: &Arc<Registry>) -> RecommendEngine {

@@ -11,6 +11,7 @@ use merx_store::LogOffset;
 use merx_train::{DatasetBuilder, DatasetSettings, Gate, Live, Quality, Verdict, content, fit};
 
 use crate::jobs::{Say, Step};
+use crate::search_training;
 use crate::shop::{RECOMMEND, Shop};
 
 const PAGE: usize = 10_000;
@@ -47,8 +48,17 @@ impl Report {
     }
 }
 
+/// Trains everything, and tells what came of it. What one model lacks to learn from keeps no other from learning.
+pub(crate) fn train_all(shop: &Shop, say: Say) -> Result<serde_json::Value> {
+    let recommend = train(shop, shop.clock.now(), say);
+    let search = search_training::train(shop, shop.clock.now(), say)?;
+    let mut result = recommend?.to_json();
+    result["search"] = search.to_json();
+    Ok(result)
+}
+
 /// Trains on the log as it is now, up to `now`; a candidate that passes the gate goes live at once.
-pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
+fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     let started = stopwatch();
     let (set, window, events, offset) = training_set(shop, now, say)?;
     let settings = &shop.config.train;
@@ -141,6 +151,6 @@ fn products(shop: &Shop) -> Result<Vec<(ProductNumber, merx_domain::Product)>> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "how long a job takes is reported, nothing depends on it but the gate")]
-fn stopwatch() -> Instant {
+pub(crate) fn stopwatch() -> Instant {
     Instant::now()
 }

@@ -14,8 +14,11 @@ use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::live::Live;
+use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, Searches, ShopRecords, Vitals};
+use crate::ports::{
+    Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords, Vitals,
+};
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
@@ -74,6 +77,8 @@ pub struct Parts {
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,
     pub searches: Arc<dyn Searches>,
+    pub merchandise: Arc<Merchandise>,
+    pub search_figures: Arc<dyn SearchReports>,
     pub catalogue: Arc<Catalogue>,
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,

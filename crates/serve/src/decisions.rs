@@ -131,6 +131,9 @@ pub(crate) struct ExplainedItem {
 pub(crate) struct Replay {
     /// Whether the decision came out the same, bit for bit.
     identical: bool,
+    /// What has changed since in what searches are answered from, in words. Where something has and the answers differ, nothing is wrong:
+    /// the decision can't be made again.
+    changed_since: Vec<&'static str>,
     recorded: Vec<Vec<DecidedItem>>,
     replayed: Vec<Vec<DecidedItem>>,
 }
@@ -246,7 +249,7 @@ pub(crate) async fn explain_decision(
 /// Decide again
 ///
 /// Hands the engine the recorded features, facts and model version, and compares the answers bit for bit. Nothing is
-/// recorded or shown.
+/// recorded or shown. A search is made again in the index as it is now; what has changed in it since is said.
 #[utoipa::path(post, path = "/v1/decisions/{id}/replay", tag = "decisions",
     params(("id" = String, Path, description = "The decision's id", pattern = "^[0-9a-fA-F]{32}$")),
     responses((status = 200, description = "Both answers", body = Replay),
@@ -265,16 +268,20 @@ pub(crate) async fn replay_decision(
         let replay = if record.engine == SEARCH {
             let recorded: SearchAnswer = record.answer()?;
             let replayed = app.parts.searches.replay(&record).map_err(conflict)?;
+            let changed_since = recorded.state.changes(&replayed.state);
+            let then = SearchAnswer { state: recorded.state, ..replayed };
+            let identical = recorded == then;
             let catalogue = app.parts.catalogue.read();
             let items = |answer: &SearchAnswer| vec![found_items(answer, &catalogue)];
-            Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) }
+            Replay { identical, changed_since, recorded: items(&recorded), replayed: items(&then) }
         } else {
             let recorded: Answer = record.answer()?;
             let replayed = app.parts.recommendations.replay(&record).map_err(conflict)?;
             let catalogue = app.parts.catalogue.read();
             let items =
                 |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
-            Replay { identical: recorded == replayed, recorded: items(&recorded), replayed: items(&replayed) }
+            let (identical, changed_since) = (recorded == replayed, Vec::new());
+            Replay { identical, changed_since, recorded: items(&recorded), replayed: items(&replayed) }
         };
         Ok(Answered(replay).into_response())
     })
@@ -370,6 +377,8 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     let items = if record.engine == SEARCH {
         let answer: SearchAnswer = record.answer()?;
         words.extend(answer.steps.iter().map(step_words));
+        words.extend(answer.rules.iter().map(|rule| format!("the merchant's rule {rule} applied")));
+        words.extend(answer.redirect.iter().map(|url| format!("a rule sent the shopper to {url}")));
         explain_hits(&answer, &catalogue)
     } else {
         explain_slots(&record.answer()?, &catalogue)

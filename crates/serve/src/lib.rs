@@ -24,6 +24,7 @@ mod keys;
 mod keys_api;
 mod limits;
 mod live;
+mod merchandise;
 mod metrics;
 mod models;
 mod observe;
@@ -56,10 +57,12 @@ pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
 pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
+pub use merchandise::{Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
-    Reports, Searches, ShopRecords, StockPlace, Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, QueryFigures,
+    QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
+    ShopRecords, StockPlace, Vitals,
 };
 pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
@@ -69,4 +72,4 @@ pub use server::serve;
 pub use site::{DemoShop, Files, Site};
 
 /// What this room keeps in the shop's records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];

@@ -3,16 +3,19 @@
 use std::ops::Range;
 
 use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
+use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, ModelVersion, Situation, SubjectId,
-    TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, MarketId, ModelVersion, Money,
+    Situation, SubjectId, TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_measure::shop::{HoldoutPage, Page, PageError, SegmentBy};
 use merx_store::{Appended, StoreError};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::jobs::{JobEntry, JobKind};
 
@@ -123,6 +126,17 @@ pub trait Searches: Send + Sync {
         most: usize,
         situation: &Situation,
     ) -> Result<Vec<(FilterValue, u32)>, EngineError>;
+    /// What would be answered if these were the rules and synonyms; nothing is recorded.
+    fn preview(
+        &self,
+        situation: &Situation,
+        ask: &SearchAsk,
+        shelf: &RequestShelf<'_>,
+        rules: &[Rule],
+        synonyms: Vec<Synonym>,
+    ) -> Result<SearchAnswer, EngineError>;
+    /// Rules or synonyms on record are others than before; searches after this go by them.
+    fn merchandise_changed(&self);
     /// Where in a text the terms of an answer stand: ranges of bytes, in order, not overlapping.
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
     /// Whether filters and facets know a field.
@@ -136,6 +150,69 @@ pub trait Reports: Send + Sync {
     fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError>;
     /// What everything automatic earns, by month.
     fn holdout(&self) -> Result<HoldoutPage, StoreError>;
+}
+
+/// Whole days, numbered from 1970, the last one left out; of one market or of all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SearchSpan {
+    pub from_day: i32,
+    pub until_day: i32,
+    pub market: Option<MarketId>,
+}
+
+/// What became of searches.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchFigures {
+    pub searches: u64,
+    pub without_results: u64,
+    /// Searches with a click at least.
+    pub clicked: u64,
+    pub clicks: u64,
+    /// Places of all clicks, counted from 1, added up.
+    pub positions: u64,
+    pub carts: u64,
+    /// Searches of which something was bought.
+    pub ordered: u64,
+    /// Of what was bought, by currency.
+    pub revenue: Vec<Money>,
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchOverview {
+    pub total: SearchFigures,
+    /// Ascending; days without a search are left out.
+    pub days: Vec<(i32, SearchFigures)>,
+    /// Facets chosen in, most often first.
+    pub refinements: Vec<(String, u64)>,
+    /// How many searches took so long, ascending.
+    pub latency_us: Vec<(u32, u64)>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryFigures {
+    /// In one spelling: lower case, single spaces.
+    pub query: String,
+    pub figures: SearchFigures,
+}
+
+/// Which queries come first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum QueryOrder {
+    #[default]
+    Searches,
+    /// Most searches that found nothing.
+    WithoutResults,
+    /// Most searches that found something and were not clicked.
+    WithoutClicks,
+    Clicks,
+    Orders,
+}
+
+/// What became of searches, from the log.
+pub trait SearchReports: Send + Sync {
+    fn overview(&self, span: &SearchSpan) -> Result<SearchOverview, StoreError>;
+    fn queries(&self, span: &SearchSpan, order: QueryOrder, most: usize) -> Result<Vec<QueryFigures>, StoreError>;
 }
 
 /// A version of a model, as the registry knows it.

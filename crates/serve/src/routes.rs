@@ -24,6 +24,7 @@ use crate::observe::observe;
 use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
+use crate::search::{merchandise, reports};
 use crate::{
     activity,
     algolia::{self, manage, objects},
@@ -89,6 +90,22 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<search::__path_search_simply>(PUBLIC, get(search::search_simply)),
         endpoint::<search::__path_suggest>(PUBLIC, post(search::suggest)),
         endpoint::<search::__path_facets>(PUBLIC, post(search::facets)),
+
+        endpoint::<merchandise::__path_list_rules>(SECRET, get(merchandise::list_rules)),
+        endpoint::<merchandise::__path_get_rule>(SECRET, get(merchandise::get_rule)),
+        endpoint::<merchandise::__path_put_rule>(SECRET, put(merchandise::put_rule)),
+        endpoint::<merchandise::__path_delete_rule>(SECRET, delete(merchandise::delete_rule)),
+        endpoint::<merchandise::__path_preview>(SECRET, post(merchandise::preview)),
+        endpoint::<merchandise::__path_list_changes>(SECRET, get(merchandise::list_changes)),
+        endpoint::<merchandise::__path_list_synonyms>(SECRET, get(merchandise::list_synonyms)),
+        endpoint::<merchandise::__path_get_synonym>(SECRET, get(merchandise::get_synonym)),
+        endpoint::<merchandise::__path_put_synonym>(SECRET, put(merchandise::put_synonym)),
+        endpoint::<merchandise::__path_delete_synonym>(SECRET, delete(merchandise::delete_synonym)),
+        endpoint::<merchandise::__path_list_proposals>(SECRET, get(merchandise::list_proposals)),
+        endpoint::<merchandise::__path_approve_proposal>(SECRET, post(merchandise::approve_proposal)),
+        endpoint::<merchandise::__path_refuse_proposal>(SECRET, post(merchandise::refuse_proposal)),
+        endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
+        endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),
 
         endpoint::<algolia::__path_queries>(FRONT_END, post(algolia::queries)),
         endpoint::<algolia::__path_query>(FRONT_END, post(algolia::query)),

@@ -148,6 +148,29 @@ impl<'a> Truth<'a> {
         response
     }
 
+    /// Probability of a click by somebody who searched for such a product and looks at it.
+    pub fn expected_search_click(&self, shopper: &Shopper, product: ProductNumber) -> f32 {
+        if self.on_sale(shopper, product).is_none() {
+            return 0.0;
+        }
+        click_probability(self.utility(shopper, product))
+    }
+
+    /// Plays a shopper before the hits of a search: looks from the first on, goes on to the next ever more rarely. The places of their clicks,
+    /// from 0, ascending.
+    pub fn respond_to_search(&self, shopper: &Shopper, shown: &[ProductNumber], rng: &mut Rng) -> Vec<usize> {
+        let mut clicked = Vec::new();
+        for (place, &product) in shown.iter().enumerate() {
+            if rng.happens(self.expected_search_click(shopper, product)) {
+                clicked.push(place);
+            }
+            if !rng.happens(LOOK_ON) {
+                break;
+            }
+        }
+        clicked
+    }
+
     fn on_sale(&self, shopper: &Shopper, product: ProductNumber) -> Option<&'a Item> {
         let item = self.shop.catalogue.item(product)?;
         (item.on_sale(self.day.number) && item.sold_in(shopper.market)).then_some(item)

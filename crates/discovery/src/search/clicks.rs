@@ -4,6 +4,8 @@
 //! is looked at and a product that attracts for the query; the two are told apart because products stand in different places at different
 //! times. Fitted by expectation maximisation.
 
+use std::collections::BTreeMap;
+
 use merx_domain::ProductNumber;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -14,6 +16,8 @@ use crate::search::text::fold;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Impression {
     pub query: String,
+    /// Of the first product shown, counted from 0: later pages begin further down.
+    pub first_place: usize,
     pub shown: Vec<ProductNumber>,
     /// By place. A cart or an order counts as a click.
     pub clicked: Vec<bool>,
@@ -53,8 +57,9 @@ pub struct ClickModel {
     pub examination: Vec<f32>,
     /// Mean rate of all that is looked at.
     pub mean_rate: f32,
-    /// By query, in one spelling: products in order of their numbers.
-    attraction: FxHashMap<String, Vec<(u32, Attraction)>>,
+    /// By query, in one spelling and in the order of letters, so that the same clicks have the same bytes: products in order of
+    /// their numbers.
+    attraction: BTreeMap<String, Vec<(u32, Attraction)>>,
 }
 
 /// One product at one place for one query.
@@ -119,7 +124,7 @@ impl ClickModel {
             kept.sort_by(|a, b| b.2.looks.total_cmp(&a.2.looks).then_with(|| (&a.0, a.1).cmp(&(&b.0, b.1))));
             kept.truncate(MOST_PAIRS);
         }
-        let mut attraction: FxHashMap<String, Vec<(u32, Attraction)>> = FxHashMap::default();
+        let mut attraction: BTreeMap<String, Vec<(u32, Attraction)>> = BTreeMap::new();
         for (query, product, found) in kept {
             attraction.entry(query).or_default().push((product, found));
         }
@@ -180,6 +185,19 @@ impl<'a> QueryClicks<'a> {
     }
 }
 
+/// What an order of the products of an impression would be worth: clicks weighed by one over how likely their place was looked
+/// at, discounted by their new place, unbiased but for the bound on the weights (Joachims, Swaminathan, Schnabel 2017).
+pub fn weighed_dcg(impression: &Impression, order: &[ProductNumber], examination: &[f32]) -> f64 {
+    const MOST: f64 = 20.0;
+    const CUT: usize = 10;
+    let looked_at = |place: usize| f64::from(examination.get(place).copied().unwrap_or(0.1));
+    let weight = |place: usize| (1.0 / looked_at(impression.first_place + place).max(1e-3)).min(MOST);
+    let clicked = impression.clicked.iter().enumerate().filter(|(_, clicked)| **clicked);
+    let gains: FxHashMap<u32, f64> = clicked.map(|(place, _)| (impression.shown[place].0, weight(place))).collect();
+    let gain = |product: &ProductNumber| gains.get(&product.0).copied().unwrap_or(0.0);
+    order.iter().take(CUT).enumerate().map(|(place, product)| gain(product) / (place as f64 + 2.0).log2()).sum()
+}
+
 fn spelling(query: &str) -> String {
     fold(query).split_whitespace().collect::<Vec<&str>>().join(" ")
 }
@@ -201,7 +219,8 @@ fn counted(impressions: &[Impression], most_places: usize) -> (Vec<(String, u32)
                 pairs.push(key.clone());
                 pairs.len() - 1
             });
-            let (shown, clicks) = counts.entry((pair, place.min(most_places.max(1) - 1))).or_default();
+            let place = (impression.first_place + place).min(most_places.max(1) - 1);
+            let (shown, clicks) = counts.entry((pair, place)).or_default();
             *shown += 1.0;
             *clicks += f64::from(u8::from(*clicked));
         }
@@ -244,6 +263,7 @@ mod tests {
                     .collect();
                 Impression {
                     query: format!("Query {query}"),
+                    first_place: 0,
                     shown: order.iter().map(|product| ProductNumber(*product as u32)).collect(),
                     clicked,
                 }
@@ -281,7 +301,8 @@ mod tests {
     #[test]
     fn nothing_shown_or_clicked_teaches_nothing() {
         assert_eq!(ClickModel::fit(&[], &ClickSettings::default()), ClickModel::default());
-        let shown = Impression { query: "x".into(), shown: vec![ProductNumber(1)], clicked: vec![false] };
+        let shown =
+            Impression { query: "x".into(), first_place: 0, shown: vec![ProductNumber(1)], clicked: vec![false] };
         let model = ClickModel::fit(&[shown], &ClickSettings::default());
         assert!(model.of_query("x").is_none() && model.click_rate("x", ProductNumber(1), 3) == 0.0);
     }

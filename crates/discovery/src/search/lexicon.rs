@@ -16,6 +16,8 @@ pub(crate) struct Word {
     pub term: u32,
     /// Products that have it.
     pub products: u32,
+    /// Searches that had it and found something.
+    pub asked: u32,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -52,12 +54,22 @@ impl Lexicon {
                 let word = self.words.len() as u32;
                 self.word_numbers.insert(token.surface.clone(), word);
                 self.sorted.insert(token.surface.clone(), word);
-                self.words.push(Word { text: token.surface.clone(), term, products: 0 });
+                self.words.push(Word { text: token.surface.clone(), term, products: 0, asked: 0 });
                 word
             }
         };
         self.words[word as usize].products += u32::from(!counted);
         term
+    }
+
+    /// How often shoppers searched for words, instead of what was known of that before.
+    pub(crate) fn set_asked<'a>(&mut self, asked: impl Iterator<Item = (&'a str, u32)>) {
+        self.words.iter_mut().for_each(|word| word.asked = 0);
+        for (text, searches) in asked {
+            if let Some(number) = self.word_numbers.get(text) {
+                self.words[*number as usize].asked = searches;
+            }
+        }
     }
 
     fn intern(&mut self, term: &CompactString) -> u32 {

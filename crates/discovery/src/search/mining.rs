@@ -2,28 +2,10 @@
 //!
 //! Proposals only: a merchant decides.
 
+pub use merx_domain::merchandising::ProposedSynonym;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 
 use crate::search::clicks::ClickModel;
-use crate::search::synonyms::Synonym;
-
-/// Two phrases that seem to mean the same.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ProposedSynonym {
-    pub words: [String; 2],
-    /// How alike the products are that are clicked for both, 0 to 1; the best of the pairs of queries.
-    pub likeness: f32,
-    /// Pairs of queries that show it, and looks that stand behind the weaker of the best.
-    pub pairs: u32,
-    pub looks: f32,
-}
-
-impl From<&ProposedSynonym> for Synonym {
-    fn from(proposed: &ProposedSynonym) -> Self {
-        Self::Equal { words: proposed.words.to_vec() }
-    }
-}
 
 /// What must be seen before a synonym is proposed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -152,6 +134,7 @@ mod tests {
                     shown.iter().map(|product| rng.chance(if wanted.contains(product) { 0.4 } else { 0.02 })).collect();
                 impressions.push(Impression {
                     query: query.into(),
+                    first_place: 0,
                     shown: shown.into_iter().map(ProductNumber).collect(),
                     clicked,
                 });

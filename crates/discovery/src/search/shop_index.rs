@@ -179,6 +179,11 @@ impl SearchIndex {
         Ok(())
     }
 
+    /// How often shoppers searched for words: corrections lean to those.
+    pub fn set_asked<'a>(&self, asked: impl Iterator<Item = (&'a str, u32)>) {
+        self.state.write().lexicon.set_asked(asked);
+    }
+
     /// Everything as it is now, until it is dropped; changes wait for it.
     pub fn read(&self) -> SearchReader<'_> {
         SearchReader { index: self, state: self.state.read() }

@@ -1,20 +1,10 @@
 //! Words that a merchant declares to mean the same, or one to include another.
 
 use compact_str::CompactString;
-use serde::{Deserialize, Serialize};
+pub use merx_domain::merchandising::Synonym;
 
 use crate::search::query::{Alternative, ParsedQuery};
 use crate::search::text::Analyser;
-
-/// What a merchant writes down.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Synonym {
-    /// Any of these is found by any other.
-    Equal { words: Vec<String> },
-    /// Whoever asks for `from` finds `to` too, and not the other way round.
-    OneWay { from: String, to: Vec<String> },
-}
 
 /// Synonyms as a query is read by them: stemmed, by what is asked for.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -37,6 +37,24 @@ pub(crate) struct ServeArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ServeSearchArguments {
+    /// Products of the simulated shop.
+    #[arg(long, default_value_t = 50_000)]
+    products: u32,
+    /// Connections, each with one request under way.
+    #[arg(long, default_value_t = 4)]
+    connections: u64,
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// By words alone, without what is near by meaning.
+    #[arg(long)]
+    lexical: bool,
+    /// Facets counted beside each search.
+    #[arg(long, value_delimiter = ',')]
+    facets: Vec<String>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct IngestArguments {
     /// Events in a request.
     #[arg(long, default_value_t = 500)]
@@ -81,6 +99,38 @@ pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) 
         "connections": arguments.connections, "slots": 1, "count": 10});
     report("recommend", &load.drive()?, &settings, print);
     print(&figure("resident_mib", server.resident_mib()?, "MiB", "recommend", &settings));
+    Ok(())
+}
+
+/// Searches over HTTP, of what shoppers of the simulated shop type, misspellings included.
+pub(crate) fn serve_search(arguments: &ServeSearchArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+    let (shoppers, days) = (2_000, 30);
+    let shop = Shop { products: arguments.products, shoppers, days };
+    let meaning = format!("search.meaning={}", !arguments.lexical);
+    let server = Server::start_with(&shop, &["--set", &meaning])?;
+    let products = arguments.products;
+    let simulated = Simulated::new(ShopConfig { products, shoppers, days, seed: SEED, ..ShopConfig::default() });
+    let typed: Vec<String> =
+        simulated.events().filter_map(|event| event.query).map(|query| query.to_string()).collect();
+    if typed.is_empty() {
+        bail!("nobody searched");
+    }
+    let body = |number: u64| {
+        let query = &typed[(number * 7_919 % typed.len() as u64) as usize];
+        json!({"query": query, "count": 20, "facets": arguments.facets}).to_string()
+    };
+    let load = Load {
+        address: server.address,
+        key: &server.secret_key,
+        path: "/v1/search",
+        body: &body,
+        connections: arguments.connections,
+        duration: Duration::from_secs(arguments.seconds),
+    };
+    let settings = json!({"products": products, "queries": typed.len(), "connections": arguments.connections,
+        "count": 20, "lexical": arguments.lexical, "facets": arguments.facets});
+    report("search", &load.drive()?, &settings, print);
+    print(&figure("resident_mib", server.resident_mib()?, "MiB", "search", &settings));
     Ok(())
 }
 
@@ -175,15 +225,19 @@ struct Server {
 impl Server {
     /// Fills and trains in a process that ends, so that what serves holds only what serving needs.
     fn start(shop: &Shop) -> Result<Self> {
+        Self::start_with(shop, &[])
+    }
+
+    fn start_with(shop: &Shop, flags: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let data = folder.path().join("shop");
-        let fill = demo(shop, &data).arg("--no-serve").status()?;
+        let fill = demo(shop, &data).arg("--no-serve").args(flags).status()?;
         if !fill.success() {
             bail!("the simulated shop could not be made");
         }
         let ready_file = folder.path().join("ready.json");
-        let mut process =
-            demo(shop, &data).args(["--set", "server.listen=127.0.0.1:0", "--ready-file"]).arg(&ready_file).spawn()?;
+        let listen = ["--set", "server.listen=127.0.0.1:0", "--ready-file"];
+        let mut process = demo(shop, &data).args(flags).args(listen).arg(&ready_file).spawn()?;
         let ready = match wait_for(&ready_file, &mut process) {
             Ok(ready) => ready,
             Err(error) => {

@@ -17,11 +17,12 @@ use merx_store::{StoreError, SubjectColumn};
 use serde_json::{Value, json};
 
 use crate::jobs::{Say, Step};
+use crate::search_log;
 use crate::shop::Shop;
 
 /// Where pseudonyms stand in the tables of all rooms.
 pub(crate) fn subject_columns() -> Vec<SubjectColumn> {
-    [merx_ingest::SUBJECT_COLUMNS, merx_decide::SUBJECT_COLUMNS].concat()
+    [merx_ingest::SUBJECT_COLUMNS, merx_decide::SUBJECT_COLUMNS, search_log::SUBJECT_COLUMNS].concat()
 }
 
 /// The job: answers every request that is open. Erasures go together, so that log and lake are gone through once.

@@ -12,4 +12,5 @@ mod harness;
 mod live;
 mod planted;
 mod privacy;
+mod search_learning;
 mod searching;

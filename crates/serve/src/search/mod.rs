@@ -1,8 +1,11 @@
 //! Search: from a request to the pipeline's question, and from its decision to the answer.
 //!
-//! `asked.rs` is the way of every search, in whichever protocol it came; `wire.rs` how it stands in our own API.
+//! `asked.rs` is the way of every search, in whichever protocol it came; `wire.rs` how it stands in our own API; `merchandise.rs` is what
+//! merchants set, `reports.rs` what became of searches.
 
 mod asked;
+pub(crate) mod merchandise;
+pub(crate) mod reports;
 mod wire;
 
 use axum::Extension;
@@ -321,7 +324,8 @@ pub(crate) struct SuggestRequest {
 
 /// Suggest
 ///
-/// Completes what a shopper types: queries, products, categories and brands. Nothing that would find nothing.
+/// Completes what a shopper types: queries, products, categories and brands. Before anything is typed: what others search for, trending
+/// first. Nothing that would find nothing.
 #[utoipa::path(post, path = "/v1/suggest", tag = "search", request_body = SuggestRequest,
     responses((status = 200, description = "Suggestions, by kind", body = SuggestAnswer)))]
 pub(crate) async fn suggest(

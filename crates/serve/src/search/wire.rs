@@ -2,7 +2,7 @@
 
 use merx_decide::CatalogueReader;
 use merx_domain::search::{FacetCounts, HitReason, SearchAnswer, SearchHit, Step, Suggestion, SuggestionKind};
-use merx_domain::{FilterValue, Situation};
+use merx_domain::{FilterValue, MarketId, Situation};
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -19,6 +19,22 @@ pub(crate) struct SearchResult {
     /// Outcomes carry it back: `context.decision_id` or `properties.decision_id` of events.
     #[schema(example = "0193a1f2c0de5a3b7c4d9e8f01234567")]
     decision_id: String,
+    #[serde(flatten)]
+    found: FoundAnswer,
+    model: Option<ModelAnswer>,
+    #[schema(example = "live_model")]
+    fallback: &'static str,
+    #[schema(example = "treated")]
+    arm: &'static str,
+    /// Arms of the experiments that had a say in this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ArmAnswer>,
+    latency_us: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = SearchFound)]
+pub(crate) struct FoundAnswer {
     hits: Vec<HitAnswer>,
     /// Products found, exactly; 0 where popular ones stand in.
     total: usize,
@@ -39,15 +55,6 @@ pub(crate) struct SearchResult {
     banners: Vec<String>,
     /// Brands and categories that the query names.
     named: Vec<NamedAnswer>,
-    model: Option<ModelAnswer>,
-    #[schema(example = "live_model")]
-    fallback: &'static str,
-    #[schema(example = "treated")]
-    arm: &'static str,
-    /// Arms of the experiments that had a say in this answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    experiments: Vec<ArmAnswer>,
-    latency_us: u32,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -159,6 +166,8 @@ pub(crate) struct SuggestionAnswer {
     text: String,
     /// How often it was searched for, or how many products there are.
     weight: u32,
+    /// Searched for far more often in the last days than before.
+    trending: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     product_id: Option<String>,
@@ -188,10 +197,30 @@ fn json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
 
 pub(super) fn write(app: &App, decided: &Decided<'_>) -> Result<Vec<u8>, Problem> {
     let decision = &decided.decision;
-    let answer = &decision.answer;
     json(&SearchResult {
         decision_id: decision.id.to_string(),
-        hits: answer.hits.iter().filter_map(|hit| hit_answer(app, hit, answer, decided)).collect(),
+        found: found(app, &decision.answer, decided.market, decided.catalogue),
+        model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
+        fallback: fallback_name(decision.fallback),
+        arm: arm_name(decided.arm),
+        experiments: arm_answers(app, &decision.experiments),
+        latency_us: decision.latency_us,
+    })
+}
+
+pub(super) fn write_preview(
+    app: &App,
+    answer: &SearchAnswer,
+    market: &MarketId,
+    catalogue: &CatalogueReader<'_>,
+) -> Result<Vec<u8>, Problem> {
+    json(&found(app, answer, market, catalogue))
+}
+
+fn found(app: &App, answer: &SearchAnswer, market: &MarketId, catalogue: &CatalogueReader<'_>) -> FoundAnswer {
+    let hit = |hit| hit_answer(app, hit, answer, market, catalogue);
+    FoundAnswer {
+        hits: answer.hits.iter().filter_map(hit).collect(),
         total: answer.total,
         facets: answer.facets.iter().map(facet).collect(),
         searched_for: answer.searched_for.clone(),
@@ -200,16 +229,17 @@ pub(super) fn write(app: &App, decided: &Decided<'_>) -> Result<Vec<u8>, Problem
         redirect: answer.redirect.clone(),
         banners: answer.banners.clone(),
         named: answer.named.iter().cloned().map(|(field, value)| NamedAnswer { field, value }).collect(),
-        model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
-        fallback: fallback_name(decision.fallback),
-        arm: arm_name(decided.arm),
-        experiments: arm_answers(app, &decided.decision.experiments),
-        latency_us: decision.latency_us,
-    })
+    }
 }
 
-fn hit_answer(app: &App, hit: &SearchHit, answer: &SearchAnswer, decided: &Decided<'_>) -> Option<HitAnswer> {
-    let entry = decided.catalogue.entry(hit.product)?;
+fn hit_answer(
+    app: &App,
+    hit: &SearchHit,
+    answer: &SearchAnswer,
+    market: &MarketId,
+    catalogue: &CatalogueReader<'_>,
+) -> Option<HitAnswer> {
+    let entry = catalogue.entry(hit.product)?;
     let measurements = hit.measurements.iter().filter(|(_, value)| value.is_finite());
     Some(HitAnswer {
         product_id: entry.id.to_string(),
@@ -217,7 +247,7 @@ fn hit_answer(app: &App, hit: &SearchHit, answer: &SearchAnswer, decided: &Decid
         name_parts: parts(app, &entry.name, &answer.highlight),
         brand: entry.brand.as_ref().map(ToString::to_string),
         category_path: entry.category_path.iter().map(ToString::to_string).collect(),
-        price: entry.price(decided.market).map(MoneyWire::from),
+        price: entry.price(market).map(MoneyWire::from),
         in_stock: entry.stock.is_none_or(|stock| stock > 0),
         url: entry.url.as_deref().map(str::to_owned),
         image: entry.image.as_deref().map(str::to_owned),
@@ -350,6 +380,7 @@ fn suggested(suggestion: Suggestion, situation: &Situation, catalogue: &Catalogu
         },
         text: suggestion.text,
         weight: suggestion.weight,
+        trending: suggestion.trending,
         product_id: entry.map(|entry| entry.id.to_string()),
         price: entry.and_then(|entry| entry.price(&situation.market)).map(MoneyWire::from),
         url: entry.and_then(|entry| entry.url.as_deref()).map(str::to_owned),

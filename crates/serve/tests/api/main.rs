@@ -12,6 +12,7 @@ mod consent;
 mod console;
 mod entities;
 mod experiments;
+mod merchandise;
 mod operating;
 mod privacy;
 mod recommend;

@@ -12,6 +12,7 @@ use merx_decide::{
     RequestShelf,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
+use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{
     FacetCounts, FacetRequest, FacetValueCount, HitReason, SearchAnswer, SearchAsk, SearchHit, SuggestAsk, Suggestion,
     SuggestionKind,
@@ -27,8 +28,9 @@ use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::shop::{HoldoutPage, Page, PageError, Question, SegmentBy, holdout_page, page};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Reports, Scope, Searches,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise,
+    ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
+    QueryOrder, RateLimit, Reports, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
     Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
@@ -149,6 +151,7 @@ impl Engine for NameSearch {
 pub struct Finder {
     pipeline: Pipeline<NameSearch>,
     pub building: AtomicBool,
+    pub merchandise_changes: AtomicU64,
     pub asked: Mutex<Vec<SearchAsk>>,
 }
 
@@ -182,6 +185,7 @@ impl Searches for Finder {
             text: name.clone(),
             product: Some(*number),
             weight: 1,
+            trending: false,
         };
         named.map(suggestion).take(ask.products.max(ask.queries)).collect()
     }
@@ -196,6 +200,24 @@ impl Searches for Finder {
     ) -> Result<Vec<(FilterValue, u32)>, EngineError> {
         let values = ["Even", "Odd"].into_iter().filter(|value| value.to_lowercase().starts_with(text));
         Ok(values.map(|value| (FilterValue::Text(value.to_owned()), 25)).take(most).collect())
+    }
+
+    /// Says which rules there are.
+    fn preview(
+        &self,
+        _: &Situation,
+        ask: &SearchAsk,
+        shelf: &RequestShelf<'_>,
+        rules: &[Rule],
+        _: Vec<Synonym>,
+    ) -> Result<SearchAnswer, EngineError> {
+        let mut answer = self.pipeline.engine().found(ask, shelf);
+        answer.rules = rules.iter().map(|rule| rule.id.clone()).collect();
+        Ok(answer)
+    }
+
+    fn merchandise_changed(&self) {
+        self.merchandise_changes.fetch_add(1, Ordering::Relaxed);
     }
 
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<std::ops::Range<usize>> {
@@ -348,6 +370,27 @@ impl ShopRecords for MemoryShop {
     fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
         Ok(CatalogueState { products: self.products.lock().len() as i64, stock: 0 })
     }
+}
+
+/// Everybody searches for the same.
+pub struct OneQuery;
+
+impl SearchReports for OneQuery {
+    fn overview(&self, _: &SearchSpan) -> Result<SearchOverview, StoreError> {
+        let days = vec![(20_000, figures())];
+        let latency_us = vec![(400, 30), (3_000, 10)];
+        Ok(SearchOverview { total: figures(), days, refinements: vec![("brand".to_owned(), 4)], latency_us })
+    }
+
+    fn queries(&self, _: &SearchSpan, _: QueryOrder, _: usize) -> Result<Vec<QueryFigures>, StoreError> {
+        Ok(vec![QueryFigures { query: "lamp".to_owned(), figures: figures() }])
+    }
+}
+
+fn figures() -> SearchFigures {
+    let revenue = vec![Money::new(9_900, Currency::EUR)];
+    let (searches, clicked, clicks, positions) = (40, 20, 25, 50);
+    SearchFigures { searches, without_results: 4, clicked, clicks, positions, carts: 8, ordered: 2, revenue }
 }
 
 /// Versions 1 and 2 of one model.
@@ -533,6 +576,7 @@ pub struct Shop {
     pub records: Arc<MemoryShop>,
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
+    pub merchandise: Arc<Merchandise>,
     pub recorder: Arc<Recorder>,
     pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
@@ -648,10 +692,15 @@ impl Shop {
             Arc::clone(&automations),
             rules,
         );
-        let finder =
-            Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
+        let finder = Arc::new(Finder {
+            pipeline: search_pipeline,
+            building: AtomicBool::new(false),
+            merchandise_changes: AtomicU64::new(0),
+            asked: Mutex::default(),
+        });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
+        let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
         let records = || Arc::clone(&store.records);
         let privacy = PrivacyDesk {
             vault: Vault::open(records(), vec![MasterKey::random().unwrap()], 10).unwrap(),
@@ -666,6 +715,8 @@ impl Shop {
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
+            merchandise: Arc::clone(&merchandise),
+            search_figures: Arc::new(OneQuery),
             catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
@@ -689,6 +740,7 @@ impl Shop {
             records: shop,
             pulse,
             finder,
+            merchandise,
             recorder,
             catalogue,
             clock,

@@ -60,6 +60,18 @@ impl Catalogue {
     }
 }
 
+impl Catalogue {
+    /// Whether products have a text in a field that all may have, without regard to case.
+    pub fn having<'a>(&'a self, field: &str, text: &str) -> impl Fn(ProductNumber) -> bool + use<'a> {
+        let lower = text.to_lowercase();
+        let same = |found: &str| found.eq_ignore_ascii_case(text) || !found.is_ascii() && found.to_lowercase() == lower;
+        let is_wanted = |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
+        let column = self.columns.get(field);
+        let wanted: Vec<bool> = column.map_or_else(Vec::new, |column| column.all().iter().map(is_wanted).collect());
+        move |product| column.is_some_and(|column| column.held(product).iter().any(|value| wanted[*value as usize]))
+    }
+}
+
 fn is_own(field: &str) -> bool {
     matches!(field, "id" | "name" | "price" | "in_stock" | "created_at" | "popularity")
 }

@@ -12,15 +12,16 @@ mod suggest;
 
 pub use ask::{HitReason, Refinement, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 pub use intent::{Priced, read_price};
+pub use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use rankers::{LoadRanker, RankLearner, RankerModel};
-pub use rules::{Anchoring, Condition, Consequence, QueryCondition, Rule};
-pub use suggest::{SuggestAsk, Suggestion, SuggestionKind};
+pub use suggest::{LoggedQuery, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use merx_domain::search::IndexState;
 use merx_domain::{
     Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
     Situation, SubjectFeatures,
@@ -29,6 +30,7 @@ use merx_models::{Learner, ModelError};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::search::SearchError;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
 use crate::search::clicks::ClickModel;
 use crate::search::document::SearchDocument;
@@ -36,10 +38,10 @@ use crate::search::learning::clicked_examples;
 use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
 use crate::search::synonyms::{Synonym, Synonyms};
 use crate::search::text::fold;
-use crate::search::{Ranker, SearchError};
 use intent::Names;
 use rankers::Rankers;
 use request::{Means, Search};
+use rules::Rules;
 use suggest::LoggedQueries;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -91,14 +93,23 @@ pub enum RankingError {
 /// What merchants set, as searches use it.
 #[derive(Default)]
 struct Merchandising {
-    rules: Vec<Rule>,
+    rules: Rules,
     declared: Vec<Synonym>,
     synonyms: Synonyms,
+}
+
+impl Merchandising {
+    fn new(rules: &[Rule], declared: Vec<Synonym>, index: &SearchIndex) -> Self {
+        let synonyms = Synonyms::new(&declared, index.analyser());
+        Self { rules: Rules::new(rules), declared, synonyms }
+    }
 }
 
 /// Changes that wait are written at once beyond these.
 const MOST_PENDING: usize = 20_000;
 const MOST_USAGES: usize = 50_000;
+/// Hits of a ranking that is compared.
+const RANKED: usize = 200;
 
 pub struct SearchEngine {
     settings: EngineSettings,
@@ -111,10 +122,13 @@ pub struct SearchEngine {
     names: ArcSwap<Names>,
     merchandising: ArcSwap<Merchandising>,
     rankers: Rankers,
-    clicks: ArcSwap<ClickModel>,
+    /// What answers before anything was learnt.
+    untaught: RankerModel,
     logged: RwLock<LoggedQueries>,
     /// How often shoppers chose in a facet, by what they searched for (a category, or nothing) and facet.
     usage: RwLock<FxHashMap<(String, String), u32>>,
+    /// Told by whoever brings the changes; answers carry it.
+    state: Mutex<IndexState>,
 }
 
 impl SearchEngine {
@@ -131,9 +145,10 @@ impl SearchEngine {
             names: ArcSwap::default(),
             merchandising: ArcSwap::default(),
             rankers: Rankers::new(load),
-            clicks: ArcSwap::default(),
+            untaught: RankerModel::default(),
             logged: RwLock::default(),
             usage: RwLock::default(),
+            state: Mutex::default(),
         })
     }
 
@@ -202,8 +217,11 @@ impl SearchEngine {
             index.apply(&missed)?;
         }
         self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
+        index.set_asked(self.logged.read().words());
         let merchandising = self.merchandising.load();
-        self.set_merchandising_for(merchandising.rules.clone(), merchandising.declared.clone(), &index);
+        let declared = merchandising.declared.clone();
+        let synonyms = Synonyms::new(&declared, index.analyser());
+        self.merchandising.store(Arc::new(Merchandising { rules: merchandising.rules.clone(), declared, synonyms }));
         self.index.store(Arc::new(index));
         Ok(())
     }
@@ -223,13 +241,19 @@ impl SearchEngine {
     // What merchants set.
 
     /// Replaces all rules and synonyms.
-    pub fn set_merchandising(&self, rules: Vec<Rule>, synonyms: Vec<Synonym>) {
-        self.set_merchandising_for(rules, synonyms, &self.index.load());
+    pub fn set_merchandising(&self, rules: &[Rule], synonyms: Vec<Synonym>) {
+        self.merchandising.store(Arc::new(Merchandising::new(rules, synonyms, &self.index.load())));
     }
 
-    fn set_merchandising_for(&self, rules: Vec<Rule>, declared: Vec<Synonym>, index: &SearchIndex) {
-        let synonyms = Synonyms::new(&declared, index.analyser());
-        self.merchandising.store(Arc::new(Merchandising { rules, declared, synonyms }));
+    // Which state of the shop it answers from.
+
+    pub fn state(&self) -> IndexState {
+        *self.state.lock()
+    }
+
+    /// Changes what answers say of the state they were made from.
+    pub fn tell_state(&self, change: impl FnOnce(&mut IndexState)) {
+        change(&mut self.state.lock());
     }
 
     // What shoppers taught.
@@ -243,11 +267,6 @@ impl SearchEngine {
         self.rankers.serve(live, previous);
     }
 
-    /// What shoppers clicked after which query, from now on.
-    pub fn set_clicks(&self, clicks: ClickModel) {
-        self.clicks.store(Arc::new(clicks));
-    }
-
     /// A ranker from clicks, on the products as they are now; it serves once the registry promoted it and [`Self::serve`] says so.
     pub fn learn_ranker(
         &self,
@@ -256,26 +275,35 @@ impl SearchEngine {
         seed: u64,
     ) -> Result<RankerModel, RankingError> {
         let examples = clicked_examples(&self.index.load_full(), clicks)?;
-        Ok(learner.fit(&examples, seed)?)
+        Ok(RankerModel { clicks: clicks.clone(), ..learner.fit(&examples, seed)? })
     }
 
-    /// Replaces the queries that suggestions come from: text and how often it was searched for.
-    pub fn set_logged_queries(&self, queries: impl IntoIterator<Item = (String, u32)>) {
-        *self.logged.write() = LoggedQueries::new(queries);
+    /// What a model would rank first for a text, as deep as anybody looks, whatever stock and rules say: to compare models.
+    pub fn ranking(&self, text: &str, model: &RankerModel, situation: &Situation) -> Result<SearchAnswer, SearchError> {
+        let ask = SearchAsk { count: RANKED, ..SearchAsk::of(text) };
+        let features = SubjectFeatures::default();
+        let unruled = Merchandising::default();
+        let found = self.search_for(Means::live(model), situation, &ask, &features, None, &unruled, &|| false);
+        found.map(Option::unwrap_or_default)
     }
 
-    /// A shopper who searched in a category, or anywhere, chose in a facet.
-    pub fn facet_chosen(&self, category: Option<&str>, field: &str) {
-        let mut usage = self.usage.write();
-        for category in [category.unwrap_or_default(), ""] {
-            let key = (category.to_lowercase(), field.to_owned());
-            if usage.len() < MOST_USAGES || usage.contains_key(&key) {
-                *usage.entry(key).or_default() += 1;
-            }
-            if category.is_empty() {
-                break;
+    /// Replaces the queries that suggestions and corrections come from.
+    pub fn set_logged_queries(&self, queries: impl IntoIterator<Item = LoggedQuery>) {
+        let logged = LoggedQueries::new(queries);
+        self.index.load().set_asked(logged.words());
+        *self.logged.write() = logged;
+    }
+
+    /// Replaces how often shoppers chose in a facet, by the category that they searched in, or none, and the facet.
+    pub fn set_facet_choices(&self, choices: impl IntoIterator<Item = (Option<String>, String, u32)>) {
+        let mut usage: FxHashMap<(String, String), u32> = FxHashMap::default();
+        for (category, field, count) in choices.into_iter().take(MOST_USAGES) {
+            *usage.entry((String::new(), field.clone())).or_default() += count;
+            if let Some(category) = category.filter(|category| !category.is_empty()) {
+                *usage.entry((category.to_lowercase(), field)).or_default() += count;
             }
         }
+        *self.usage.write() = usage;
     }
 
     // Reading.
@@ -342,17 +370,20 @@ impl SearchEngine {
         &self,
         situation: &Situation,
         ask: &SearchAsk,
-        rules: Vec<Rule>,
+        rules: &[Rule],
         synonyms: Vec<Synonym>,
     ) -> Result<SearchAnswer, SearchError> {
-        let synonyms_read = Synonyms::new(&synonyms, self.index.load().analyser());
-        let merchandising = Merchandising { rules, declared: synonyms, synonyms: synonyms_read };
+        let merchandising = Merchandising::new(rules, synonyms, &self.index.load());
         let live = self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten();
-        let weighted = Ranker::default();
-        let means = Means::live(live.as_ref().map_or(&weighted, |(_, model)| &model.ranker));
+        let means = Means::live(live.as_ref().map_or(&self.untaught, |(_, model)| model));
         let features = SubjectFeatures::default();
         self.search_for(means, situation, ask, &features, None, &merchandising, &|| false)
             .map(Option::unwrap_or_default)
+    }
+
+    /// The model that answers now, if any was learnt.
+    pub fn live_model(&self) -> Option<(ModelVersion, Arc<RankerModel>)> {
+        self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten()
     }
 
     pub fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion> {
@@ -396,12 +427,12 @@ impl SearchEngine {
             catalogue: &self.catalogue.read(),
             names: &self.names.load(),
             merchandising,
-            clicks: &self.clicks.load(),
             view: View { market: &situation.market, now: situation.now },
             ask,
             features,
             shelf,
             means,
+            state: self.state(),
             late,
         };
         search.run()
@@ -433,10 +464,9 @@ impl Engine for SearchEngine {
         late: &dyn Fn() -> bool,
     ) -> Result<Proposal<SearchAnswer>, EngineError> {
         let chosen = self.rankers.version(level, pinned)?;
-        let weighted = Ranker::default();
-        let ranker = chosen.as_ref().map_or(&weighted, |(_, model)| &model.ranker);
+        let learnt = chosen.as_ref().map_or(&self.untaught, |(_, model)| model);
         let means = match level {
-            FallbackLevel::LiveModel | FallbackLevel::PreviousModel => Means::live(ranker),
+            FallbackLevel::LiveModel | FallbackLevel::PreviousModel => Means::live(learnt),
             FallbackLevel::Popularity => Means::words(),
             FallbackLevel::StaticList => Means::popular(),
             FallbackLevel::Nothing => return Ok(Proposal { answer: SearchAnswer::default(), model: None }),

@@ -7,16 +7,20 @@ use merx_domain::{EngineError, FallbackLevel, ModelVersion};
 use merx_models::{Learner, Model, ModelError};
 
 use crate::search::boosted::{BoostSettings, Example};
+use crate::search::clicks::ClickModel;
 use crate::search::ranker::Ranker;
 
 const FAMILY: &str = "search_ranker";
-/// Leads the bytes; old formats stay readable. Format 1: the names of the measurements, then the ranker, by postcard.
-const FORMAT: u16 = 1;
+/// Leads the bytes; old formats stay readable. Format 1: the names of the measurements, then the ranker, by postcard. Format 2: and
+/// then the clicks.
+const FORMAT: u16 = 2;
+const WITHOUT_CLICKS: u16 = 1;
 
-/// A ranker as an artifact.
-#[derive(Debug, Clone, PartialEq)]
+/// What was learnt, as an artifact: how measurements become a score, and what was clicked after which query.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct RankerModel {
     pub ranker: Ranker,
+    pub clicks: ClickModel,
 }
 
 impl Model for RankerModel {
@@ -26,8 +30,8 @@ impl Model for RankerModel {
 
     fn save(&self) -> Vec<u8> {
         // Vectors of plain numbers and names always have an encoding.
-        postcard::to_extend(&(crate::search::feature_names(), &self.ranker), FORMAT.to_le_bytes().to_vec())
-            .unwrap_or_default()
+        let body = (crate::search::feature_names(), &self.ranker, &self.clicks);
+        postcard::to_extend(&body, FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
     }
 }
 
@@ -49,7 +53,8 @@ impl Learner for RankLearner {
         if !set.iter().any(|example| example.gains.iter().any(|gain| *gain > 0.0)) {
             return Err(ModelError::NoData("no query has a product that was wanted".to_owned()));
         }
-        Ok(RankerModel { ranker: Ranker::learn(&mut set.to_vec(), &self.settings, seed) })
+        let ranker = Ranker::learn(&mut set.to_vec(), &self.settings, seed);
+        Ok(RankerModel { ranker, clicks: ClickModel::default() })
     }
 
     fn load(&self, bytes: &[u8]) -> Result<RankerModel, ModelError> {
@@ -60,11 +65,15 @@ impl Learner for RankLearner {
         };
         let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(|| refused(0, "too short"))?;
         let format = u16::from_le_bytes(*format);
-        if format != FORMAT {
-            return Err(refused(format, "unknown format"));
-        }
-        let (names, ranker): (Vec<String>, Ranker) =
-            postcard::from_bytes(body).map_err(|error| refused(format, &error.to_string()))?;
+        let unreadable = |error: postcard::Error| refused(format, &error.to_string());
+        let (names, ranker, clicks): (Vec<String>, Ranker, ClickModel) = match format {
+            WITHOUT_CLICKS => {
+                let (names, ranker) = postcard::from_bytes(body).map_err(unreadable)?;
+                (names, ranker, ClickModel::default())
+            }
+            FORMAT => postcard::from_bytes(body).map_err(unreadable)?,
+            _ => return Err(refused(format, "unknown format")),
+        };
         // A ranker reads measurements by place: it holds only as long as they are the same.
         if names != crate::search::feature_names() {
             return Err(refused(format, "it was learnt on other measurements"));
@@ -72,7 +81,7 @@ impl Learner for RankLearner {
         if !ranker.is_sound() {
             return Err(refused(format, "it points outside of itself"));
         }
-        Ok(RankerModel { ranker })
+        Ok(RankerModel { ranker, clicks })
     }
 }
 
@@ -133,7 +142,10 @@ impl Rankers {
 
 #[cfg(test)]
 mod tests {
+    use merx_domain::ProductNumber;
+
     use super::*;
+    use crate::search::clicks::{ClickSettings, Impression};
     use crate::search::features::FEATURES;
 
     fn example() -> Example {
@@ -149,9 +161,15 @@ mod tests {
         let learner = RankLearner {
             settings: BoostSettings { trees: 5, feature_share: 1.0, leaf_rows: 10, ..BoostSettings::default() },
         };
-        let model = learner.fit(&[example()], 1).unwrap();
+        let clicked =
+            Impression { query: "lamp".into(), first_place: 0, shown: vec![ProductNumber(4)], clicked: vec![true] };
+        let clicks = ClickModel::fit(&[clicked], &ClickSettings::default());
+        let model = RankerModel { clicks, ..learner.fit(&[example()], 1).unwrap() };
         let bytes = model.save();
         assert_eq!(learner.load(&bytes).unwrap(), model);
+        let names = crate::search::feature_names();
+        let old = postcard::to_extend(&(names, &model.ranker), WITHOUT_CLICKS.to_le_bytes().to_vec()).unwrap();
+        assert_eq!(learner.load(&old).unwrap(), RankerModel { clicks: ClickModel::default(), ..model });
         assert!(learner.load(&bytes[..bytes.len() / 2]).is_err());
         assert!(learner.load(&[9, 9, 9]).is_err());
         assert!(learner.fit(&[], 1).is_err());

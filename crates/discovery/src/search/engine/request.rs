@@ -1,20 +1,21 @@
 //! The way of one search: rules, intent, words and meaning, filter, facets, order, page.
 
+use merx_domain::search::IndexState;
 use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
 use rayon::prelude::*;
 use rustc_hash::FxHashSet;
 
 use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
-use crate::search::clicks::{ClickModel, QueryClicks};
+use crate::search::clicks::QueryClicks;
 use crate::search::document::{FIELDS, Field};
 use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
 use crate::search::engine::intent::{Names, read_price};
 use crate::search::engine::rules::{Occasion, Orders};
-use crate::search::engine::{Merchandising, SearchEngine};
+use crate::search::engine::{Merchandising, RankerModel, SearchEngine};
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
-use crate::search::{Ranker, SearchError, feature_names};
+use crate::search::{SearchError, feature_names};
 
 /// Deeper pages of a ranking are empty; nobody looks there, and every one would be ranked.
 const DEEPEST: usize = 1_000;
@@ -32,7 +33,7 @@ const MOST_LIFT: f32 = 3.0;
 /// What may be used to answer.
 #[derive(Clone, Copy)]
 pub(super) struct Means<'a> {
-    ranker: Option<&'a Ranker>,
+    learnt: Option<&'a RankerModel>,
     meaning: bool,
     words: bool,
     /// Values that a facet comes with at most.
@@ -40,13 +41,13 @@ pub(super) struct Means<'a> {
 }
 
 impl<'a> Means<'a> {
-    pub(super) fn live(ranker: &'a Ranker) -> Self {
-        Self { ranker: Some(ranker), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
+    pub(super) fn live(learnt: &'a RankerModel) -> Self {
+        Self { learnt: Some(learnt), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
     }
 
     /// By lexical score alone.
     pub(super) fn words() -> Self {
-        Self { ranker: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
+        Self { learnt: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
     }
 
     /// By words, for those who look for a value of a facet.
@@ -56,7 +57,7 @@ impl<'a> Means<'a> {
 
     /// Whatever is asked for: what is popular.
     pub(super) fn popular() -> Self {
-        Self { ranker: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
+        Self { learnt: None, meaning: false, words: false, facet_values: MOST_FACET_VALUES }
     }
 }
 
@@ -67,12 +68,12 @@ pub(super) struct Search<'a> {
     pub catalogue: &'a Catalogue,
     pub names: &'a Names,
     pub merchandising: &'a Merchandising,
-    pub clicks: &'a ClickModel,
     pub view: View<'a>,
     pub ask: &'a SearchAsk,
     pub features: &'a SubjectFeatures,
     pub shelf: Option<&'a dyn Shelf>,
     pub means: Means<'a>,
+    pub state: IndexState,
     pub late: &'a dyn Fn() -> bool,
 }
 
@@ -99,6 +100,7 @@ impl Search<'_> {
             rules: orders.applied.clone(),
             redirect: orders.redirect.clone(),
             banners: orders.banners.clone(),
+            state: self.state,
             ..SearchAnswer::default()
         };
         let typed = orders.query.as_deref().unwrap_or(&self.ask.query);
@@ -130,8 +132,16 @@ impl Search<'_> {
         let names = self.names.in_query(&text, self.index.analyser());
         answer.named = names.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
         answer.hits = if self.ask.sort.is_empty() {
-            let Some(ranked) = self.ranked(&text, matched, &orders, &answer.named) else { return Ok(None) };
-            self.page(self.pinned(ranked, &orders))
+            let Some(hits) = self.measured(matched, &orders) else { return Ok(None) };
+            let clicks = self.means.learnt.and_then(|learnt| learnt.clicks.of_query(&text));
+            let weighing = Weighing { factors: self.factors(&orders, &answer.named), clicks };
+            let mut page = self.page(self.pinned(self.ranked(&hits, &weighing), &orders));
+            for shown in &mut page {
+                if let Some(hit) = hits.iter().find(|hit| hit.product == shown.product) {
+                    self.explain(hit, &weighing, shown);
+                }
+            }
+            page
         } else {
             self.page(self.sorted(&matched.found.hits))
         };
@@ -313,33 +323,32 @@ impl Search<'_> {
         scored.into_iter().take(CHOSEN_FACETS).map(|(_, field)| field).collect()
     }
 
-    /// Hits by relevance, as deep as the page needs. `None`: too late.
-    fn ranked(
-        &self,
-        text: &str,
-        matched: Matched,
-        orders: &Orders,
-        named: &[(String, String)],
-    ) -> Option<Vec<SearchHit>> {
+    /// The best matches, measured and scored between .05 and 1, as deep as the page needs. `None`: too late.
+    fn measured(&self, matched: Matched, orders: &Orders) -> Option<Vec<Hit>> {
         let depth = self.depth().min(DEEPEST) + orders.pins.len();
         let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
         if (self.late)() {
             return None;
         }
-        if let Some(ranker) = self.means.ranker {
-            hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
+        if let Some(learnt) = self.means.learnt {
+            hits.iter_mut().for_each(|hit| hit.score = learnt.ranker.score(&hit.features));
         }
         let highest = hits.iter().map(|hit| hit.score).fold(f32::MIN, f32::max);
         let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
         let span = (highest - lowest).max(1e-6);
-        let factors = self.factors(orders, named);
-        let clicks = self.clicks.of_query(text).filter(|_| self.means.ranker.is_some());
-        let mut ranked: Vec<SearchHit> = hits
-            .iter()
-            .map(|hit| self.weighed(hit, 0.05 + 0.95 * (hit.score - lowest) / span, clicks, &factors))
-            .collect();
+        hits.iter_mut().for_each(|hit| hit.score = 0.05 + 0.95 * (hit.score - lowest) / span);
+        Some(hits)
+    }
+
+    /// Hits by relevance, without reasons: few of them are shown.
+    fn ranked(&self, hits: &[Hit], weighing: &Weighing<'_>) -> Vec<SearchHit> {
+        let shown = |hit: &Hit| {
+            let score = self.weighed(hit, weighing);
+            SearchHit { product: hit.product, score, reasons: Vec::new(), measurements: Vec::new() }
+        };
+        let mut ranked: Vec<SearchHit> = hits.iter().map(shown).collect();
         ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
-        Some(ranked)
+        ranked
     }
 
     /// What multiplies the score of a product that passes, and the reason to give.
@@ -377,47 +386,49 @@ impl Search<'_> {
     }
 
     fn has<'b>(&'b self, field: &str, value: &str) -> Box<dyn Fn(ProductNumber) -> bool + 'b> {
-        let (field, value) = (field.to_owned(), value.to_lowercase());
-        Box::new(move |product| {
-            let values = self.catalogue.values_of(&field, product, self.view);
-            values.iter().any(|found| matches!(found, FilterValue::Text(text) if text.to_lowercase() == value))
-        })
+        Box::new(self.catalogue.having(field, value))
     }
 
-    fn weighed(&self, hit: &Hit, score: f32, clicks: Option<QueryClicks<'_>>, factors: &[Factor<'_>]) -> SearchHit {
+    fn weighed(&self, hit: &Hit, weighing: &Weighing<'_>) -> f32 {
         let settings = &self.engine.settings;
+        let mut score = hit.score;
+        if let Some(row) = self.catalogue.row(hit.product) {
+            score += settings.popularity * self.catalogue.popularity(hit.product)
+                + settings.stock * row.plenty()
+                + settings.newness * row.newness(self.view.now);
+            if settings.margin != 0.0 {
+                score += settings.margin * self.catalogue.margin(hit.product, self.view);
+            }
+        }
+        score += settings.clicks * weighing.lift(hit.product);
+        let factors = weighing.factors.iter().filter(|factor| (factor.passes)(hit.product));
+        factors.fold(score, |score, factor| score * factor.factor)
+    }
+
+    /// Writes down why a hit stands where it stands.
+    fn explain(&self, hit: &Hit, weighing: &Weighing<'_>, shown: &mut SearchHit) {
         let mut reasons = vec![HitReason::Words { coverage: hit.features[Feature::Coverage as usize] }];
         let cosine = hit.features[Feature::Meaning as usize];
         if cosine > 0.0 {
             reasons.push(HitReason::Meaning { cosine });
         }
-        let mut score = score;
         let popularity = self.catalogue.popularity(hit.product);
-        if let Some(row) = self.catalogue.row(hit.product) {
-            score += settings.popularity * popularity
-                + settings.margin * self.catalogue.margin(hit.product, self.view)
-                + settings.stock * row.plenty()
-                + settings.newness * row.newness(self.view.now);
-            if popularity > 0.0 {
-                reasons.push(HitReason::Popular { weight: popularity });
-            }
+        if popularity > 0.0 {
+            reasons.push(HitReason::Popular { weight: popularity });
         }
-        let lift = clicks.map_or(0.0, |clicks| clicks.lift(hit.product).clamp(-MOST_LIFT, MOST_LIFT));
+        let lift = weighing.lift(hit.product);
         if lift != 0.0 {
-            score += settings.clicks * lift;
             reasons.push(HitReason::Clicked { lift });
         }
-        for factor in factors.iter().filter(|factor| (factor.passes)(hit.product)) {
-            score *= factor.factor;
-            reasons.push(factor.reason.clone());
+        let factors = weighing.factors.iter().filter(|factor| (factor.passes)(hit.product));
+        reasons.extend(factors.map(|factor| factor.reason.clone()));
+        // What pinned it comes last.
+        reasons.append(&mut shown.reasons);
+        shown.reasons = reasons;
+        if self.ask.explain {
+            let named = feature_names().iter().zip(hit.features);
+            shown.measurements = named.map(|(name, value)| ((*name).to_owned(), value)).collect();
         }
-        let named = feature_names().iter().zip(hit.features);
-        let measurements = if self.ask.explain {
-            named.map(|(name, value)| ((*name).to_owned(), value)).collect()
-        } else {
-            Vec::new()
-        };
-        SearchHit { product: hit.product, score, reasons, measurements }
     }
 
     /// Puts pinned products where merchants want them, as far as they may be shown and pass what was asked for.
@@ -528,6 +539,18 @@ impl Search<'_> {
             }
         }
         shown
+    }
+}
+
+/// What moves scores, beside the measurements of a hit.
+struct Weighing<'a> {
+    factors: Vec<Factor<'a>>,
+    clicks: Option<QueryClicks<'a>>,
+}
+
+impl Weighing<'_> {
+    fn lift(&self, product: ProductNumber) -> f32 {
+        self.clicks.map_or(0.0, |clicks| clicks.lift(product).clamp(-MOST_LIFT, MOST_LIFT))
     }
 }
 

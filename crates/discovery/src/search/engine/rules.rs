@@ -1,84 +1,9 @@
 //! How merchants overrule the ranking.
 
+use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 use merx_domain::{Filter, MarketId, ProductId, TimestampMs};
-use serde::{Deserialize, Serialize};
 
 use crate::search::text::fold;
-
-/// Applies where one of its conditions holds, or always where it has none, within its schedule, markets and segments.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Rule {
-    pub id: String,
-    pub enabled: bool,
-    pub conditions: Vec<Condition>,
-    pub markets: Vec<MarketId>,
-    pub segments: Vec<String>,
-    pub from: Option<TimestampMs>,
-    pub until: Option<TimestampMs>,
-    pub consequences: Vec<Consequence>,
-}
-
-/// All that is given must hold.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Condition {
-    pub query: Option<QueryCondition>,
-    /// The category page.
-    pub category: Option<String>,
-    /// A segment or context of the request.
-    pub segment: Option<String>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct QueryCondition {
-    pub text: String,
-    pub anchoring: Anchoring,
-}
-
-/// Whole words are compared, without regard to case and accents.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Anchoring {
-    Is,
-    StartsWith,
-    EndsWith,
-    Contains,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Consequence {
-    /// At this place, counted from 0, whatever the ranking says; not against visibility, stock or the request's filter.
-    Pin {
-        product: ProductId,
-        place: usize,
-    },
-    Hide {
-        product: ProductId,
-    },
-    /// Multiplies the scores of what passes by `1 + strength`: above 0 raises, down to -1 buries.
-    Boost {
-        filter: Filter,
-        strength: f32,
-    },
-    ReplaceQuery {
-        text: String,
-    },
-    RemoveWords {
-        words: Vec<String>,
-    },
-    Filter {
-        filter: Filter,
-    },
-    Redirect {
-        url: String,
-    },
-    /// JSON for the front end.
-    Banner {
-        data: String,
-    },
-}
 
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy)]
@@ -90,37 +15,69 @@ pub struct Occasion<'a> {
     pub now: TimestampMs,
 }
 
-impl Rule {
-    pub fn applies(&self, occasion: Occasion<'_>) -> bool {
-        let in_time =
-            self.from.is_none_or(|from| from <= occasion.now) && self.until.is_none_or(|until| occasion.now < until);
-        let here = self.markets.is_empty() || self.markets.contains(occasion.market);
-        let theirs =
-            self.segments.is_empty() || self.segments.iter().any(|segment| occasion.segments.contains(segment));
-        let asked = self.conditions.is_empty() || self.conditions.iter().any(|condition| condition.holds(occasion));
-        self.enabled && in_time && here && theirs && asked
+/// Rules in the order in which they have their way, their words read once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules(Vec<ReadRule>);
+
+#[derive(Debug, Clone)]
+struct ReadRule {
+    rule: Rule,
+    conditions: Vec<ReadCondition>,
+}
+
+#[derive(Debug, Clone)]
+struct ReadCondition {
+    query: Option<(Vec<String>, Anchoring)>,
+    category: Option<String>,
+    segment: Option<String>,
+}
+
+impl Rules {
+    pub(crate) fn new(rules: &[Rule]) -> Self {
+        let read = |rule: &Rule| ReadRule {
+            rule: rule.clone(),
+            conditions: rule.conditions.iter().map(ReadCondition::of).collect(),
+        };
+        let mut rules: Vec<ReadRule> = rules.iter().filter(|rule| rule.enabled).map(read).collect();
+        rules.sort_by(|a, b| b.rule.priority.cmp(&a.rule.priority).then_with(|| a.rule.id.cmp(&b.rule.id)));
+        Self(rules)
     }
 }
 
-impl Condition {
-    fn holds(&self, occasion: Occasion<'_>) -> bool {
-        let same = |a: &str, b: &str| fold(a) == fold(b);
-        let category = self.category.as_deref();
-        self.query.as_ref().is_none_or(|wanted| wanted.holds(occasion.query))
-            && category.is_none_or(|wanted| occasion.category.is_some_and(|category| same(category, wanted)))
+impl ReadRule {
+    fn applies(&self, occasion: Occasion<'_>, query: &[String], category: Option<&str>) -> bool {
+        let Rule { from, until, markets, segments, .. } = &self.rule;
+        let in_time = from.is_none_or(|from| from <= occasion.now) && until.is_none_or(|until| occasion.now < until);
+        let here = markets.is_empty() || markets.contains(occasion.market);
+        let theirs = segments.is_empty() || segments.iter().any(|segment| occasion.segments.contains(segment));
+        let holds = |condition: &ReadCondition| condition.holds(occasion, query, category);
+        in_time && here && theirs && (self.conditions.is_empty() || self.conditions.iter().any(holds))
+    }
+}
+
+impl ReadCondition {
+    fn of(condition: &Condition) -> Self {
+        let query = |query: &QueryCondition| (words(&query.text), query.anchoring);
+        Self {
+            query: condition.query.as_ref().map(query),
+            category: condition.category.as_deref().map(fold),
+            segment: condition.segment.clone(),
+        }
+    }
+
+    fn holds(&self, occasion: Occasion<'_>, query: &[String], category: Option<&str>) -> bool {
+        self.query.as_ref().is_none_or(|(wanted, anchoring)| says(query, wanted, *anchoring))
+            && self.category.as_deref().is_none_or(|wanted| category == Some(wanted))
             && self.segment.as_ref().is_none_or(|segment| occasion.segments.contains(segment))
     }
 }
 
-impl QueryCondition {
-    fn holds(&self, query: &str) -> bool {
-        let (wanted, asked) = (words(&self.text), words(query));
-        match self.anchoring {
-            Anchoring::Is => asked == wanted,
-            Anchoring::StartsWith => asked.starts_with(&wanted),
-            Anchoring::EndsWith => asked.ends_with(&wanted),
-            Anchoring::Contains => wanted.is_empty() || asked.windows(wanted.len()).any(|run| run == wanted),
-        }
+fn says(asked: &[String], wanted: &[String], anchoring: Anchoring) -> bool {
+    match anchoring {
+        Anchoring::Is => asked == wanted,
+        Anchoring::StartsWith => asked.starts_with(wanted),
+        Anchoring::EndsWith => asked.ends_with(wanted),
+        Anchoring::Contains => wanted.is_empty() || asked.windows(wanted.len()).any(|run| run == wanted),
     }
 }
 
@@ -128,7 +85,7 @@ fn words(text: &str) -> Vec<String> {
     fold(text).split_whitespace().map(str::to_owned).collect()
 }
 
-/// Everything that the rules of one request ask for together. Earlier rules win where only one can.
+/// Everything that the rules of one request ask for together.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Orders {
     pub applied: Vec<String>,
@@ -142,9 +99,15 @@ pub(crate) struct Orders {
 }
 
 impl Orders {
-    pub(crate) fn of(rules: &[Rule], occasion: Occasion<'_>) -> Self {
+    pub(crate) fn of(rules: &Rules, occasion: Occasion<'_>) -> Self {
         let mut orders = Self::default();
-        for rule in rules.iter().filter(|rule| rule.applies(occasion)) {
+        if rules.0.is_empty() {
+            return orders;
+        }
+        let query = words(occasion.query);
+        let category = occasion.category.map(fold);
+        let applying = rules.0.iter().filter(|rule| rule.applies(occasion, &query, category.as_deref()));
+        for ReadRule { rule, .. } in applying {
             orders.applied.push(rule.id.clone());
             rule.consequences.iter().for_each(|consequence| orders.add(consequence, &rule.id, occasion.query));
         }
@@ -200,13 +163,10 @@ mod tests {
     }
 
     fn applies(rule: &Rule, query: &str) -> bool {
-        rule.applies(Occasion {
-            query,
-            category: None,
-            segments: &["new".into()],
-            market: &market(),
-            now: TimestampMs(100),
-        })
+        let segments = ["new".to_owned()];
+        let market = market();
+        let occasion = Occasion { query, category: None, segments: &segments, market: &market, now: TimestampMs(100) };
+        !Orders::of(&Rules::new(std::slice::from_ref(rule)), occasion).applied.is_empty()
     }
 
     #[test]
@@ -240,6 +200,24 @@ mod tests {
         let remove = Consequence::RemoveWords { words: vec!["Cheap".into()] };
         let rule = Rule { enabled: true, consequences: vec![replace, remove], ..Rule::default() };
         let occasion = Occasion { query: "x", category: None, segments: &[], market: &market(), now: TimestampMs(0) };
-        assert_eq!(Orders::of(&[rule], occasion).query.as_deref(), Some("red shoes"));
+        assert_eq!(Orders::of(&Rules::new(&[rule]), occasion).query.as_deref(), Some("red shoes"));
+    }
+
+    #[test]
+    fn where_one_has_its_way_it_is_the_one_of_higher_priority() {
+        let rule = |id: &str, priority, text: &str| Rule {
+            id: id.into(),
+            priority,
+            enabled: true,
+            consequences: vec![Consequence::ReplaceQuery { text: text.into() }],
+            ..Rule::default()
+        };
+        let rules = [rule("a", 0, "first"), rule("b", 5, "second"), rule("c", 5, "third")];
+        let occasion = Occasion { query: "x", category: None, segments: &[], market: &market(), now: TimestampMs(0) };
+        let orders = Orders::of(&Rules::new(&rules), occasion);
+        assert_eq!(
+            (orders.query.as_deref(), orders.applied),
+            (Some("second"), vec!["b".into(), "c".into(), "a".into()])
+        );
     }
 }

@@ -16,36 +16,68 @@ const MOST_TYPED: usize = 200;
 /// Completions that are looked at, so that each can be tried before it is shown.
 const TRIED: usize = 24;
 
+/// A query that shoppers searched for and that found something.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LoggedQuery {
+    pub text: String,
+    pub searches: u32,
+    /// Searched for far more often in the last days than before.
+    pub trending: bool,
+}
+
 /// Queries that shoppers searched for, in the order of their letters.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LoggedQueries {
-    queries: Vec<(String, u32)>,
+    queries: Vec<LoggedQuery>,
+    /// What is suggested to somebody who has typed nothing yet, best first.
+    first: Vec<LoggedQuery>,
+    /// How often each word was searched for.
+    words: FxHashMap<String, u32>,
 }
 
 impl LoggedQueries {
-    pub(super) fn new(queries: impl IntoIterator<Item = (String, u32)>) -> Self {
-        let mut counts: FxHashMap<String, u32> = FxHashMap::default();
-        for (query, count) in queries {
-            let query = fold(&query).split_whitespace().collect::<Vec<&str>>().join(" ");
-            if !query.is_empty() && query.chars().count() <= LONGEST_QUERY {
-                *counts.entry(query).or_default() += count;
+    pub(super) fn new(queries: impl IntoIterator<Item = LoggedQuery>) -> Self {
+        let mut counts: FxHashMap<String, (u32, bool)> = FxHashMap::default();
+        for LoggedQuery { text, searches, trending } in queries {
+            let text = fold(&text).split_whitespace().collect::<Vec<&str>>().join(" ");
+            if !text.is_empty() && text.chars().count() <= LONGEST_QUERY {
+                let known = counts.entry(text).or_default();
+                *known = (known.0 + searches, known.1 || trending);
             }
         }
-        let mut queries: Vec<(String, u32)> = counts.into_iter().collect();
-        queries.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let mut queries: Vec<LoggedQuery> =
+            counts.into_iter().map(|(text, (searches, trending))| LoggedQuery { text, searches, trending }).collect();
+        queries.sort_by(more_often);
         queries.truncate(MOST_QUERIES);
+        let mut first: Vec<LoggedQuery> = queries.iter().filter(|query| query.trending).take(TRIED).cloned().collect();
+        first.extend(queries.iter().filter(|query| !query.trending).take(TRIED).cloned());
         queries.sort_unstable();
-        Self { queries }
+        let mut words: FxHashMap<String, u32> = FxHashMap::default();
+        for query in &queries {
+            for word in query.text.split(' ') {
+                let searches = words.entry(word.to_owned()).or_default();
+                *searches = searches.saturating_add(query.searches);
+            }
+        }
+        Self { queries, first, words }
     }
 
-    fn beginning_with(&self, prefix: &str) -> Vec<(String, u32)> {
-        let start = self.queries.partition_point(|(query, _)| query.as_str() < prefix);
-        let mut found: Vec<(String, u32)> =
-            self.queries[start..].iter().take_while(|(query, _)| query.starts_with(prefix)).cloned().collect();
-        found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    pub(super) fn words(&self) -> impl Iterator<Item = (&str, u32)> {
+        self.words.iter().map(|(word, searches)| (word.as_str(), *searches))
+    }
+
+    fn beginning_with(&self, prefix: &str) -> Vec<LoggedQuery> {
+        let start = self.queries.partition_point(|query| query.text.as_str() < prefix);
+        let found = self.queries[start..].iter().take_while(|query| query.text.starts_with(prefix));
+        let mut found: Vec<LoggedQuery> = found.cloned().collect();
+        found.sort_by(more_often);
         found.truncate(TRIED);
         found
     }
+}
+
+fn more_often(a: &LoggedQuery, b: &LoggedQuery) -> std::cmp::Ordering {
+    b.searches.cmp(&a.searches).then_with(|| a.text.cmp(&b.text))
 }
 
 pub(super) fn suggest(
@@ -57,10 +89,10 @@ pub(super) fn suggest(
 ) -> Vec<Suggestion> {
     let typed: String = fold(&ask.text).chars().take(MOST_TYPED).collect();
     let typed = typed.trim_start();
-    if typed.is_empty() {
-        return Vec::new();
-    }
     let shown = |product: ProductNumber| catalogue.is_shown(product, view);
+    if typed.is_empty() {
+        return finding(logged.first.iter().cloned(), ask.queries, reader, &shown);
+    }
     let mut suggestions = queries(typed, ask.queries, reader, logged, &shown);
     for (kind, field, most) in
         [(SuggestionKind::Category, "category", ask.categories), (SuggestionKind::Brand, "brand", ask.brands)]
@@ -79,21 +111,33 @@ fn queries(
     logged: &LoggedQueries,
     shown: &dyn Fn(ProductNumber) -> bool,
 ) -> Vec<Suggestion> {
-    let most = most.min(MOST_OF_A_KIND);
     let mut found = logged.beginning_with(typed);
     // The last word is completed; what stands before it stays.
     let (before, last) = typed.rsplit_once(' ').map_or(("", typed), |(before, last)| (before, last));
     if !last.is_empty() {
         let completed = reader.completions(last, TRIED).into_iter().filter(|word| word != last);
-        found.extend(completed.map(|word| (format!("{before} {word}").trim_start().to_owned(), 0)));
+        let text = completed.map(|word| format!("{before} {word}").trim_start().to_owned());
+        found.extend(text.map(|text| LoggedQuery { text, searches: 0, trending: false }));
     }
+    finding(found, most, reader, shown)
+}
+
+/// The first of them that find something, each once.
+fn finding(
+    queries: impl IntoIterator<Item = LoggedQuery>,
+    most: usize,
+    reader: &SearchReader<'_>,
+    shown: &dyn Fn(ProductNumber) -> bool,
+) -> Vec<Suggestion> {
+    let most = most.min(MOST_OF_A_KIND);
     let mut kept: Vec<Suggestion> = Vec::new();
-    for (text, weight) in found {
+    for LoggedQuery { text, searches, trending } in queries {
         if kept.len() == most {
             break;
         }
         if kept.iter().all(|known| known.text != text) && reader.finds(&text, shown) {
-            kept.push(Suggestion { kind: SuggestionKind::Query, text, product: None, weight });
+            let kind = SuggestionKind::Query;
+            kept.push(Suggestion { kind, text, product: None, weight: searches, trending });
         }
     }
     kept
@@ -113,7 +157,10 @@ fn values(kind: SuggestionKind, field: &str, typed: &str, most: usize, catalogue
     let mut found: Vec<(&String, u32)> = texts.collect();
     found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
     found.truncate(most.min(MOST_OF_A_KIND));
-    found.into_iter().map(|(text, weight)| Suggestion { kind, text: text.clone(), product: None, weight }).collect()
+    found
+        .into_iter()
+        .map(|(text, weight)| Suggestion { kind, text: text.clone(), product: None, weight, trending: false })
+        .collect()
 }
 
 fn products(
@@ -141,7 +188,7 @@ fn products(
     let best = matched.matches.iter().take(most).map(|found| ProductNumber(found.product));
     best.filter_map(|product| {
         let text = catalogue.row(product)?.name.to_string();
-        Some(Suggestion { kind: SuggestionKind::Product, text, product: Some(product), weight: 1 })
+        Some(Suggestion { kind: SuggestionKind::Product, text, product: Some(product), weight: 1, trending: false })
     })
     .collect()
 }

@@ -1,4 +1,5 @@
-//! What a misspelt word was meant to be, from the words of the catalogue alone.
+//! What a misspelt word was meant to be: a word of the catalogue, the likelier the more products have it and the more often shoppers search
+//! for it.
 //!
 //! A noisy channel (Kernighan, Church, Gale 1990; Brill, Moore 2000): the best correction is the word that is likely by
 //! itself, likely beside its neighbours, and likely to be typed as it was. Candidates come from a table of deletions
@@ -10,7 +11,7 @@ mod deletions;
 
 use compact_str::CompactString;
 
-use crate::search::lexicon::Lexicon;
+use crate::search::lexicon::{Lexicon, Word};
 use cost::typing_cost;
 use deletions::Deletions;
 
@@ -20,6 +21,8 @@ use deletions::Deletions;
 pub struct SpellingSettings {
     pub cost_weight: f32,
     pub frequency_weight: f32,
+    /// Of the logarithm of how often shoppers searched for the word.
+    pub asked_weight: f32,
     pub context_weight: f32,
     /// A known word gets a likelier one beside it when it scores so much better.
     pub doubt: f32,
@@ -27,7 +30,7 @@ pub struct SpellingSettings {
 
 impl Default for SpellingSettings {
     fn default() -> Self {
-        Self { cost_weight: 4.0, frequency_weight: 0.6, context_weight: 0.6, doubt: 2.5 }
+        Self { cost_weight: 4.0, frequency_weight: 0.6, asked_weight: 0.3, context_weight: 0.6, doubt: 2.5 }
     }
 }
 
@@ -102,7 +105,10 @@ impl Speller {
         company: &dyn Company,
     ) -> f32 {
         match lexicon.word(word) {
-            Some(known) => self.likelihood(known.term, known.products.max(products), neighbours, company),
+            Some(known) => {
+                let known = Word { products: known.products.max(products), ..known.clone() };
+                self.frequency(&known) + self.context(known.term, neighbours, company)
+            }
             None => self.settings.frequency_weight * logarithm(products),
         }
     }
@@ -134,10 +140,7 @@ impl Speller {
             if candidate.text != word
                 && let Some(cost) = typing_cost(word, &candidate.text)
             {
-                candidates.push((
-                    self.settings.frequency_weight * logarithm(candidate.products) - self.settings.cost_weight * cost,
-                    number,
-                ));
+                candidates.push((self.frequency(candidate) - self.settings.cost_weight * cost, number));
             }
         }
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
@@ -205,8 +208,8 @@ impl Speller {
             .collect()
     }
 
-    fn likelihood(&self, term: u32, products: u32, neighbours: &[u32], company: &dyn Company) -> f32 {
-        self.settings.frequency_weight * logarithm(products) + self.context(term, neighbours, company)
+    fn frequency(&self, word: &Word) -> f32 {
+        self.settings.frequency_weight * logarithm(word.products) + self.settings.asked_weight * logarithm(word.asked)
     }
 
     fn context(&self, term: u32, neighbours: &[u32], company: &dyn Company) -> f32 {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use merx_discovery::search::clicks::{ClickModel, ClickSettings, Impression};
+use merx_discovery::search::clicks::{ClickModel, ClickSettings, Impression, weighed_dcg};
 use merx_discovery::search::judged::mean_interval;
 use merx_domain::ProductNumber;
 use rustc_hash::FxHashMap;
@@ -113,7 +113,12 @@ fn read(folder: &Path) -> Result<Vec<Impression>> {
             |[session, query, _, product, clicked]| {
                 if current.as_deref() != Some(session) {
                     current = Some(session.to_owned());
-                    impressions.push(Impression { query: query.to_owned(), shown: Vec::new(), clicked: Vec::new() });
+                    impressions.push(Impression {
+                        query: query.to_owned(),
+                        first_place: 0,
+                        shown: Vec::new(),
+                        clicked: Vec::new(),
+                    });
                 }
                 let next = numbers.len() as u32;
                 let number = *numbers.entry(product.to_owned()).or_insert(next);
@@ -152,19 +157,4 @@ fn ordered(impression: &Impression, worth: impl Fn(ProductNumber) -> f64) -> Vec
     let mut order = impression.shown.clone();
     order.sort_by(|a, b| worth(*b).total_cmp(&worth(*a)));
     order
-}
-
-/// What an order would be worth: clicks weighed by one over how likely their place was looked at, discounted by their new place,
-/// unbiased but for the bound on the weights (Joachims, Swaminathan, Schnabel 2017).
-fn weighed_dcg(impression: &Impression, order: &[ProductNumber], examination: &[f32]) -> f64 {
-    const MOST: f64 = 20.0;
-    let weight = |place: usize| (1.0 / f64::from(examination.get(place).copied().unwrap_or(0.1)).max(1e-3)).min(MOST);
-    let places = impression.clicked.iter().enumerate().filter(|(_, clicked)| **clicked);
-    let gains: FxHashMap<u32, f64> = places.map(|(place, _)| (impression.shown[place].0, weight(place))).collect();
-    let discounted = order
-        .iter()
-        .take(10)
-        .enumerate()
-        .map(|(place, product)| gains.get(&product.0).copied().unwrap_or(0.0) / (place as f64 + 2.0).log2());
-    discounted.sum()
 }
