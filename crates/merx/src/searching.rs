@@ -65,7 +65,14 @@ struct Seen {
 
 impl Searching {
     pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
-        Self { pipeline, ingest, projection, seen: Mutex::default(), reached: Mutex::default(), ready: AtomicBool::new(false) }
+        Self {
+            pipeline,
+            ingest,
+            projection,
+            seen: Mutex::default(),
+            reached: Mutex::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     fn engine(&self) -> &SearchEngine {
@@ -209,6 +216,10 @@ impl Searches for Searching {
 
     fn has_field(&self, field: &str) -> bool {
         self.engine().has_field(field)
+    }
+
+    fn facet_fields(&self) -> Vec<String> {
+        self.engine().facet_fields()
     }
 
     fn has_seen(&self, state: CatalogueState) -> bool {

@@ -7,8 +7,8 @@ use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId
 use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
-    Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry,
+    ModelVersions, Parts, RateLimit, Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 

@@ -43,8 +43,8 @@ pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
-    Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords,
+    StockPlace, Vitals,
 };
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;

@@ -26,7 +26,7 @@ const MOST_BROWSED: usize = 1_000;
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(crate) struct ObjectQuery {
-    /// Names, separated by commas.
+    /// Names, separated by commas, or a JSON list of them.
     #[param(example = "name,price")]
     attributes_to_retrieve: Option<String>,
 }
@@ -42,7 +42,9 @@ pub(crate) async fn get_object(
     Path((_index, id)): Path<(String, String)>,
     Query(query): Query<ObjectQuery>,
 ) -> Result<Response, Problem> {
-    let names = query.attributes_to_retrieve.map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
+    // Version 4 of the client writes the list as JSON, version 5 with commas.
+    let names = query.attributes_to_retrieve.map(|names| Params::of(&json!({ "names": names }))).transpose()?;
+    let names = names.and_then(|params| params.names("names"));
     answered(move || {
         let found = ProductId::new(&id).ok().map(|id| shown(&app, &caller, &[(id, Chosen::of(names))])).transpose()?;
         let found = found.and_then(|mut found| found.pop().flatten());
@@ -145,9 +147,8 @@ fn browsed(app: &App, index: &str, from: u32, params: &Params) -> Result<Value, 
     let market = &app.parts.settings.default_market;
     let (page, next, total) = {
         let catalogue = app.parts.catalogue.read();
-        let passes = |filter: &Filter, entry: &merx_decide::CatalogueEntry| {
-            filter.matches(&|field| entry.values(field, market))
-        };
+        let passes =
+            |filter: &Filter, entry: &merx_decide::CatalogueEntry| filter.matches(&|field| entry.values(field, market));
         let mut found = catalogue
             .from(merx_domain::ProductNumber(from))
             .filter(|(_, entry)| entry.visible && filter.as_ref().is_none_or(|filter| passes(filter, entry)));
@@ -158,7 +159,8 @@ fn browsed(app: &App, index: &str, from: u32, params: &Params) -> Result<Value, 
     let chosen = Chosen::of(params.names("attributesToRetrieve"));
     let products = app.parts.shop.products_by_id(&page)?;
     let mut hits = Vec::with_capacity(page.len());
-    for product in products.into_iter().flatten() {
+    // What left the catalogue since is not listed any more.
+    for product in products.into_iter().flatten().filter(|product| product.status == ProductStatus::Visible) {
         hits.push(chosen_record(&writes::whole_record(app, &product, market)?, &chosen));
     }
     let mut answer = json!({
@@ -197,7 +199,8 @@ pub(crate) async fn batch(
         let mut names: Vec<&str> = Vec::new();
         for (place, request) in requests.iter().enumerate() {
             let at = format!("requests[{place}].indexName");
-            let name = request["indexName"].as_str().ok_or_else(|| Problem::mistake(at, "wrong_form", "expected a text"))?;
+            let name =
+                request["indexName"].as_str().ok_or_else(|| Problem::mistake(at, "wrong_form", "expected a text"))?;
             target(&app, name)?;
             names.push(name);
         }
@@ -336,7 +339,11 @@ pub(crate) async fn delete_by(
         }
         let filter = reading::filter(&params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
         let Some(filter) = filter else {
-            return Err(Problem::mistake("filters", "missing", "without a filter this would remove everything: use clear"));
+            return Err(Problem::mistake(
+                "filters",
+                "missing",
+                "without a filter this would remove everything: use clear",
+            ));
         };
         // A name that is misspelt must not remove what it seems to exclude.
         let mut mistakes = crate::recommend::Mistakes::default();

@@ -82,7 +82,7 @@ async fn the_older_client_writes_parameters_into_one_text() {
     let result = &reply.ok()["results"][0];
     assert_eq!((&result["page"], &result["nbPages"], &result["nbHits"]), (&json!(2), &json!(10), &json!(50)));
     assert_eq!(result["hits"][0]["objectID"], "p11");
-    assert_eq!(result["renderingContent"]["facetOrdering"]["facets"]["order"], json!(["category"]));
+    assert_eq!(result["renderingContent"]["facetOrdering"]["facets"]["order"], json!(["category", "price", "colour"]));
     let ask = shop.finder.asked.lock().pop().unwrap();
     assert_eq!((ask.offset, ask.count, ask.facets[0].field.as_str()), (10, 5, "*"));
 }

@@ -21,8 +21,9 @@ use merx_domain::{
 };
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace,
+    Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -198,6 +199,10 @@ impl Searches for Finder {
 
     fn has_field(&self, field: &str) -> bool {
         ["brand", "category", "price", "in_stock"].contains(&field)
+    }
+
+    fn facet_fields(&self) -> Vec<String> {
+        ["attributes.colour", "price"].map(str::to_owned).to_vec()
     }
 
     fn has_seen(&self, _: CatalogueState) -> bool {
