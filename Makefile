@@ -5,18 +5,22 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo build test lint unit clients browser fuzz openapi reference clean
+.PHONY: demo console build test lint unit clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
 # The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
-build: ## Build the one binary.
+build: console ## Build the one binary, with the console in it.
 	tools/setup rust
 	$(CARGO) build --release --locked --workspace
 
+console: ## Build the merchants' console, which goes into the binary.
+	tools/setup console
+	console/build
+
 test: ## Everything the continuous integration runs.
-	tools/setup rust node browser python
+	tools/setup rust node console browser python
 	tools/test
 
 lint: ## Formatting and clippy, warnings are errors.
@@ -30,7 +34,7 @@ clients: ## The published client libraries against a running server.
 	tools/test clients
 
 browser: ## The pages of a running server in a browser.
-	tools/setup rust node browser
+	tools/setup rust node console browser
 	tools/test browser
 
 fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.

@@ -27,7 +27,8 @@ pub struct CatalogueEntry {
     availability: Box<[MarketAvailability]>,
     /// Lowest price a market, `None` for all others.
     prices: Box<[(Option<MarketId>, Money)]>,
-    cost: Option<Money>,
+    /// What one unit of its cheapest variant costs the shop.
+    pub cost: Option<Money>,
     /// Units over all variants and locations; `None`: not tracked.
     pub stock: Option<i64>,
     pub created_at: TimestampMs,

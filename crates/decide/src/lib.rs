@@ -10,6 +10,6 @@ mod why;
 
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
-pub use record::{Arm, DecisionRecord, MIGRATIONS, RecordError, Recorder, RecorderSettings};
+pub use record::{Arm, DecisionRecord, MIGRATIONS, RecordError, Recorder, RecorderSettings, SUBJECT_COLUMNS, Wanted};
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{level_words, words};

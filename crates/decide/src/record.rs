@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use merx_domain::{
     Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
-use merx_store::{Migration, Records, StoreError, Value};
+use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +24,10 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
           );
           CREATE INDEX decisions_by_time ON decisions (at_ms)",
 }];
+
+/// Where pseudonyms stand in this crate's tables.
+pub const SUBJECT_COLUMNS: &[SubjectColumn] =
+    &[SubjectColumn { table: "decisions", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 1;
@@ -163,6 +167,26 @@ impl Default for RecorderSettings {
 /// Records wait so long for others, so that a transaction is worth its cost to the disk.
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// How many of the newest records a search looks at: there is no index by person or engine.
+const LOOKED_AT: usize = 50_000;
+
+/// Which records are looked for; `None` is any.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wanted {
+    pub limit: usize,
+    pub engine: Option<String>,
+    pub subject: Option<SubjectId>,
+    /// Older than this decision.
+    pub before: Option<DecisionId>,
+}
+
+/// The time that a decision's id begins with.
+fn created_at_ms(id: DecisionId) -> i64 {
+    let mut bytes = [0; 8];
+    bytes[2..].copy_from_slice(&id.to_bytes()[..6]);
+    i64::from_be_bytes(bytes)
+}
+
 enum Message {
     Record(Box<DecisionRecord>),
     /// Answers when everything sent before is on disk.
@@ -244,11 +268,49 @@ impl Recorder {
         }
     }
 
-    /// The newest decisions, newest first.
-    pub fn latest(&self, limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+    /// The newest decisions of a kind, newest first; never looks at more than the newest [`LOOKED_AT`].
+    pub fn find(&self, wanted: &Wanted) -> Result<Vec<DecisionRecord>, RecordError> {
         self.flush();
-        let sql = "SELECT body FROM decisions ORDER BY at_ms DESC, id DESC LIMIT $1";
-        let rows = self.records.query(sql, &[Value::Integer(limit as i64)])?;
+        let sql = "SELECT body FROM
+                     (SELECT id, at_ms, engine, subject, body FROM decisions
+                      WHERE at_ms < $1 OR (at_ms = $1 AND id < $2)
+                      ORDER BY at_ms DESC, id DESC LIMIT $3) AS newest
+                   WHERE ($4 IS NULL OR engine = $4) AND ($5 IS NULL OR subject = $5)
+                   ORDER BY at_ms DESC, id DESC LIMIT $6";
+        let (at_ms, id) =
+            wanted.before.map_or((i64::MAX, Vec::new()), |id| (created_at_ms(id), id.to_bytes().to_vec()));
+        let looked_at = if wanted.engine.is_none() && wanted.subject.is_none() { wanted.limit } else { LOOKED_AT };
+        let subject = wanted.subject.map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
+        let rows = self.records.query(
+            sql,
+            &[
+                Value::Integer(at_ms),
+                Value::Bytes(id),
+                Value::Integer(looked_at as i64),
+                wanted.engine.clone().map_or(Value::Null, Value::Text),
+                subject.unwrap_or(Value::Null),
+                Value::Integer(wanted.limit as i64),
+            ],
+        )?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The newest decisions about a person under any of these pseudonyms, newest first.
+    pub fn of_subjects(&self, subjects: &[SubjectId], limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let places: Vec<String> = (2..subjects.len() + 2).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT body FROM decisions WHERE subject IN ({}) ORDER BY at_ms DESC, id DESC LIMIT $1",
+            places.join(", ")
+        );
+        let subjects = subjects.iter().map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
+        let values: Vec<Value> = std::iter::once(Value::Integer(limit as i64)).chain(subjects).collect();
+        let rows = self.records.query(&sql, &values)?;
         rows.iter()
             .filter_map(|row| match row.0.first() {
                 Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),

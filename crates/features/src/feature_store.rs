@@ -118,6 +118,13 @@ impl FeatureStore {
         self.store.remove(subject_key(subject))
     }
 
+    /// Whether anything is written down about a subject.
+    pub fn knows(&self, subject: SubjectId) -> Result<bool> {
+        let mut knows = false;
+        self.store.read(subject_key(subject), &mut |bytes| knows = bytes.is_some())?;
+        Ok(knows)
+    }
+
     /// What an engine may know of a person now. Empty without a grant for personalisation.
     pub fn subject(&self, grant: &Grant, now: TimestampMs, products: &dyn Products) -> Result<SubjectFeatures> {
         if !grant.allows(Purposes::PERSONALISATION) {

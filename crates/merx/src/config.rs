@@ -11,7 +11,7 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 1] = ["MERX_VAULT_KEY"];
+const ENVIRONMENT_SECRETS: [&str; 3] = ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET"];
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +22,7 @@ pub(crate) struct Config {
     pub(crate) market: Market,
     pub(crate) consent: Consent,
     pub(crate) vault: Vault,
+    pub(crate) privacy: Privacy,
     pub(crate) recommend: Recommend,
     pub(crate) search: Search,
     pub(crate) record: Record,
@@ -99,6 +100,18 @@ pub(crate) fn purposes(list: &[Purpose]) -> merx_domain::Purposes {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vault {
     pub(crate) key_file: PathBuf,
+    pub(crate) key_command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Privacy {
+    pub(crate) deadline_days: u32,
+    pub(crate) proof_days: u32,
+    pub(crate) keep_reads_days: u32,
+    pub(crate) also_scan: Vec<PathBuf>,
+    pub(crate) controller_id: String,
+    pub(crate) processor_domain: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -147,6 +147,25 @@ impl Projection {
         self.seen.lock().stock
     }
 
+    /// Drops what is known of these subjects, also from the snapshot on disk. The log must have forgotten them before, so
+    /// that no batch under way brings them back.
+    pub(crate) fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
+        {
+            let _held = self.seen.lock();
+            subjects.iter().try_for_each(|subject| self.features.forget(*subject))?;
+        }
+        self.snapshot()
+    }
+
+    pub(crate) fn knows(&self, subject: SubjectId) -> Result<bool> {
+        Ok(self.features.knows(subject)?)
+    }
+
+    /// What was derived of a person, for them to see.
+    pub(crate) fn features_for_the_person(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures {
+        self.subject_features(grant, now)
+    }
+
     pub(crate) fn number(&self, id: &ProductId) -> Option<ProductNumber> {
         self.directory.read().number(id)
     }

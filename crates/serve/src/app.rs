@@ -9,12 +9,17 @@ use merx_decide::{Boost, Catalogue, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
+use crate::activity::Activity;
 use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Searches, ShopRecords, Vitals};
+use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
+use crate::session::Sessions;
+use crate::site::Site;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,6 +60,7 @@ pub struct Settings {
     /// `*` is every origin.
     pub cors_origins: Vec<String>,
     pub shutdown_grace_ms: u64,
+    pub privacy: PrivacySettings,
     /// 32 random bytes: decision ids and seeds are drawn from them.
     pub id_key: [u8; 32],
 }
@@ -74,6 +80,7 @@ pub struct Parts {
     pub recorder: Arc<Recorder>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }
@@ -83,21 +90,35 @@ pub struct App {
     pub(crate) parts: Parts,
     pub(crate) metrics: Metrics,
     pub(crate) rejects: Rejects,
+    pub(crate) activity: Activity,
+    pub(crate) live: Live,
+    pub(crate) sessions: Sessions,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    pub(crate) site: Site,
     stopping: AtomicBool,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
+        Self::with_site(parts, Site::default())
+    }
+
+    /// A server that has pages beside the API.
+    pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
+        let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
             parts,
             metrics: Metrics::new(crate::routes::names()),
             rejects: Rejects::default(),
+            activity,
+            live: Live::default(),
+            sessions: Sessions::default(),
             ids,
             patching: Default::default(),
+            site,
             stopping: AtomicBool::new(false),
         })
     }
@@ -105,6 +126,7 @@ impl App {
     /// From now on the server says that it is not ready, so that balancers turn away.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.live.close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

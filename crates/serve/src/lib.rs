@@ -4,11 +4,14 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod activity;
 mod algolia;
 mod app;
+mod assortment;
 mod auth;
 mod body;
 mod client;
+mod console;
 mod decisions;
 mod entities;
 mod health;
@@ -16,12 +19,14 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod live;
 mod metrics;
 mod models;
 mod observe;
 mod openapi;
 mod orders;
 mod ports;
+mod privacy;
 mod problem;
 mod products;
 mod recommend;
@@ -30,7 +35,11 @@ mod rejects;
 mod routes;
 mod search;
 mod server;
+mod session;
+mod site;
+mod slots;
 mod stock;
+mod storefront;
 mod tracking;
 mod wire;
 
@@ -43,13 +52,15 @@ pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords,
-    StockPlace, Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
+    Searches, ShopRecords, StockPlace, Vitals,
 };
+pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
 pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+pub use site::{DemoShop, Files, Site};
 
 /// What this room keeps in the shop's records.
 pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];

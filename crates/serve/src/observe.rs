@@ -35,7 +35,10 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     let mut response = write_problem(response, shown_id, of_algolia);
     let latency_us = watch.elapsed_us();
     let route = response.extensions().get::<RouteNumber>().map(|route| route.0);
-    app.metrics.count_request(route, response.status().as_u16(), latency_us);
+    let status = response.status().as_u16();
+    app.metrics.count_request(route, status, latency_us);
+    let of_shoppers = route.is_some_and(|route| app.metrics.is_of_shoppers(route));
+    app.activity.count_request(app.parts.clock.now(), status, latency_us, of_shoppers);
     log(&span, response.status(), latency_us);
     response.headers_mut().insert("x-request-id", id);
     response

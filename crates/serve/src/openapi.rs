@@ -22,10 +22,11 @@ use crate::keys::Scope;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
+    ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
@@ -33,7 +34,12 @@ const TAGS: [(&str, &str); 12] = [
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
     ("jobs", "Trainings and exports: asked for, watched."),
+    (
+        "privacy",
+        "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
+    ),
     ("keys", "API keys."),
+    ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),
 ];
 
@@ -54,6 +60,7 @@ pub fn openapi() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
         .security_scheme("basic", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()))
         .security_scheme("header", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(crate::session::COOKIE))))
         .security_scheme("front_end", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Algolia-API-Key"))))
         .build();
     let info = InfoBuilder::new()
@@ -130,7 +137,7 @@ fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
     let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
     match access {
         Access::Open => None,
-        Access::Key(_) => Some(vec![by("bearer"), by("header")]),
+        Access::Key(_) => Some(vec![by("bearer"), by("header"), by("session")]),
         Access::FrontEnd(_) => Some(vec![by("front_end"), by("bearer"), by("header")]),
         // An empty requirement: the key may be in the body.
         Access::WriteKey => Some(vec![by("basic"), by("bearer"), by("header"), SecurityRequirement::default()]),

@@ -8,6 +8,7 @@ use merx_domain::{
     Answer, Ask, Decision, Engine, EngineError, FilterValue, ModelVersion, Situation, SubjectId, TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_store::{Appended, StoreError};
 
@@ -152,6 +153,32 @@ pub trait Jobs: Send + Sync {
     fn list(&self) -> Vec<JobEntry>;
     /// `None`: nothing is scheduled.
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What people ask about their data.
+pub trait Privacy: Send + Sync {
+    /// Puts a request into the register and sees to it that it is begun. One of the same id is answered with what stands.
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError>;
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError>;
+    /// Newest first.
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError>;
+    /// Whether it could be taken back.
+    fn cancel(&self, id: &str) -> Result<bool, StoreError>;
+    /// Everything that is held of the person of a completed request, for `who`; each look is noted.
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError>;
+    /// Newest first.
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;
+    /// Exchanges the vault's master key. Returns how many keys were wrapped anew.
+    fn rotate_vault(&self) -> Result<u64, PrivacyError>;
 }
 
 /// How the rest of the process is.

@@ -54,6 +54,8 @@ codes! {
         "It may have been revoked; an admin key lists the keys at GET /v1/keys.";
     Forbidden = FORBIDDEN, "forbidden", "The API key does not reach this far",
         "Public keys write events and ask for recommendations, secret keys also read and write the shop's records, admin keys do everything.";
+    CsrfToken = FORBIDDEN, "csrf_token", "The call does not prove that it comes from the console",
+        "A call by session that changes something carries X-CSRF-Token with the csrf_token of GET /v1/session.";
     NotFound = NOT_FOUND, "not_found", "There is no such thing here",
         "Check the id; ids are compared exactly.";
     UnknownRoute = NOT_FOUND, "unknown_route", "There is nothing at this address",

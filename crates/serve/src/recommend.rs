@@ -20,6 +20,7 @@ use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse}
 use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
+use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
 use crate::wire::{Id, MoneyWire};
 
@@ -314,7 +315,8 @@ pub(crate) async fn recommend(
     Document(body): Document,
 ) -> Result<Response, Problem> {
     let request = parse(&body, "").map_err(|problem| locate(&body, problem))?;
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let question = Question::read(&app, request, has_privacy_signal(&headers))?;
+    answer(app, &caller, question).await.map(personal)
 }
 
 /// A mistake of form inside a slot, found with the slot's place.
@@ -361,7 +363,8 @@ pub(crate) struct SlotQuery {
 
 /// Recommend products for one slot
 ///
-/// The same as `POST /v1/recommend` with one slot, for simple use: the slot is a scenario or a configured name.
+/// The same as `POST /v1/recommend` with one slot, for simple use: the slot is a scenario or a configured name. An answer for
+/// nobody in particular may be kept by browsers and edges (`Cache-Control`, `ETag`); a person's never.
 #[utoipa::path(get, path = "/v1/recommend/{slot}", tag = "recommendations",
     params(("slot" = String, Path, description = "A scenario or the name of a configured slot", example = "for_you"), SlotQuery),
     responses((status = 200, description = "The decision", body = RecommendAnswer<'static>)))]
@@ -395,26 +398,27 @@ pub(crate) async fn recommend_slot(
         deadline_ms: query.deadline_ms,
         slots: vec![slot],
     };
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let question = Question::read(&app, request, has_privacy_signal(&headers))?;
+    let anybodys = matches!(question.who, Who::Nobody);
+    let bytes = answer(app, &caller, question).await?;
+    Ok(if anybodys { for_anybody(bytes, &headers) } else { personal(bytes) })
 }
 
-async fn answer(
-    app: Shared,
-    caller: &Caller,
-    request: RecommendRequest,
-    privacy_signal: bool,
-) -> Result<Response, Problem> {
-    let question = Question::read(&app, request, privacy_signal)?;
+async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
     // Earlier pages are read from disk; everything else is in memory and short.
-    let bytes = if question.slots.iter().any(|slot| slot.after.is_some()) {
-        blocking(move || decide(&app, question)).await?
+    if question.slots.iter().any(|slot| slot.after.is_some()) {
+        blocking(move || decide(&app, question)).await
     } else {
-        decide(&app, question)?
-    };
+        decide(&app, question)
+    }
+}
+
+/// An answer that nobody but the asker may keep.
+pub(crate) fn personal(bytes: Vec<u8>) -> Response {
     let mut response = json_bytes(bytes);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 /// Whether a key may name this person.
@@ -631,6 +635,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let request = Request { situation, ask: Ask { slots }, deadline_ms: question.deadline_ms };
     let decision = parts.recommendations.decide(request, &shelf);
     app.metrics.count_decision(decision.fallback);
+    app.activity.count_decision(now, decision.fallback);
     let arm = parts.recommendations.arm(subject);
     write(&decision, arm, &question.market, shelf.catalogue(), notes)
 }

@@ -21,11 +21,13 @@ use crate::app::App;
 use crate::auth::{self, Access};
 use crate::keys::Scope;
 use crate::observe::observe;
+use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::{
+    activity,
     algolia::{self, manage, objects},
-    decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, stock,
-    tracking,
+    assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, privacy, products,
+    recommend, reference, search, session, site, slots, stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -66,6 +68,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<recommend::__path_recommend>(PUBLIC, post(recommend::recommend)),
         endpoint::<recommend::__path_recommend_slot>(PUBLIC, get(recommend::recommend_slot)),
 
+        endpoint::<slots::__path_list_slots>(SECRET, get(slots::list_slots)),
+
         endpoint::<search::__path_search>(PUBLIC, post(search::search)),
         endpoint::<search::__path_search_simply>(PUBLIC, get(search::search_simply)),
         endpoint::<search::__path_suggest>(PUBLIC, post(search::suggest)),
@@ -94,6 +98,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
+        endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
+        endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
+        endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
+
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
         endpoint::<decisions::__path_explain_decision>(SECRET, get(decisions::explain_decision)),
@@ -102,6 +110,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
         endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
 
+        endpoint::<live::__path_live_events>(SECRET, get(live::live_events)),
+
+        endpoint::<assortment::__path_list_assortment>(SECRET, get(assortment::list_assortment)),
+        endpoint::<assortment::__path_coverage>(SECRET, get(assortment::coverage)),
         endpoint::<products::__path_list_products>(SECRET, get(products::list_products)),
         endpoint::<products::__path_put_products>(SECRET, post(products::put_products)),
         endpoint::<products::__path_get_product>(SECRET, get(products::get_product)),
@@ -130,16 +142,38 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
 
+        endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
+        endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
+        endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
+        endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
+        endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
+        endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
+        endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
+        endpoint::<opendsr::__path_submit>(ADMIN, post(opendsr::submit)),
+        endpoint::<opendsr::__path_get>(ADMIN, get(opendsr::get)),
+        endpoint::<opendsr::__path_get_status>(ADMIN, get(opendsr::get_status)),
+        endpoint::<opendsr::__path_take_back>(ADMIN, delete(opendsr::take_back)),
+        endpoint::<shopify::__path_shopify_webhook>(OPEN, post(shopify::shopify_webhook)),
+
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
         endpoint::<keys_api::__path_revoke_key>(ADMIN, delete(keys_api::revoke_key)),
 
+        endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
+        endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),
+        endpoint::<session::__path_end_session>(OPEN, delete(session::end_session)),
+
+        endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),
         endpoint::<health::__path_live>(OPEN, get(health::live)),
         endpoint::<health::__path_ready>(OPEN, get(health::ready)),
         endpoint::<health::__path_metrics>(OPEN, get(health::metrics)),
         endpoint::<openapi::__path_document>(OPEN, get(openapi::document)),
         endpoint::<reference::__path_page>(OPEN, get(reference::page)),
         endpoint::<reference::__path_asset>(OPEN, get(reference::asset)),
+        endpoint::<console::__path_console>(OPEN, get(console::console)),
+        endpoint::<console::__path_console_page>(OPEN, get(console::console_page)),
+        endpoint::<console::__path_console_asset>(OPEN, get(console::console_asset)),
     ];
     table.extend(tracking_endpoints());
     table
@@ -191,6 +225,9 @@ pub fn router(app: &Arc<App>) -> Router {
             .route_layer(from_fn_with_state(Arc::new(gate), pass_gate));
         router = router.route(&endpoint.path, handler);
     }
+    if app.site.shop.is_some() {
+        router = site::shop(router);
+    }
     router
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
@@ -207,7 +244,8 @@ struct Gate {
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let mut response = match auth::check(&gate.app, gate.access, request.headers(), request.uri().query()) {
+    let checked = auth::check(&gate.app, gate.access, &request);
+    let mut response = match checked {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
@@ -227,7 +265,8 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::new(Code::Internal).into_response()
 }
 
-/// Keys travel in headers that a page has to set itself, never in cookies: any origin may ask.
+/// Keys travel in headers that a page has to set itself: any origin may ask. The console's cookie is sent by pages of
+/// this server alone (`SameSite=Strict`), and no answer to another origin may be read with it.
 fn cors(origins: &[String]) -> CorsLayer {
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -240,6 +279,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
             header::RETRY_AFTER,
+            header::ETAG,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])

@@ -10,4 +10,5 @@ mod faults;
 mod harness;
 mod live;
 mod planted;
+mod privacy;
 mod searching;

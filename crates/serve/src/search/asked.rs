@@ -50,6 +50,7 @@ impl Asked {
         let request = Request { situation, ask: self.ask, deadline_ms: self.deadline_ms };
         let decision = app.parts.searches.decide(request, &shelf);
         app.metrics.count_decision(decision.fallback);
+        app.activity.count_decision(now, decision.fallback);
         let arm = app.parts.searches.arm(subject);
         Ok(write(&Decided { decision, arm, market: &market, catalogue: shelf.catalogue() }))
     }

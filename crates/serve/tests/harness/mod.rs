@@ -19,11 +19,13 @@ use merx_domain::{
     Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
     SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
+use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
     App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelVersions, Parts, RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace,
-    Vitals,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Searches, Settings,
+    ShopRecords, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -398,6 +400,55 @@ impl Jobs for Unwilling {
     }
 }
 
+/// The register, without anybody who works on it.
+pub struct PrivacyDesk {
+    vault: Vault,
+    requests: Requests,
+    reads: Reads,
+}
+
+fn store_error(error: VaultError) -> StoreError {
+    match error {
+        VaultError::Store(error) => error,
+        other => StoreError::Unavailable { what: "vault", detail: other.to_string() },
+    }
+}
+
+impl Privacy for PrivacyDesk {
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let due = NOW.plus_ms(30 * merx_domain::DAY_MS);
+        Ok(self.requests.submit(&self.vault, &new, NOW, due).map_err(store_error)?)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.requests.cancel(id, NOW)
+    }
+
+    fn data(&self, id: &str, _who: &str) -> Result<serde_json::Value, PrivacyError> {
+        Err(PrivacyError::Refused(format!("nothing is held for {id}")))
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        Ok(self.vault.rotate(MasterKey::random().unwrap()).map_err(store_error)?)
+    }
+}
+
 #[derive(Default)]
 pub struct Pulse {
     pub broken: AtomicBool,
@@ -438,6 +489,7 @@ pub struct Shop {
     pub pulse: Arc<Pulse>,
     pub finder: Arc<Finder>,
     pub recorder: Arc<Recorder>,
+    pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
     _folder: tempfile::TempDir,
 }
@@ -457,6 +509,12 @@ pub fn settings() -> Settings {
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
         shutdown_grace_ms: 2_000,
+        privacy: PrivacySettings {
+            shopify_secret: Some("shpss_secret".to_owned()),
+            opendsr_secret: Some("opendsr secret".to_owned()),
+            controller_id: "shop".to_owned(),
+            processor_domain: "shop.example".to_owned(),
+        },
         id_key: [1; 32],
     }
 }
@@ -488,6 +546,7 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
+        migrations.extend(merx_ingest::MIGRATIONS);
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
@@ -528,6 +587,12 @@ impl Shop {
             Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
+        let records = || Arc::clone(&store.records);
+        let privacy = PrivacyDesk {
+            vault: Vault::open(records(), vec![MasterKey::random().unwrap()], 10).unwrap(),
+            requests: Requests::new(records()),
+            reads: Reads::new(records()),
+        };
         let app = App::new(Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
@@ -536,14 +601,28 @@ impl Shop {
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
-            catalogue,
+            catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
+            privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
-        Self { app, public, secret, admin, intake, records: shop, pulse, finder, recorder, clock, _folder: folder }
+        Self {
+            app,
+            public,
+            secret,
+            admin,
+            intake,
+            records: shop,
+            pulse,
+            finder,
+            recorder,
+            catalogue,
+            clock,
+            _folder: folder,
+        }
     }
 }
