@@ -51,12 +51,17 @@ search.addWidgets([
   widgets.pagination(at('pages')),
   widgets.infiniteHits({ ...at('more'), templates: { item: card } }),
   widgets.index({ indexName: 'products_query_suggestions' }).addWidgets([widgets.configure({ hitsPerPage: 5 }), widgets.hits({ ...at('suggestions'), templates: { item: (hit, { html, components }) => html\`<i>\${components.Highlight({ hit, attribute: 'query' })}</i>\` } })]),
+]);
+search.start();
+// A screen of its own: infiniteHits of 4.118 fails where recommendations are drawn before the first hits are there.
+const beside = instantsearch({ indexName: 'products', searchClient });
+beside.addWidgets([
   widgets.frequentlyBoughtTogether({ ...at('together'), objectIDs: [${JSON.stringify(seed.product_id)}], templates: { item: card } }),
   widgets.relatedProducts({ ...at('related'), objectIDs: [${JSON.stringify(seed.product_id)}], limit: 4, templates: { item: card } }),
   widgets.trendingItems({ ...at('trending'), limit: 4, templates: { item: card } }),
   widgets.lookingSimilar({ ...at('alike'), objectIDs: [${JSON.stringify(seed.product_id)}], limit: 4, templates: { item: card } }),
 ]);
-search.start();
+beside.start();
 </script>`;
 const shop = createServer((request, reply) => {
   const file = files[request.url];
