@@ -101,7 +101,7 @@ impl Search {
             countable: settings::facets(app, index),
             retrieved: Chosen::of(params.names("attributesToRetrieve")).without(hidden.clone()),
             highlighted: Chosen::of(params.names("attributesToHighlight")).without(hidden),
-            snippets: snippets.iter().map(|snippet| snippet_of(snippet)).collect(),
+            snippets: snippets.iter().take(MOST_FACETS).map(|snippet| snippet_of(snippet)).collect(),
             ellipsis: params.text("snippetEllipsisText").unwrap_or_else(|| "…".to_owned()),
             tags: params.tags(),
             ranking_info: params.flag("getRankingInfo") == Some(true),
