@@ -6,6 +6,7 @@ if (!secret) {
 }
 export const origin = new URL(base).origin;
 export const writeKey = publicKey;
+export const secretKey = secret;
 // New ids for every run, so that it can be repeated on the same data.
 export const run = `${Date.now().toString(36)}-${process.pid}`;
 

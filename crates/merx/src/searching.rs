@@ -349,6 +349,10 @@ impl Searches for Searching {
         self.engine().has_field(field)
     }
 
+    fn facet_fields(&self) -> Vec<String> {
+        self.engine().facet_fields()
+    }
+
     fn has_seen(&self, state: CatalogueState) -> bool {
         let reached = *self.reached.lock();
         self.is_ready() && reached.products.0 >= state.products && reached.stock.0 >= state.stock

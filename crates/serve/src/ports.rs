@@ -141,6 +141,8 @@ pub trait Searches: Send + Sync {
     fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
     /// Whether filters and facets know a field.
     fn has_field(&self, field: &str) -> bool;
+    /// All fields that facets know.
+    fn facet_fields(&self) -> Vec<String>;
     /// Whether searches see the records as they were at a state, or later.
     fn has_seen(&self, state: CatalogueState) -> bool;
 }

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use merx_decide::{DecisionRecord, Recorder};
+use merx_decide::{DecisionRecord, PolicyBook, Recorder};
 use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{Clock, DecisionId, Event, EventKind, HOUR_MS, Purposes, SECOND_MS, SubjectId, TimestampMs};
 use merx_store::{LogOffset, Records, Store, StoreError, Transaction, Value};

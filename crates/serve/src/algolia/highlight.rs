@@ -107,6 +107,8 @@ pub(super) fn beginnings(text: &str, typed: &str, tags: &Tags) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn tags() -> Tags {
@@ -129,5 +131,37 @@ mod tests {
         assert_eq!(marked.highlight(&tags())["matchLevel"], "full");
         let none = Marked { text: "", ranges: Vec::new(), words: 1 };
         assert_eq!(none.snippet(4, "..", &tags())["value"], "");
+    }
+
+    fn without_tags(marked: &str) -> String {
+        marked.replace("__on__", "").replace("__off__", "")
+    }
+
+    proptest! {
+        /// Whatever is marked, the text is still there; and of a snippet it is a part.
+        #[test]
+        fn marking_adds_tags_and_nothing_else(
+            text in "[a-zé&< \\n日]{0,40}", places in prop::collection::vec((0_usize..60, 0_usize..8), 0..6), words in 1_usize..6
+        ) {
+            let tags = Tags { before: "__on__".into(), after: "__off__".into() };
+            // As a search names them: in order, apart, between letters; and others, that must do no harm.
+            let ranges = places.iter().map(|(start, length)| *start..start + length).filter(|range| text.get(range.clone()).is_some());
+            let mut ranges: Vec<Range<usize>> = ranges.collect();
+            prop_assert_eq!(without_tags(&tagged(&text, &ranges, &tags)), text.clone());
+            ranges.sort_by_key(|range| (range.start, range.end));
+            let marked = Marked { text: &text, ranges, words };
+            let highlight = marked.highlight(&tags);
+            prop_assert_eq!(without_tags(highlight["value"].as_str().unwrap()), text.clone());
+            let snippet = marked.snippet(words, "", &tags);
+            let shown = without_tags(snippet["value"].as_str().unwrap());
+            prop_assert!(text.contains(&shown), "{shown:?} of {text:?}");
+            prop_assert!(shown.split_whitespace().count() <= words);
+        }
+
+        #[test]
+        fn beginnings_only_add_tags(text in "[a-zé日 ]{0,30}", typed in "[a-zéß日 ]{0,8}") {
+            let tags = Tags { before: "__on__".into(), after: "__off__".into() };
+            prop_assert_eq!(without_tags(&beginnings(&text, &typed, &tags)), text);
+        }
     }
 }

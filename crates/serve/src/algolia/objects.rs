@@ -26,7 +26,7 @@ const MOST_BROWSED: usize = 1_000;
 #[serde(rename_all = "camelCase")]
 #[into_params(parameter_in = Query, rename_all = "camelCase")]
 pub(crate) struct ObjectQuery {
-    /// Names, separated by commas.
+    /// Names, separated by commas, or a JSON list of them.
     #[param(example = "name,price")]
     attributes_to_retrieve: Option<String>,
 }
@@ -42,7 +42,9 @@ pub(crate) async fn get_object(
     Path((_index, id)): Path<(String, String)>,
     Query(query): Query<ObjectQuery>,
 ) -> Result<Response, Problem> {
-    let names = query.attributes_to_retrieve.map(|names| names.split(',').map(|name| name.trim().to_owned()).collect());
+    // Version 4 of the client writes the list as JSON, version 5 with commas.
+    let names = query.attributes_to_retrieve.map(|names| Params::of(&json!({ "names": names }))).transpose()?;
+    let names = names.and_then(|params| params.names("names"));
     answered(move || {
         let found = ProductId::new(&id).ok().map(|id| shown(&app, &caller, &[(id, Chosen::of(names))])).transpose()?;
         let found = found.and_then(|mut found| found.pop().flatten());
@@ -157,7 +159,8 @@ fn browsed(app: &App, index: &str, from: u32, params: &Params) -> Result<Value, 
     let chosen = Chosen::of(params.names("attributesToRetrieve"));
     let products = app.parts.shop.products_by_id(&page)?;
     let mut hits = Vec::with_capacity(page.len());
-    for product in products.into_iter().flatten() {
+    // What left the catalogue since is not listed any more.
+    for product in products.into_iter().flatten().filter(|product| product.status == ProductStatus::Visible) {
         hits.push(chosen_record(&writes::whole_record(app, &product, market)?, &chosen));
     }
     let mut answer = json!({

@@ -63,11 +63,14 @@ impl Search {
         let count = hits_per_page.min(REACHABLE - offset);
         let facets = params.names("facets").unwrap_or_default();
         let most_values = params.number("maxValuesPerFacet").unwrap_or(DEFAULT_FACET_VALUES).min(MOST_FACET_VALUES);
-        let request = |facet: &String| FacetRequest { field: field_of_facet(facet), most_values };
         let ask = SearchAsk {
             query: query.clone(),
             filter: filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?,
-            facets: facets.iter().take(MOST_FACETS).map(request).collect(),
+            facets: counted(app, index, &facets)
+                .into_iter()
+                .take(MOST_FACETS)
+                .map(|field| FacetRequest { field, most_values })
+                .collect(),
             offset,
             count,
             sort: sort_of(app, index),
@@ -99,7 +102,7 @@ impl Search {
             countable: settings::facets(app, index),
             retrieved: Chosen::of(params.names("attributesToRetrieve")).without(hidden.clone()),
             highlighted: Chosen::of(params.names("attributesToHighlight")).without(hidden),
-            snippets: snippets.iter().map(|snippet| snippet_of(snippet)).collect(),
+            snippets: snippets.iter().take(MOST_FACETS).map(|snippet| snippet_of(snippet)).collect(),
             ellipsis: params.text("snippetEllipsisText").unwrap_or_else(|| "…".to_owned()),
             tags: params.tags(),
             ranking_info: params.flag("getRankingInfo") == Some(true),
@@ -132,8 +135,21 @@ pub(super) fn cursor(text: &str) -> Result<(u32, Params), Problem> {
     Ok((next, Params::of(&asked).map_err(|_| unknown())?))
 }
 
-fn field_of_facet(facet: &str) -> String {
-    if facet == "*" { "*".to_owned() } else { field_of(facet) }
+/// The fields to count. `*` means all facets in this protocol, and front ends count on it: widgets whose facets the merchant's order
+/// shows or hides ask for nothing else. Those that tell most come first.
+fn counted(app: &App, index: &str, facets: &[String]) -> Vec<String> {
+    let mut fields: Vec<String> = facets.iter().filter(|facet| *facet != "*").map(|facet| field_of(facet)).collect();
+    if fields.len() < facets.len() {
+        fields.push("*".to_owned());
+        let set = settings::facets(app, index).map(|names| names.iter().map(|name| field_of(name)).collect());
+        fields.extend(set.unwrap_or_else(|| {
+            let mut all = app.parts.searches.facet_fields();
+            // Where there are more than can be counted, the shop's own come before attributes.
+            all.sort_by_key(|field| field.starts_with("attributes."));
+            all
+        }));
+    }
+    fields
 }
 
 fn snippet_of(text: &str) -> (String, usize) {

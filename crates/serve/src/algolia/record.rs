@@ -21,6 +21,8 @@ const DEEPEST: usize = 8;
 const LEVELS: &str = " > ";
 /// Seconds lie below, milliseconds above: 1973 in the one, the year 5138 in the other.
 const FIRST_MS: f64 = 1e11;
+/// Of the year 9999.
+const LAST_MS: f64 = 2.534e14;
 
 /// Names that say the same thing: where one of them is written, the others are no longer true.
 pub(super) const SYNONYMOUS: [&[&str]; 3] =
@@ -231,7 +233,7 @@ fn time(value: &Value) -> Option<TimestampMs> {
         Value::Number(number) => {
             let number = number.as_f64()?;
             let ms = if number.abs() < FIRST_MS { number * 1e3 } else { number };
-            (ms.abs() < 1e15).then_some(TimestampMs(ms as i64))
+            (ms.abs() < LAST_MS).then_some(TimestampMs(ms as i64))
         }
         Value::String(text) => TimestampMs::parse(text).or_else(|| TimestampMs::parse(&format!("{text}T00:00:00Z"))),
         _ => None,

@@ -82,7 +82,7 @@ async fn the_older_client_writes_parameters_into_one_text() {
     let result = &reply.ok()["results"][0];
     assert_eq!((&result["page"], &result["nbPages"], &result["nbHits"]), (&json!(2), &json!(10), &json!(50)));
     assert_eq!(result["hits"][0]["objectID"], "p11");
-    assert_eq!(result["renderingContent"]["facetOrdering"]["facets"]["order"], json!(["category"]));
+    assert_eq!(result["renderingContent"]["facetOrdering"]["facets"]["order"], json!(["category", "price", "colour"]));
     let ask = shop.finder.asked.lock().pop().unwrap();
     assert_eq!((ask.offset, ask.count, ask.facets[0].field.as_str()), (10, 5, "*"));
 }
@@ -166,4 +166,57 @@ async fn events_become_events_of_the_shop() {
     assert_eq!((click.lines[0].product.as_str(), click.lines[0].position), ("p3", Some(2)));
     let order = &stored[3].0;
     assert_eq!((order.lines[0].quantity, order.decision.unwrap().to_string().as_str()), (2, query));
+}
+
+#[tokio::test]
+async fn hostile_searches_are_bounded() {
+    let shop = Shop::open();
+    let facets: Vec<String> = (0..1_000).map(|number| format!("facet{number}")).collect();
+    let alternatives = json!([(0..1_000).map(|number| format!("brand:{number}")).collect::<Vec<String>>()]);
+    let long = (0..2_000).map(|number| format!("brand:{number}")).collect::<Vec<String>>().join(" OR ");
+    for (body, status) in [
+        (json!({"query": "product 3", "facets": facets}), 200),
+        (json!({"query": "*".repeat(500)}), 200),
+        (json!({"query": "a* b* c* d* e* f* g*", "facets": ["*", "*", "*"], "maxValuesPerFacet": 4_000_000}), 200),
+        (json!({"query": "product", "hitsPerPage": 4_000_000_000_u64, "page": 9}), 200),
+        (json!({"offset": u64::MAX, "length": u64::MAX}), 200),
+        (json!({"facetFilters": alternatives}), 200),
+        (json!({"filters": "unknown:thing AND NOT unheard_of > 3", "facets": ["unknown"]}), 200),
+        (
+            json!({"query": {"$ne": 1}, "page": "x", "facets": {"a": 1}, "highlightPreTag": "x".repeat(5_000), "userToken": ["u"]}),
+            200,
+        ),
+        (
+            json!({"attributesToSnippet": facets.iter().map(|facet| format!("{facet}:99999999")).collect::<Vec<_>>()}),
+            200,
+        ),
+        (json!({"filters": long}), 422),
+        (json!({"facetFilters": [[["brand:a"]]]}), 422),
+        (json!({"numericFilters": ["price<=1e999"]}), 422),
+        (json!({"filters": "(".repeat(4_000)}), 422),
+    ] {
+        let reply = ask(&shop, "/1/indexes/products/query", &body).await;
+        assert_eq!(reply.status, status, "{} {}", body.to_string().chars().take(200).collect::<String>(), reply.text());
+    }
+    let asked = shop.finder.asked.lock().clone();
+    assert!(asked.iter().all(|ask| ask.facets.len() <= 60 && ask.count <= 1_000 && ask.offset <= 1_000));
+    assert!(asked.iter().flat_map(|ask| &ask.facets).all(|facet| facet.most_values <= 1_000));
+    for path in [
+        "/1/indexes/*/queries",
+        "/1/indexes/products/query",
+        "/1/indexes/*/recommendations",
+        "/1/events",
+        "/1/indexes/*/objects",
+    ] {
+        for body in ["[", "{\"requests\": 5, \"events\": 5", "null", "\u{0}"] {
+            let request = axum::http::Request::post(path).header("x-algolia-api-key", &shop.public);
+            let reply = send(&shop, request.body(Body::from(body)).unwrap()).await;
+            assert_eq!((reply.status, &reply.json()["status"]), (400, &json!(400)), "{path} {body}");
+        }
+        let deep = format!("{}{}", "{\"requests\":[".repeat(3_000), "]}".repeat(3_000));
+        let request = axum::http::Request::post(path).header("x-algolia-api-key", &shop.public);
+        assert_eq!(send(&shop, request.body(Body::from(deep)).unwrap()).await.status, 400, "{path}");
+    }
+    let many: Vec<Value> = (0..51).map(|_| json!({"indexName": "products"})).collect();
+    assert_eq!(ask(&shop, "/1/indexes/*/queries", &json!({"requests": many})).await.status, 422);
 }

@@ -7,6 +7,8 @@
 mod harness;
 
 mod algolia;
+mod algolia_clients;
+mod algolia_records;
 mod auth;
 mod consent;
 mod console;

@@ -229,6 +229,10 @@ impl Searches for Finder {
         ["brand", "category", "price", "in_stock"].contains(&field)
     }
 
+    fn facet_fields(&self) -> Vec<String> {
+        ["attributes.colour", "price"].map(str::to_owned).to_vec()
+    }
+
     fn has_seen(&self, _: CatalogueState) -> bool {
         self.is_ready()
     }

@@ -361,6 +361,12 @@ impl SearchEngine {
         OWN.contains(&field) || self.catalogue.read().facet_fields().any(|known| known == field)
     }
 
+    /// Fields that facets can be asked for, in their order: the shop's own and each attribute that some product has.
+    pub fn facet_fields(&self) -> Vec<String> {
+        let catalogue = self.catalogue.read();
+        catalogue.facet_fields().map(str::to_owned).chain(["price".to_owned(), "in_stock".to_owned()]).collect()
+    }
+
     pub fn product_count(&self) -> usize {
         self.catalogue.read().len()
     }
