@@ -105,7 +105,7 @@ export class MerxClient {
 
   async #call<T>(method: Method, path: string, call: { path?: unknown; query?: unknown; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String((call.path as Record<string, unknown>)[name])));
-    const query = new URLSearchParams(Object.entries((call.query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => [name, String(value)]));
+    const query = new URLSearchParams(Object.entries((call.query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined && value !== null).map(([name, value]): [string, string] => [name, String(value)]));
     const address = `${this.#settings.url}${filled}${query.size ? `?${query}` : ''}`;
     const again = repeatable(method, path);
     for (let attempt = 0; ; attempt += 1) {
