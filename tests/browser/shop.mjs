@@ -13,7 +13,8 @@ const DESK = { width: 1360, height: 900 };
 const AXE = readFileSync(new URL('node_modules/axe-core/axe.min.js', import.meta.url), 'utf8');
 
 const inside = (host, selector) => `${host} >>> ${selector}`;
-const settle = page => page.waitForNetworkIdle({ idleTime: 400, timeout: 15_000 });
+// A request that outlives its page is never seen to end: one may be open.
+const settle = page => page.waitForNetworkIdle({ idleTime: 400, concurrency: 1, timeout: 30_000 });
 const shot = (page, name) => page.screenshot({ path: join(folder, `${name}.jpg`), type: 'jpeg', quality: 78 });
 
 /** A page of a new shopper, who has said nothing yet. */
@@ -30,10 +31,12 @@ async function shopper(browser, viewport) {
 
 async function open(page, path) {
   await page.goto(SHOP + path);
+  await page.waitForSelector('#departments a');
   await settle(page);
 }
 
 const say = async (page, words) => {
+  await page.waitForSelector('#consent button');
   for (const button of await page.$$('#consent button')) if ((await button.evaluate(node => node.textContent)).startsWith(words)) return button.click();
   throw new Error(`no answer begins with ${words}`);
 };
