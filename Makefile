@@ -5,17 +5,20 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo build test lint unit clients browser fuzz openapi reference clean
+.PHONY: demo pages build test lint unit sdk clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
 # The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
-build: ## Build the one binary.
+build: pages ## Build the one binary.
 	tools/setup rust
 	$(CARGO) build --release --locked --workspace
 
-test: ## Everything the continuous integration runs.
+pages: ## Build the browser library and the demo shop, which the binary carries; without Node it is built without them.
+	tools/pages
+
+test: pages ## Everything the continuous integration runs.
 	tools/setup rust node browser python
 	tools/test
 
@@ -25,8 +28,12 @@ lint: ## Formatting and clippy, warnings are errors.
 unit: ## The Rust tests alone.
 	tools/test unit
 
-clients: ## The published client libraries against a running server.
-	tools/setup rust node
+sdk: ## The browser library.
+	tools/setup node
+	tools/test sdk
+
+clients: ## Client libraries, published ones and our own, against a running server.
+	tools/setup rust node python
 	tools/test clients
 
 browser: ## The pages of a running server in a browser.
