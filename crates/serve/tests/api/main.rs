@@ -12,6 +12,7 @@ mod entities;
 mod operating;
 mod recommend;
 mod search;
+mod storefront;
 mod tracking;
 
 use axum::body::Body;

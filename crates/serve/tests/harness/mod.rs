@@ -22,7 +22,7 @@ use merx_domain::{
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_serve::{
     App, AskedBy, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    RateLimit, Scope, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -469,6 +469,14 @@ impl Shop {
     }
 
     pub fn with(settings: Settings, products: u32) -> Self {
+        Self::build(settings, products, Site::default())
+    }
+
+    pub fn with_site(site: Site) -> Self {
+        Self::build(settings(), 50, site)
+    }
+
+    fn build(settings: Settings, products: u32, site: Site) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
@@ -512,7 +520,7 @@ impl Shop {
             Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
-        let app = App::new(Parts {
+        let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
@@ -526,7 +534,8 @@ impl Shop {
             jobs: Arc::new(Unwilling::default()),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
-        });
+        };
+        let app = App::with_site(parts, site);
         Self { app, public, secret, admin, intake, pulse, finder, recorder, clock, _folder: folder }
     }
 }
