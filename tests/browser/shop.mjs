@@ -23,8 +23,6 @@ const settle = page => new Promise(done => {
   page.on('response', later);
   later();
 });
-// Mutations within shadow trees wake no selector that waits.
-const appears = (page, host, selector) => page.waitForFunction((host, selector) => [...document.querySelectorAll(host)].some(node => node.shadowRoot?.querySelector(selector)), {}, host, selector);
 // A request that outlives its page is never seen to end: one may be open.
 const shot = (page, name) => page.screenshot({ path: join(folder, `${name}.jpg`), type: 'jpeg', quality: 78 });
 
