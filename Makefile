@@ -5,21 +5,25 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo pages build test lint unit sdk clients browser fuzz openapi reference clean
+.PHONY: demo pages console build test lint unit sdk clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
 # The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
-build: pages ## Build the one binary.
+build: pages console ## Build the one binary, with the shop's pages and the console in it.
 	tools/setup rust
 	$(CARGO) build --release --locked --workspace
 
-pages: ## Build the browser library and the demo shop, which the binary carries; without Node it is built without them.
+pages: ## Build the browser library and the demo shop, which go into the binary.
 	tools/pages
 
-test: pages ## Everything the continuous integration runs.
-	tools/setup rust node browser python
+console: ## Build the merchants' console, which goes into the binary.
+	tools/setup console
+	console/build
+
+test: ## Everything the continuous integration runs.
+	tools/setup rust node console browser python
 	tools/test
 
 lint: ## Formatting and clippy, warnings are errors.
@@ -37,7 +41,7 @@ clients: ## Client libraries, published ones and our own, against a running serv
 	tools/test clients
 
 browser: ## The pages of a running server in a browser.
-	tools/setup rust node browser
+	tools/setup rust node console browser
 	tools/test browser
 
 fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.

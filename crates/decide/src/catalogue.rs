@@ -27,7 +27,8 @@ pub struct CatalogueEntry {
     availability: Box<[MarketAvailability]>,
     /// Lowest price a market, `None` for all others.
     prices: Box<[(Option<MarketId>, Money)]>,
-    cost: Option<Money>,
+    /// What one unit of its cheapest variant costs the shop.
+    pub cost: Option<Money>,
     /// Units over all variants and locations; `None`: not tracked.
     pub stock: Option<i64>,
     pub created_at: TimestampMs,
@@ -75,6 +76,11 @@ impl CatalogueEntry {
         find(Some(market)).or_else(|| find(None)).map(|(_, price)| *price)
     }
 
+    /// What one unit of the cheapest variant costs the shop.
+    pub fn cost(&self) -> Option<Money> {
+        self.cost
+    }
+
     /// (price - cost) / price, 0 where either is unknown.
     pub fn margin(&self, market: &MarketId) -> f32 {
         match (self.price(market), self.cost) {
@@ -97,6 +103,10 @@ impl CatalogueEntry {
             "in_stock" => vec![FilterValue::Flag(self.stock.is_none_or(|stock| stock > 0))],
             "created_at" => vec![FilterValue::Number(self.created_at.0 as f64)],
             _ => {
+                if let Some(depth) = field.strip_prefix("category.lvl") {
+                    let path = depth.parse::<usize>().ok().and_then(|depth| self.category_path.get(..=depth));
+                    return path.map(|path| text(&path.join(" > "))).into_iter().collect();
+                }
                 let Some(name) = field.strip_prefix("attributes.") else { return Vec::new() };
                 let Some((_, value)) = self.attributes.iter().find(|(known, _)| known == name) else {
                     return Vec::new();
@@ -212,10 +222,13 @@ impl CatalogueReader<'_> {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (ProductNumber, &CatalogueEntry)> {
-        let present = |(number, entry): (usize, &'_ Option<CatalogueEntry>)| {
-            entry.is_some().then_some(ProductNumber(number as u32))
-        };
-        self.0.entries.iter().enumerate().filter_map(present).filter_map(|number| Some((number, self.entry(number)?)))
+        self.from(ProductNumber(0))
+    }
+
+    /// In the order of their numbers, from one on.
+    pub fn from(&self, first: ProductNumber) -> impl Iterator<Item = (ProductNumber, &CatalogueEntry)> {
+        let numbers = (first.0..).take(self.0.entries.len().saturating_sub(first.index())).map(ProductNumber);
+        numbers.filter_map(|number| Some((number, self.entry(number)?)))
     }
 
     /// Entries that may pass the filter, newest first: of one category where the filter asks for one.

@@ -4,7 +4,8 @@
 //! category = "Shoes" AND price < 50 AND NOT brand IN ("Acme", "Umbra") AND attributes.organic = true
 //! ```
 //!
-//! Fields: `id`, `name`, `brand`, `category` (any level of the path), `price` (major units of the request's market),
+//! Fields: `id`, `name`, `brand`, `category` (any level of the path), `category.lvl0`, `category.lvl1` .. (the path down to a
+//! level: `Women > Shoes`), `price` (major units of the request's market),
 //! `in_stock`, `created_at` (RFC 3339 text or milliseconds), `attributes.NAME`. Comparisons: `=`, `!=`, `<`, `<=`, `>`, `>=`, `IN (..)`,
 //! `EXISTS field`. Words are case-insensitive, texts compare without regard to case, an absent field fails every
 //! comparison but `!=`.

@@ -134,6 +134,11 @@ impl Catalogue {
         self.records.query(&sql, &[Value::Integer(change.0), limit_value(limit)])?.iter().map(stored).collect()
     }
 
+    /// The newest change, 0 where there was none.
+    pub fn newest_change(&self) -> Result<ChangeNumber> {
+        newest(&*self.records, "SELECT COALESCE(MAX(change_number), 0) FROM products")
+    }
+
     pub fn count(&self) -> Result<u64> {
         let rows = self.records.query("SELECT COUNT(*) FROM products", &[])?;
         rows.first().map_or(Ok(0), |row| Ok(row.integer(0)?.unsigned_abs()))
@@ -422,6 +427,11 @@ impl Stock {
         self.records.query(&sql, &[product, variant, location, limit_value(limit)])?.iter().map(level).collect()
     }
 
+    /// The newest change, 0 where there was none.
+    pub fn newest_change(&self) -> Result<ChangeNumber> {
+        newest(&*self.records, "SELECT COALESCE(MAX(change_number), 0) FROM stock_levels")
+    }
+
     /// Levels written or removed after a change, oldest change first.
     pub fn changed_since(&self, change: ChangeNumber, limit: usize) -> Result<Vec<StockChange>> {
         let sql = format!(
@@ -435,6 +445,10 @@ impl Stock {
         };
         rows.iter().map(changed).collect()
     }
+}
+
+fn newest(records: &dyn Records, sql: &str) -> Result<ChangeNumber> {
+    records.query(sql, &[])?.first().map_or(Ok(ChangeNumber::default()), |row| Ok(ChangeNumber(row.integer(0)?)))
 }
 
 /// Columns that [`level`] reads.

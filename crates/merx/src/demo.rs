@@ -233,7 +233,7 @@ fn print_calls(ready: &Ready, example: &Example) {
     };
     let (public, secret) = (key("public"), key("secret"));
     let event_at = TimestampMs(SystemClock.now().0 / SECOND_MS * SECOND_MS);
-    println!("\nMerx serves at {url}   (reference: {url}/docs, stop with Ctrl-C)\n");
+    println!("\nMerx serves at {url}   (console: {url}/console, reference: {url}/docs, stop with Ctrl-C)\n");
     if !pages::SHOP.is_empty() {
         println!("  A shop to click through:  {url}/shop/\n");
     }

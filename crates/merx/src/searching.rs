@@ -18,7 +18,7 @@ use merx_domain::{
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
 use merx_models::registry::Registry;
-use merx_serve::Searches;
+use merx_serve::{CatalogueState, Searches};
 use parking_lot::Mutex;
 
 use crate::config;
@@ -52,10 +52,12 @@ pub(crate) struct Searching {
     projection: Arc<Projection>,
     /// How far the index has come; `None` before it was built.
     seen: Mutex<Option<Seen>>,
+    /// The same for readers, who can't wait for a change to be written.
+    reached: Mutex<Seen>,
     ready: AtomicBool,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     products: ChangeNumber,
     stock: ChangeNumber,
@@ -63,7 +65,14 @@ struct Seen {
 
 impl Searching {
     pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
-        Self { pipeline, ingest, projection, seen: Mutex::default(), ready: AtomicBool::new(false) }
+        Self {
+            pipeline,
+            ingest,
+            projection,
+            seen: Mutex::default(),
+            reached: Mutex::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     fn engine(&self) -> &SearchEngine {
@@ -79,8 +88,10 @@ impl Searching {
         };
         // What fails is tried again from here.
         *seen = Some(at);
+        *self.reached.lock() = at;
         while self.follow(&mut at)? {
             *seen = Some(at);
+            *self.reached.lock() = at;
         }
         self.ready.store(true, Ordering::Release);
         Ok(())
@@ -155,7 +166,7 @@ impl Searches for Searching {
         self.ready.load(Ordering::Acquire)
     }
 
-    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer> {
+    fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer> {
         self.pipeline.decide(request, shelf)
     }
 
@@ -205,6 +216,11 @@ impl Searches for Searching {
 
     fn has_field(&self, field: &str) -> bool {
         self.engine().has_field(field)
+    }
+
+    fn has_seen(&self, state: CatalogueState) -> bool {
+        let reached = *self.reached.lock();
+        self.is_ready() && reached.products.0 >= state.products && reached.stock.0 >= state.stock
     }
 }
 

@@ -3,18 +3,24 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
-use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
+use merx_domain::{
+    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
+use merx_ingest::vault::VaultError;
+use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, DemoShop, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
+    Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
+use crate::privacy;
 use crate::projection::Follower;
 use crate::searching::Indexer;
 use crate::shop::Shop;
@@ -45,12 +51,27 @@ impl Intake for Rooms {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
+
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+        let mut identities = Identities::default();
+        match kind {
+            IdentityKind::UserId => identities.user_id = Some(value.into()),
+            _ => identities.anonymous_id = Some(value.into()),
+        }
+        // No event tells of an absorption here, so none counts as told.
+        let now = self.shop.clock.now();
+        let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
+            Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
+        });
+        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
+        made.map_err(store_error)?.ok_or_else(missing)
+    }
 }
 
 impl ShopRecords for Rooms {
-    fn product(&self, id: &ProductId) -> Result<Option<Product>, StoreError> {
-        let mut found = self.shop.ingest.catalogue.get(std::slice::from_ref(id))?;
-        Ok(found.pop().flatten().map(|stored| stored.product))
+    fn products_by_id(&self, ids: &[ProductId]) -> Result<Vec<Option<Product>>, StoreError> {
+        let found = self.shop.ingest.catalogue.get(ids)?;
+        Ok(found.into_iter().map(|stored| stored.map(|stored| stored.product)).collect())
     }
 
     fn products(&self, after: Option<&ProductId>, limit: usize) -> Result<Vec<Product>, StoreError> {
@@ -88,6 +109,11 @@ impl ShopRecords for Rooms {
             remove.into_iter().map(|(product, variant, location)| StockKey { product, variant, location }).collect();
         let removed = self.shop.ingest.stock.remove(&keys, self.shop.clock.now())?;
         Ok(removed.iter().filter(|removed| **removed).count() as u64)
+    }
+
+    fn catalogue_state(&self) -> Result<CatalogueState, StoreError> {
+        let (products, stock) = (&self.shop.ingest.catalogue, &self.shop.ingest.stock);
+        Ok(CatalogueState { products: products.newest_change()?.0, stock: stock.newest_change()?.0 })
     }
 }
 
@@ -176,6 +202,60 @@ impl Jobs for Rooms {
     }
 }
 
+fn privacy_error(error: VaultError) -> PrivacyError {
+    match error {
+        VaultError::Store(error) => PrivacyError::Store(error),
+        other => PrivacyError::Store(StoreError::Unavailable { what: "vault", detail: other.to_string() }),
+    }
+}
+
+impl Privacy for Rooms {
+    fn submit(&self, mut new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let (requests, vault) = (&self.shop.ingest.requests, &self.shop.ingest.vault);
+        if let Some(of) = &new.of {
+            let notes = requests.notes(vault, of).map_err(privacy_error)?;
+            let gone = || PrivacyError::Refused(format!("nothing is known any more of request {of}; name the person"));
+            notes.ok_or_else(gone)?.subject_ids().into_iter().for_each(|subject| new.notes.add_subject(subject));
+        }
+        let now = self.shop.clock.now();
+        let due = now.plus_ms(i64::from(self.shop.config.privacy.deadline_days) * DAY_MS);
+        let request = requests.submit(vault, &new, now, due).map_err(privacy_error)?;
+        self.board.ask(JobKind::Privacy, AskedBy::Request);
+        Ok(request)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.shop.ingest.requests.cancel(id, self.shop.clock.now())
+    }
+
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
+        privacy::gather(&self.shop, id, who).map_err(|error| match error.downcast::<StoreError>() {
+            Ok(error) => PrivacyError::Store(error),
+            Err(error) => PrivacyError::Refused(format!("{error:#}")),
+        })
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.shop.ingest.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.shop.ingest.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        self.shop.rotate_vault().map_err(|error| PrivacyError::Refused(format!("{error:#}")))
+    }
+}
+
 impl Vitals for Rooms {
     fn store_writable(&self) -> Result<(), StoreError> {
         self.shop.store.log.commit("readiness", merx_store::LogOffset(0))
@@ -190,6 +270,7 @@ impl Vitals for Rooms {
     }
 
     fn finish(&self) {
+        self.shop.dealer.exposures.flush();
         if let Err(error) = self.shop.projection.catch_up().and_then(|_| self.shop.projection.snapshot()) {
             tracing::error!(error = format!("{error:#}"), "the online state is rebuilt from the log at the next start");
         }
@@ -255,6 +336,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
@@ -262,8 +344,11 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
+        dealer: Arc::clone(&shop.dealer),
+        reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
+        privacy: Arc::clone(&rooms) as _,
         vitals: rooms,
         settings: settings(&shop.config)?,
     })
@@ -291,6 +376,7 @@ fn settings(config: &Config) -> Result<Settings> {
         rules,
         slots: slots.collect::<Result<_>>()?,
         default_market: config.market.default.clone(),
+        index: config.search.index.clone(),
         public_keys_name_customers: config.server.public_keys_name_customers,
         public_keys_list_products: config.server.public_keys_list_products,
         rate_limit: RateLimit {
@@ -301,6 +387,12 @@ fn settings(config: &Config) -> Result<Settings> {
         request_timeout_ms: config.server.request_timeout_ms,
         cors_origins: config.server.cors_origins.clone(),
         shutdown_grace_ms: config.server.shutdown_grace_ms,
+        privacy: PrivacySettings {
+            shopify_secret: std::env::var("MERX_SHOPIFY_SECRET").ok().filter(|secret| !secret.is_empty()),
+            opendsr_secret: std::env::var("MERX_OPENDSR_SECRET").ok().filter(|secret| !secret.is_empty()),
+            controller_id: config.privacy.controller_id.clone(),
+            processor_domain: config.privacy.processor_domain.clone(),
+        },
         id_key,
     })
 }

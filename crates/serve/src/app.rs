@@ -2,18 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{Boost, Catalogue, Recorder};
+use merx_decide::{Boost, Catalogue, Dealer, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
+use crate::activity::Activity;
+use crate::algolia::Indexes;
 use crate::keys::Keys;
 use crate::limits::RateLimit;
+use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, Searches, ShopRecords, Vitals};
+use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
+use crate::session::Sessions;
 use crate::site::Site;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -40,6 +45,8 @@ pub struct Settings {
     pub rules: Rules,
     pub slots: BTreeMap<String, SlotPreset>,
     pub default_market: MarketId,
+    /// What clients of Algolia's protocol call the catalogue when they write it.
+    pub index: String,
     /// Whether a public key, which stands in a web page for all to read, may ask by customer id or pseudonym. Whoever
     /// guesses a customer's id then sees what is recommended to them, reasons included.
     pub public_keys_name_customers: bool,
@@ -53,6 +60,7 @@ pub struct Settings {
     /// `*` is every origin.
     pub cors_origins: Vec<String>,
     pub shutdown_grace_ms: u64,
+    pub privacy: PrivacySettings,
     /// 32 random bytes: decision ids and seeds are drawn from them.
     pub id_key: [u8; 32],
 }
@@ -61,6 +69,7 @@ pub struct Settings {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
+    pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,
@@ -69,8 +78,11 @@ pub struct Parts {
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
+    pub dealer: Arc<Dealer>,
+    pub reports: Arc<dyn Reports>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }
@@ -80,10 +92,15 @@ pub struct App {
     pub(crate) parts: Parts,
     pub(crate) metrics: Metrics,
     pub(crate) rejects: Rejects,
+    pub(crate) activity: Activity,
+    pub(crate) live: Live,
+    pub(crate) sessions: Sessions,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
     pub(crate) site: Site,
+    /// Open event streams of flags.
+    pub(crate) flag_streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
 }
 
@@ -95,13 +112,18 @@ impl App {
     /// A server that has pages beside the API.
     pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
+        let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
             parts,
             metrics: Metrics::new(crate::routes::names()),
             rejects: Rejects::default(),
+            activity,
+            live: Live::default(),
+            sessions: Sessions::default(),
             ids,
             patching: Default::default(),
             site,
+            flag_streams: Arc::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -109,6 +131,7 @@ impl App {
     /// From now on the server says that it is not ready, so that balancers turn away.
     pub(crate) fn begin_stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
+        self.live.close();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -9,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::app::App;
 use crate::keys::{ApiKey, Scope};
 use crate::problem::{Code, Problem};
+use crate::session;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,8 +21,8 @@ pub enum Access {
     Key(Scope),
     /// As a public key; but the tracking API's clients may name it in the body, so the handler looks.
     WriteKey,
-    /// As a public key, sent the way that Algolia's clients do: in a header of their own or in the address.
-    FrontEnd,
+    /// As `Key`, sent the way that Algolia's clients do: in a header of their own or in the address.
+    FrontEnd(Scope),
 }
 
 /// The key of a call; `None` where a write key is still to be found in the body.
@@ -28,19 +30,22 @@ pub enum Access {
 pub(crate) struct Caller(pub(crate) Option<Arc<ApiKey>>);
 
 /// Lets a call through or says why not.
-pub(crate) fn check(app: &App, access: Access, headers: &HeaderMap, query: Option<&str>) -> Result<Caller, Problem> {
+pub(crate) fn check(app: &App, access: Access, request: &Request) -> Result<Caller, Problem> {
+    let headers = request.headers();
     let scope = match access {
         Access::Open => return Ok(Caller(None)),
         Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
             Some(key) => return spend(app, key).map(|key| Caller(Some(key))),
             None => return Ok(Caller(None)),
         },
-        Access::Key(scope) => scope,
-        Access::FrontEnd => Scope::Public,
+        Access::Key(scope) | Access::FrontEnd(scope) => scope,
     };
-    let of_front_end = || front_end_key(headers, query).filter(|_| access == Access::FrontEnd);
-    let text = of_front_end().or_else(|| sent_key(headers)).ok_or_else(|| Problem::new(Code::MissingKey))?;
-    let key = app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+    let of_front_end =
+        || front_end_key(headers, request.uri().query()).filter(|_| matches!(access, Access::FrontEnd(_)));
+    let key = match of_front_end().or_else(|| sent_key(headers)) {
+        Some(text) => app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?,
+        None => session::key_of(app, request)?.ok_or_else(|| Problem::new(Code::MissingKey))?,
+    };
     if key.scope < scope {
         let detail = format!("this needs a {} key, the one sent is {}", scope.name(), key.scope.name());
         return Err(Problem::because(Code::Forbidden, detail));

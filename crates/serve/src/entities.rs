@@ -1,14 +1,23 @@
 //! What products, orders and stock have in common over HTTP: cursors, merge patches, batches with mistakes by position.
 
+use std::fmt::Display;
+use std::str::FromStr;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use merx_store::StoreError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::body::mistake;
+use crate::app::App;
+use crate::body::{Answered, mistake};
+use crate::ports::ShopRecords;
 use crate::problem::{Code, Mistake, Problem};
+use crate::wire::Reading;
 
 /// How many changes one batch may carry.
 pub(crate) const MAX_BATCH: usize = 5_000;
@@ -45,6 +54,136 @@ impl PageQuery {
 /// The cursor that continues after a full page.
 pub(crate) fn next_cursor(count: usize, limit: usize, last: Option<&str>) -> Option<String> {
     last.filter(|_| count == limit).map(|id| URL_SAFE_NO_PAD.encode(id))
+}
+
+/// The wire form of what is put, patched and removed by its id, alone or many at once.
+pub(crate) trait Entity: Serialize + DeserializeOwned + From<Self::Stored> {
+    /// In the words of an error.
+    const NAME: &'static str;
+    type Id: FromStr<Err: Display> + Display + Clone + PartialEq;
+    type Stored;
+    /// What has been read without a mistake.
+    type Sound;
+
+    fn own_id(&self) -> Option<&str>;
+    /// `id` is the right one, whatever the wire form says; `None` after a mistake.
+    fn read(self, reading: &mut Reading<'_>, id: Option<Self::Id>, app: &App) -> Option<Self::Sound>;
+    fn find(shop: &dyn ShopRecords, id: &Self::Id) -> Result<Option<Self::Stored>, StoreError>;
+    fn write(shop: &dyn ShopRecords, put: Vec<Self::Sound>, remove: Vec<Self::Id>) -> Result<u64, StoreError>;
+
+    /// Takes over what a replacement does not lose.
+    fn keep_of_before(&mut self, _id: &Self::Id, _shop: &dyn ShopRecords) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// The changes of a batch.
+pub(crate) struct Changes {
+    pub(crate) upsert: Vec<Value>,
+    pub(crate) patch: Vec<Value>,
+    pub(crate) delete: Vec<String>,
+    pub(crate) all_or_nothing: bool,
+}
+
+pub(crate) fn put_one<E: Entity>(app: &App, id: &E::Id, mut wire: E) -> Result<Response, Problem> {
+    let _patching = app.patching.lock();
+    wire.keep_of_before(id, &*app.parts.shop)?;
+    store_one(app, id, wire)
+}
+
+pub(crate) fn patch_one<E: Entity>(app: &App, id: &E::Id, patch: Value) -> Result<Response, Problem> {
+    let _patching = app.patching.lock();
+    let stored = E::find(&*app.parts.shop, id)?.ok_or_else(|| Problem::not_found(E::NAME, id))?;
+    store_one(app, id, patched(&E::from(stored), patch, "").map_err(Problem::mistakes)?)
+}
+
+pub(crate) fn remove_one<E: Entity>(app: &App, id: &E::Id) -> Result<Response, Problem> {
+    if E::write(&*app.parts.shop, Vec::new(), vec![id.clone()])? == 0 {
+        return Err(Problem::not_found(E::NAME, id));
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+pub(crate) fn change_many<E: Entity>(app: &App, changes: Changes) -> Result<Response, Problem> {
+    let Changes { upsert, patch, delete, all_or_nothing } = changes;
+    check_batch_size(upsert.len() + patch.len() + delete.len())?;
+    let _patching = app.patching.lock();
+    let mut mistakes = Vec::new();
+    let mut put = Vec::with_capacity(upsert.len() + patch.len());
+    for (place, wire) in read_each::<E>(upsert, "upsert", &mut mistakes).into_iter().enumerate() {
+        let Some(mut wire) = wire else { continue };
+        let reading = &mut Reading::at(format!("upsert[{place}]"), &mut mistakes);
+        let id = right_id(&wire, None, reading);
+        if let Some(id) = &id {
+            wire.keep_of_before(id, &*app.parts.shop)?;
+        }
+        put.extend(wire.read(reading, id, app));
+    }
+    let upserted = put.len();
+    for (place, patch) in patch.into_iter().enumerate() {
+        put.extend(patch_of_many::<E>(app, patch, &format!("patch[{place}]"), &mut mistakes)?);
+    }
+    let patched = put.len() - upserted;
+    let mut reading = Reading::at("", &mut mistakes);
+    let delete = delete.iter().enumerate();
+    let remove: Vec<_> = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
+    let errors = keep_sound(mistakes, put.len() + remove.len(), all_or_nothing)?;
+    let deleted = E::write(&*app.parts.shop, put, remove)?;
+    Ok(Answered(BatchAnswer { upserted, patched, deleted, errors }).into_response())
+}
+
+fn patch_of_many<E: Entity>(
+    app: &App,
+    patch: Value,
+    at: &str,
+    mistakes: &mut Vec<Mistake>,
+) -> Result<Option<E::Sound>, Problem> {
+    let id = patch.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
+    let Some(id) = Reading::at(at, mistakes).id::<E::Id>("id", &id) else { return Ok(None) };
+    let Some(stored) = E::find(&*app.parts.shop, &id)? else {
+        Reading::at(at, mistakes).refuse("id", "not_found", format!("there is no {} {id}", E::NAME));
+        return Ok(None);
+    };
+    match patched(&E::from(stored), patch, at) {
+        Ok(wire) => {
+            let reading = &mut Reading::at(at, mistakes);
+            let id = right_id(&wire, Some(&id), reading);
+            Ok(wire.read(reading, id, app))
+        }
+        Err(wrong) => {
+            mistakes.extend(wrong);
+            Ok(None)
+        }
+    }
+}
+
+fn store_one<E: Entity>(app: &App, id: &E::Id, wire: E) -> Result<Response, Problem> {
+    let mut mistakes = Vec::new();
+    let reading = &mut Reading::at("", &mut mistakes);
+    let right = right_id(&wire, Some(id), reading);
+    let sound = wire.read(reading, right, app);
+    refuse_if_any(mistakes)?;
+    let Some(sound) = sound else { return Err(Problem::mistakes(Vec::new())) };
+    E::write(&*app.parts.shop, vec![sound], Vec::new())?;
+    let stored = E::find(&*app.parts.shop, id)?.ok_or_else(|| Problem::not_found(E::NAME, id))?;
+    Ok(Answered(E::from(stored)).into_response())
+}
+
+/// The id in the path, which that in the body must not contradict, or else the one in the body.
+fn right_id<E: Entity>(wire: &E, path_id: Option<&E::Id>, reading: &mut Reading<'_>) -> Option<E::Id> {
+    let own_id = wire.own_id().map(|id| reading.id::<E::Id>("id", id));
+    match (path_id, own_id) {
+        (Some(path), Some(Some(own))) if own != *path => {
+            reading.refuse("id", "other_id", format!("the path says {path}, the body says {own}"));
+            None
+        }
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(own)) => own,
+        (None, None) => {
+            reading.refuse("id", "missing", format!("the {} needs an id", E::NAME));
+            None
+        }
+    }
 }
 
 /// What a batch changed, and what it could not.
@@ -122,7 +261,7 @@ pub(crate) fn keep_sound(mistakes: Vec<Mistake>, sound: usize, all_or_nothing: b
     Ok(mistakes)
 }
 
-pub(crate) fn refuse_if_any(mistakes: Vec<Mistake>) -> Result<(), Problem> {
+fn refuse_if_any(mistakes: Vec<Mistake>) -> Result<(), Problem> {
     if mistakes.is_empty() { Ok(()) } else { Err(Problem::mistakes(mistakes)) }
 }
 

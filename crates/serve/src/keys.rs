@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use crate::limits::{Bucket, RateLimit};
 
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-serve-001-keys",
     sql: "CREATE TABLE api_keys (
             id TEXT PRIMARY KEY,
@@ -23,7 +23,7 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
             label TEXT NOT NULL,
             created_at_ms BIGINT NOT NULL
           )",
-}];
+};
 
 /// A shop has a handful of keys; more are refused, so that the cache stays small.
 const MAX_KEYS: usize = 10_000;
@@ -102,9 +102,14 @@ pub enum KeyError {
 }
 
 fn random_text(scope: Scope) -> Result<String, KeyError> {
+    Ok(format!("{}{}", scope.prefix(), random_token()?))
+}
+
+/// 256 random bits that can stand in a header or an address.
+pub(crate) fn random_token() -> Result<String, KeyError> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| KeyError::NoRandomness(error.to_string()))?;
-    Ok(format!("{}{}", scope.prefix(), URL_SAFE_NO_PAD.encode(secret)))
+    Ok(URL_SAFE_NO_PAD.encode(secret))
 }
 
 type Known = HashMap<[u8; 32], Arc<ApiKey>, rustc_hash::FxBuildHasher>;
@@ -153,6 +158,11 @@ impl Keys {
         let known = self.known.load();
         let key = known.get(hash.as_bytes())?;
         bool::from(key.hash.ct_eq(hash.as_bytes())).then(|| Arc::clone(key))
+    }
+
+    /// The same key as it is known now; `None` once it is revoked.
+    pub(crate) fn current(&self, key: &ApiKey) -> Option<Arc<ApiKey>> {
+        self.known.load().get(&key.hash).cloned()
     }
 
     pub fn is_empty(&self) -> bool {

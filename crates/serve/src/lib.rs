@@ -4,24 +4,31 @@
 //! nowhere else. This crate knows no engine (it holds a pipeline behind [`Recommendations`]), no database and no
 //! configuration file: `merx` fills [`Parts`].
 
+mod activity;
 mod algolia;
 mod app;
+mod assortment;
 mod auth;
 mod body;
 mod client;
+mod console;
 mod decisions;
 mod entities;
+mod experiments;
 mod health;
 mod jobs;
 mod keys;
 mod keys_api;
 mod limits;
+mod live;
 mod metrics;
 mod models;
 mod observe;
+mod ofrep;
 mod openapi;
 mod orders;
 mod ports;
+mod privacy;
 mod problem;
 mod products;
 mod recommend;
@@ -30,25 +37,31 @@ mod rejects;
 mod routes;
 mod search;
 mod server;
+mod session;
 mod site;
+mod slots;
 mod stock;
 mod storefront;
 mod tracking;
 mod wire;
 
+pub use algolia::Indexes;
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;
 pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
-pub use keys::{ApiKey, KeyError, Keys, MIGRATIONS, Scope};
+pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
-    Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
+    Reports, Searches, ShopRecords, StockPlace, Vitals,
 };
+pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
-pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
+
+/// What this room keeps in the shop's records.
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];

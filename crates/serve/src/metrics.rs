@@ -17,6 +17,8 @@ const STATUSES: [u16; 20] =
 struct Route {
     method: String,
     path: String,
+    /// Whether a shopper waits for the answer.
+    of_shoppers: bool,
     statuses: [AtomicU64; STATUSES.len()],
     /// The last one is for everything slower than the last bound.
     latency: [AtomicU64; BUCKETS_US.len() + 1],
@@ -25,7 +27,9 @@ struct Route {
 
 impl Route {
     fn new(method: String, path: String) -> Self {
-        Self { method, path, ..Self::default() }
+        const OF_SHOPPERS: [&str; 5] = ["/v1/recommend", "/v1/search", "/v1/suggest", "/v1/facets", "/1/indexes"];
+        let of_shoppers = OF_SHOPPERS.iter().any(|start| path.starts_with(start));
+        Self { method, path, of_shoppers, ..Self::default() }
     }
 
     fn count(&self, status: u16, latency_us: u64) {
@@ -71,6 +75,11 @@ impl Metrics {
     /// `route` is its place in the table; `None` for an address that doesn't exist.
     pub(crate) fn count_request(&self, route: Option<usize>, status: u16, latency_us: u64) {
         route.and_then(|route| self.routes.get(route)).unwrap_or(&self.elsewhere).count(status, latency_us);
+    }
+
+    /// Whether a shopper waits for this route's answers.
+    pub(crate) fn is_of_shoppers(&self, route: usize) -> bool {
+        self.routes.get(route).is_some_and(|route| route.of_shoppers)
     }
 
     pub(crate) fn count_events(&self, accepted: u64, duplicate: u64) {

@@ -19,22 +19,29 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::auth::Access;
 use crate::body::json_bytes;
 use crate::keys::Scope;
-use crate::problem::{Code, ProblemDocument};
+use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 17] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
     ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
+    ("experiments", "What a change is worth: who gets which arm, and what it brought."),
+    ("flags", "Flags as OpenFeature asks for them (OFREP)."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
     ("stock", "Units of a variant at a location."),
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
     ("jobs", "Trainings and exports: asked for, watched."),
+    (
+        "privacy",
+        "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
+    ),
     ("keys", "API keys."),
+    ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),
 ];
 
@@ -44,6 +51,7 @@ pub fn openapi() -> OpenApi {
     let mut schemas = Vec::new();
     ProblemDocument::schemas(&mut schemas);
     schemas.push((ProblemDocument::name().into_owned(), ProblemDocument::schema()));
+    schemas.push((Message::name().into_owned(), Message::schema()));
     for endpoint in table() {
         schemas.extend(endpoint.schemas.iter().cloned());
         let operation = with_refusals(&endpoint);
@@ -54,6 +62,7 @@ pub fn openapi() -> OpenApi {
         .security_scheme("bearer", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()))
         .security_scheme("basic", SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Basic).build()))
         .security_scheme("header", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key"))))
+        .security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new(crate::session::COOKIE))))
         .security_scheme("front_end", SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-Algolia-API-Key"))))
         .build();
     let info = InfoBuilder::new()
@@ -93,7 +102,7 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
     match endpoint.access {
         Access::Open => {}
         Access::WriteKey => codes.extend([Code::InvalidJson, Code::UnknownKey, Code::RateLimited]),
-        Access::Key(_) | Access::FrontEnd => {
+        Access::Key(_) | Access::FrontEnd(_) => {
             codes.extend([Code::UnknownKey, Code::Forbidden, Code::RateLimited]);
             if has_body {
                 codes.extend([Code::InvalidJson, Code::BodyTooLarge, Code::UnsupportedMediaType, Code::InvalidRequest]);
@@ -108,10 +117,10 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
     }
     for code in codes {
         let status = code.status().as_u16().to_string();
-        operation.responses.responses.entry(status).or_insert_with(|| refusal(code.title()));
+        operation.responses.responses.entry(status).or_insert_with(|| refusal(endpoint.access, code.title()));
     }
     let rest = operation.responses.responses.entry("default".to_owned());
-    rest.or_insert_with(|| refusal("Any other problem"));
+    rest.or_insert_with(|| refusal(endpoint.access, "Any other problem"));
     operation.security = security(endpoint.access);
     operation.extensions = narrowest_key(endpoint.access).map(|scope| Extensions::from_iter([("x-key", scope.name())]));
     operation
@@ -121,8 +130,8 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
 fn narrowest_key(access: Access) -> Option<Scope> {
     match access {
         Access::Open => None,
-        Access::Key(scope) => Some(scope),
-        Access::WriteKey | Access::FrontEnd => Some(Scope::Public),
+        Access::Key(scope) | Access::FrontEnd(scope) => Some(scope),
+        Access::WriteKey => Some(Scope::Public),
     }
 }
 
@@ -130,14 +139,18 @@ fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
     let by = |name: &str| SecurityRequirement::new(name, Vec::<String>::new());
     match access {
         Access::Open => None,
-        Access::Key(_) => Some(vec![by("bearer"), by("header")]),
-        Access::FrontEnd => Some(vec![by("front_end"), by("bearer"), by("header")]),
+        Access::Key(_) => Some(vec![by("bearer"), by("header"), by("session")]),
+        Access::FrontEnd(_) => Some(vec![by("front_end"), by("bearer"), by("header")]),
         // An empty requirement: the key may be in the body.
         Access::WriteKey => Some(vec![by("basic"), by("bearer"), by("header"), SecurityRequirement::default()]),
     }
 }
 
-fn refusal(description: &str) -> RefOr<utoipa::openapi::Response> {
+fn refusal(access: Access, description: &str) -> RefOr<utoipa::openapi::Response> {
+    if let Access::FrontEnd(_) = access {
+        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Message::name()))).build();
+        return ResponseBuilder::new().description(description).content("application/json", content).build().into();
+    }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
     ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
 }

@@ -1,23 +1,26 @@
 //! Orders over HTTP.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
-use merx_domain::{
-    Currency, MarketId, Order, OrderId, OrderLine, OrderLineKind, OrderStatus, ProductId, SubjectId, VariantId,
-};
+use merx_domain::{Currency, Order, OrderId, OrderLine, OrderLineKind, OrderStatus, ProductId, SubjectId, VariantId};
 use merx_ingest::CustomerOrder;
+use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{
-    BatchAnswer, PageQuery, check_batch_size, keep_sound, next_cursor, patched, read_each, refuse_if_any,
+    BatchAnswer, Changes, Entity, PageQuery, change_many, next_cursor, patch_one, put_one, remove_one,
 };
-use crate::problem::{Mistake, Problem};
+use crate::ports::ShopRecords;
+use crate::privacy::Look;
+use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
 
@@ -95,33 +98,32 @@ pub(crate) struct OrderLineWire {
     unit_price: MoneyWire,
 }
 
-impl OrderWire {
-    fn read(
-        self,
-        reading: &mut Reading<'_>,
-        path_id: Option<&OrderId>,
-        default_market: &MarketId,
-    ) -> Option<CustomerOrder> {
-        let own_id = self.id.as_deref().map(|id| reading.id::<OrderId>("id", id));
-        let id = match (path_id, own_id) {
-            (Some(path), Some(Some(own))) if own != *path => {
-                reading.refuse("id", "other_id", format!("the path says {path}, the body says {own}"));
-                None
-            }
-            (Some(path), _) => Some(path.clone()),
-            (None, Some(own)) => own,
-            (None, None) => {
-                reading.refuse("id", "missing", "an order needs an id");
-                None
-            }
-        };
+impl Entity for OrderWire {
+    const NAME: &'static str = "order";
+    type Id = OrderId;
+    type Stored = Order;
+    type Sound = CustomerOrder;
+
+    fn find(shop: &dyn ShopRecords, id: &OrderId) -> Result<Option<Order>, StoreError> {
+        shop.order(id)
+    }
+
+    fn write(shop: &dyn ShopRecords, put: Vec<CustomerOrder>, remove: Vec<OrderId>) -> Result<u64, StoreError> {
+        shop.write_orders(put, remove)
+    }
+
+    fn own_id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn read(self, reading: &mut Reading<'_>, id: Option<OrderId>, app: &App) -> Option<CustomerOrder> {
         let user_id = self.user_id.filter(|id| !id.trim().is_empty());
         reading.bounded("user_id", user_id.as_deref().map_or(0, str::len), MAX_USER_ID_BYTES);
         let subject = self.subject_id.as_deref().map(|id| reading.id::<SubjectId>("subject_id", id));
         let placed_at = reading.time("placed_at", &self.placed_at);
         let market = match &self.market {
             Some(market) => reading.id("market", market),
-            None => Some(default_market.clone()),
+            None => Some(app.parts.settings.default_market.clone()),
         };
         let currency: Option<Currency> = match self.currency.parse() {
             Ok(currency) => Some(currency),
@@ -249,10 +251,14 @@ pub(crate) struct OrderBatch {
     responses((status = 200, description = "By id", body = OrderPage)))]
 pub(crate) async fn list_orders(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let (limit, after) = (query.limit()?, query.after::<OrderId>()?);
+    let look = Look::of(&caller, &headers);
     blocking(move || {
+        look.note(&app, "orders", None)?;
         let orders = app.parts.shop.orders(after.as_ref(), limit)?;
         let next_cursor = next_cursor(orders.len(), limit, orders.last().map(|order| order.id.as_str()));
         let items = orders.into_iter().map(OrderWire::from).collect();
@@ -265,9 +271,16 @@ pub(crate) async fn list_orders(
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 200, description = "The order", body = OrderWire)))]
-pub(crate) async fn get_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
+pub(crate) async fn get_order(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathId(id): PathId<OrderId>,
+) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let order = app.parts.shop.order(&id)?.ok_or_else(|| Problem::not_found("order", &id))?;
+        look.note(&app, "order", order.subject)?;
         Ok(Answered(OrderWire::from(order)).into_response())
     })
     .await
@@ -284,11 +297,7 @@ pub(crate) async fn put_order(
     PathId(id): PathId<OrderId>,
     Json(wire): Json<OrderWire>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let _patching = app.patching.lock();
-        store_one(&app, &id, wire)
-    })
-    .await
+    blocking(move || put_one(&app, &id, wire)).await
 }
 
 /// Change an order
@@ -303,13 +312,7 @@ pub(crate) async fn patch_order(
     PathId(id): PathId<OrderId>,
     Json(patch): Json<Value>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let _patching = app.patching.lock();
-        let order = app.parts.shop.order(&id)?.ok_or_else(|| Problem::not_found("order", &id))?;
-        let wire = patched(&OrderWire::from(order), patch, "").map_err(Problem::mistakes)?;
-        store_one(&app, &id, wire)
-    })
-    .await
+    blocking(move || patch_one::<OrderWire>(&app, &id, patch)).await
 }
 
 /// Remove an order
@@ -317,72 +320,13 @@ pub(crate) async fn patch_order(
     params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 204, description = "Removed")))]
 pub(crate) async fn delete_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
-    blocking(move || {
-        if app.parts.shop.write_orders(Vec::new(), vec![id.clone()])? == 0 {
-            return Err(Problem::not_found("order", &id));
-        }
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    blocking(move || remove_one::<OrderWire>(&app, &id)).await
 }
 
 /// Change many orders
 #[utoipa::path(post, path = "/v1/orders/batch", tag = "orders", request_body = OrderBatch,
     responses((status = 200, description = "What was changed", body = BatchAnswer)))]
 pub(crate) async fn put_orders(State(app): State<Shared>, Json(batch): Json<OrderBatch>) -> Result<Response, Problem> {
-    check_batch_size(batch.upsert.len() + batch.patch.len() + batch.delete.len())?;
-    blocking(move || {
-        let _patching = app.patching.lock();
-        let market = &app.parts.settings.default_market;
-        let mut mistakes = Vec::new();
-        let mut sound = Vec::with_capacity(batch.upsert.len() + batch.patch.len());
-        let wires: Vec<Option<OrderWire>> = read_each(batch.upsert, "upsert", &mut mistakes);
-        for (place, wire) in wires.into_iter().enumerate() {
-            let mut reading = Reading::at(format!("upsert[{place}]"), &mut mistakes);
-            sound.extend(wire.and_then(|wire| wire.read(&mut reading, None, market)));
-        }
-        let upserted = sound.len();
-        for (place, patch) in batch.patch.into_iter().enumerate() {
-            sound.extend(patched_order(&app, patch, &format!("patch[{place}]"), &mut mistakes)?);
-        }
-        let patched = sound.len() - upserted;
-        let mut reading = Reading::at("", &mut mistakes);
-        let delete = batch.delete.iter().enumerate();
-        let remove: Vec<_> = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
-        let errors = keep_sound(mistakes, sound.len() + remove.len(), batch.all_or_nothing)?;
-        let deleted = app.parts.shop.write_orders(sound, remove)?;
-        Ok(Answered(BatchAnswer { upserted, patched, deleted, errors }).into_response())
-    })
-    .await
-}
-
-fn patched_order(
-    app: &App,
-    patch: Value,
-    at: &str,
-    mistakes: &mut Vec<Mistake>,
-) -> Result<Option<CustomerOrder>, Problem> {
-    let id = patch.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
-    let Some(id) = Reading::at(at, mistakes).id::<OrderId>("id", &id) else { return Ok(None) };
-    let Some(order) = app.parts.shop.order(&id)? else {
-        Reading::at(at, mistakes).refuse("id", "not_found", format!("there is no order {id}"));
-        return Ok(None);
-    };
-    match patched(&OrderWire::from(order), patch, at) {
-        Ok(wire) => Ok(wire.read(&mut Reading::at(at, mistakes), Some(&id), &app.parts.settings.default_market)),
-        Err(wrong) => {
-            mistakes.extend(wrong);
-            Ok(None)
-        }
-    }
-}
-
-fn store_one(app: &App, id: &OrderId, wire: OrderWire) -> Result<Response, Problem> {
-    let mut mistakes = Vec::new();
-    let sound = wire.read(&mut Reading::at("", &mut mistakes), Some(id), &app.parts.settings.default_market);
-    refuse_if_any(mistakes)?;
-    let Some(sound) = sound else { return Err(Problem::mistakes(Vec::new())) };
-    app.parts.shop.write_orders(vec![sound], Vec::new())?;
-    let order = app.parts.shop.order(id)?.ok_or_else(|| Problem::not_found("order", id))?;
-    Ok(Answered(OrderWire::from(order)).into_response())
+    let OrderBatch { upsert, patch, delete, all_or_nothing } = batch;
+    blocking(move || change_many::<OrderWire>(&app, Changes { upsert, patch, delete, all_or_nothing })).await
 }

@@ -45,6 +45,11 @@ codes! {
         "Send Content-Encoding: gzip only over a gzip body.";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A parameter of the path or the query is not usable",
         "See the parameter's form in the reference.";
+    /// Of an evaluation of flags.
+    InvalidContext = BAD_REQUEST, "invalid_context", "The evaluation context is not usable",
+        "Send an object; what Merx reads of it is listed in the reference.";
+    MissingTargetingKey = BAD_REQUEST, "missing_targeting_key", "Nobody is named for whom to evaluate",
+        "Send targetingKey in the context: the visitor's or the customer's id.";
     /// The tracking API's word for 413: its clients know 400 as final.
     TooLargeToTrack = BAD_REQUEST, "body_too_large", "The body is too large",
         "Send fewer events a batch; the limits are 32 KB an event, 500 KB and 2,500 events a batch.";
@@ -54,6 +59,8 @@ codes! {
         "It may have been revoked; an admin key lists the keys at GET /v1/keys.";
     Forbidden = FORBIDDEN, "forbidden", "The API key does not reach this far",
         "Public keys write events and ask for recommendations, secret keys also read and write the shop's records, admin keys do everything.";
+    CsrfToken = FORBIDDEN, "csrf_token", "The call does not prove that it comes from the console",
+        "A call by session that changes something carries X-CSRF-Token with the csrf_token of GET /v1/session.";
     NotFound = NOT_FOUND, "not_found", "There is no such thing here",
         "Check the id; ids are compared exactly.";
     UnknownRoute = NOT_FOUND, "unknown_route", "There is nothing at this address",
@@ -157,9 +164,19 @@ impl Problem {
         let mut words = vec![self.code.title().to_owned()];
         words.extend(self.detail.clone());
         words.extend(self.errors.iter().map(|mistake| format!("{}: {}", mistake.at, mistake.detail)));
-        let message = serde_json::json!({"message": words.join("; "), "status": self.code.status().as_u16()});
-        message.to_string().into_bytes()
+        let message = Message { message: words.join("; "), status: self.code.status().as_u16() };
+        serde_json::to_vec(&message).unwrap_or_default()
     }
+}
+
+/// A refusal as Algolia's clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AlgoliaMessage)]
+pub(crate) struct Message {
+    #[schema(example = "The request says something that can't be; filters: expected a condition, found end")]
+    message: String,
+    #[schema(minimum = 400, maximum = 599)]
+    status: u16,
 }
 
 impl IntoResponse for Problem {

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
 use merx_domain::{
-    AttributeValue, MarketAvailability, MarketId, Price, Product, ProductId, ProductStatus, TimestampMs, Variant,
-    VariantId,
+    AttributeValue, MarketAvailability, MarketId, Price, Product, ProductId, ProductStatus, Variant, VariantId,
 };
+use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -17,9 +16,10 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{
-    BatchAnswer, PageQuery, check_batch_size, keep_sound, next_cursor, patched, read_each, refuse_if_any,
+    BatchAnswer, Changes, Entity, PageQuery, change_many, next_cursor, patch_one, put_one, remove_one,
 };
-use crate::problem::{Mistake, Problem, ProblemDocument};
+use crate::ports::ShopRecords;
+use crate::problem::{Problem, ProblemDocument};
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
 
@@ -144,21 +144,34 @@ pub(crate) struct PriceWire {
     list_amount: Option<MoneyWire>,
 }
 
-impl ProductWire {
-    fn read(self, reading: &mut Reading<'_>, path_id: Option<&ProductId>, now: TimestampMs) -> Option<Product> {
-        let own_id = self.id.as_deref().map(|id| reading.id::<ProductId>("id", id));
-        let id = match (path_id, own_id) {
-            (Some(path), Some(Some(own))) if own != *path => {
-                reading.refuse("id", "other_id", format!("the path says {path}, the body says {own}"));
-                None
-            }
-            (Some(path), _) => Some(path.clone()),
-            (None, Some(own)) => own,
-            (None, None) => {
-                reading.refuse("id", "missing", "a product needs an id");
-                None
-            }
-        };
+impl Entity for ProductWire {
+    const NAME: &'static str = "product";
+    type Id = ProductId;
+    type Stored = Product;
+    type Sound = Product;
+
+    fn find(shop: &dyn ShopRecords, id: &ProductId) -> Result<Option<Product>, StoreError> {
+        shop.product(id)
+    }
+
+    fn write(shop: &dyn ShopRecords, put: Vec<Product>, remove: Vec<ProductId>) -> Result<u64, StoreError> {
+        shop.write_products(put, remove)
+    }
+
+    /// A product that is replaced is no newer for it.
+    fn keep_of_before(&mut self, id: &ProductId, shop: &dyn ShopRecords) -> Result<(), StoreError> {
+        if self.created_at.is_none() {
+            self.created_at = shop.product(id)?.map(|before| before.created_at.to_string());
+        }
+        Ok(())
+    }
+
+    fn own_id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    fn read(self, reading: &mut Reading<'_>, id: Option<ProductId>, app: &App) -> Option<Product> {
+        let now = app.parts.clock.now();
         if self.name.trim().is_empty() {
             reading.refuse("name", "missing", "a product needs a name");
         }
@@ -383,14 +396,7 @@ pub(crate) async fn put_product(
     PathId(id): PathId<ProductId>,
     Json(wire): Json<ProductWire>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let _patching = app.patching.lock();
-        let mut wire = wire;
-        let existing = app.parts.shop.product(&id)?;
-        keep_age(&mut wire, existing.as_ref());
-        store_one(&app, &id, wire)
-    })
-    .await
+    blocking(move || put_one(&app, &id, wire)).await
 }
 
 /// Change a product
@@ -405,13 +411,7 @@ pub(crate) async fn patch_product(
     PathId(id): PathId<ProductId>,
     Json(patch): Json<Value>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        let _patching = app.patching.lock();
-        let product = app.parts.shop.product(&id)?.ok_or_else(|| Problem::not_found("product", &id))?;
-        let wire = patched(&ProductWire::from(product), patch, "").map_err(Problem::mistakes)?;
-        store_one(&app, &id, wire)
-    })
-    .await
+    blocking(move || patch_one::<ProductWire>(&app, &id, patch)).await
 }
 
 /// Remove a product
@@ -425,13 +425,7 @@ pub(crate) async fn delete_product(
     State(app): State<Shared>,
     PathId(id): PathId<ProductId>,
 ) -> Result<Response, Problem> {
-    blocking(move || {
-        if app.parts.shop.write_products(Vec::new(), vec![id.clone()])? == 0 {
-            return Err(Problem::not_found("product", &id));
-        }
-        Ok(StatusCode::NO_CONTENT.into_response())
-    })
-    .await
+    blocking(move || remove_one::<ProductWire>(&app, &id)).await
 }
 
 /// Change many products
@@ -441,70 +435,6 @@ pub(crate) async fn put_products(
     State(app): State<Shared>,
     Json(batch): Json<ProductBatch>,
 ) -> Result<Response, Problem> {
-    check_batch_size(batch.upsert.len() + batch.patch.len() + batch.delete.len())?;
-    blocking(move || {
-        let _patching = app.patching.lock();
-        let now = app.parts.clock.now();
-        let mut mistakes = Vec::new();
-        let mut put = Vec::with_capacity(batch.upsert.len() + batch.patch.len());
-        let wires: Vec<Option<ProductWire>> = read_each(batch.upsert, "upsert", &mut mistakes);
-        for (place, wire) in wires.into_iter().enumerate() {
-            let Some(mut wire) = wire else { continue };
-            let existing = wire.id.as_deref().and_then(|id| id.parse().ok());
-            let existing = existing.map_or(Ok(None), |id| app.parts.shop.product(&id))?;
-            keep_age(&mut wire, existing.as_ref());
-            put.extend(wire.read(&mut Reading::at(format!("upsert[{place}]"), &mut mistakes), None, now));
-        }
-        let upserted = put.len();
-        for (place, patch) in batch.patch.into_iter().enumerate() {
-            put.extend(patched_product(&app, patch, &format!("patch[{place}]"), now, &mut mistakes)?);
-        }
-        let patched = put.len() - upserted;
-        let mut reading = Reading::at("", &mut mistakes);
-        let delete = batch.delete.iter().enumerate();
-        let remove: Vec<_> = delete.filter_map(|(place, id)| reading.id(&format!("delete[{place}]"), id)).collect();
-        let errors = keep_sound(mistakes, put.len() + remove.len(), batch.all_or_nothing)?;
-        let deleted = app.parts.shop.write_products(put, remove)?;
-        Ok(Answered(BatchAnswer { upserted, patched, deleted, errors }).into_response())
-    })
-    .await
-}
-
-fn patched_product(
-    app: &App,
-    patch: Value,
-    at: &str,
-    now: TimestampMs,
-    mistakes: &mut Vec<Mistake>,
-) -> Result<Option<Product>, Problem> {
-    let id = patch.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
-    let Some(id) = Reading::at(at, mistakes).id::<ProductId>("id", &id) else { return Ok(None) };
-    let Some(product) = app.parts.shop.product(&id)? else {
-        Reading::at(at, mistakes).refuse("id", "not_found", format!("there is no product {id}"));
-        return Ok(None);
-    };
-    match patched(&ProductWire::from(product), patch, at) {
-        Ok(wire) => Ok(wire.read(&mut Reading::at(at, mistakes), Some(&id), now)),
-        Err(wrong) => {
-            mistakes.extend(wrong);
-            Ok(None)
-        }
-    }
-}
-
-/// A product that is replaced is no newer for it.
-fn keep_age(wire: &mut ProductWire, existing: Option<&Product>) {
-    if wire.created_at.is_none() {
-        wire.created_at = existing.map(|product| product.created_at.to_string());
-    }
-}
-
-fn store_one(app: &App, id: &ProductId, wire: ProductWire) -> Result<Response, Problem> {
-    let mut mistakes = Vec::new();
-    let product = wire.read(&mut Reading::at("", &mut mistakes), Some(id), app.parts.clock.now());
-    refuse_if_any(mistakes)?;
-    let Some(product) = product else { return Err(Problem::mistakes(Vec::new())) };
-    app.parts.shop.write_products(vec![product], Vec::new())?;
-    let stored = app.parts.shop.product(id)?.ok_or_else(|| Problem::not_found("product", id))?;
-    Ok(Answered(ProductWire::from(stored)).into_response())
+    let ProductBatch { upsert, patch, delete, all_or_nothing } = batch;
+    blocking(move || change_many::<ProductWire>(&app, Changes { upsert, patch, delete, all_or_nothing })).await
 }

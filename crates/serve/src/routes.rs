@@ -21,10 +21,13 @@ use crate::app::App;
 use crate::auth::{self, Access};
 use crate::keys::Scope;
 use crate::observe::observe;
+use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::{
-    algolia, decisions, health, jobs, keys_api, models, openapi, orders, products, recommend, reference, search, site,
-    stock, storefront, tracking,
+    activity,
+    algolia::{self, manage, objects},
+    assortment, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep, openapi, orders, privacy,
+    products, recommend, reference, search, session, site, slots, stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -57,12 +60,15 @@ fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handl
 pub(crate) fn table() -> Vec<Endpoint> {
     const OPEN: Access = Access::Open;
     const PUBLIC: Access = Access::Key(Scope::Public);
-    const FRONT_END: Access = Access::FrontEnd;
+    const FRONT_END: Access = Access::FrontEnd(Scope::Public);
+    const BACK_END: Access = Access::FrontEnd(Scope::Secret);
     const SECRET: Access = Access::Key(Scope::Secret);
     const ADMIN: Access = Access::Key(Scope::Admin);
     let mut table = vec![
         endpoint::<recommend::__path_recommend>(PUBLIC, post(recommend::recommend)),
         endpoint::<recommend::__path_recommend_slot>(PUBLIC, get(recommend::recommend_slot)),
+
+        endpoint::<slots::__path_list_slots>(SECRET, get(slots::list_slots)),
 
         endpoint::<search::__path_search>(PUBLIC, post(search::search)),
         endpoint::<search::__path_search_simply>(PUBLIC, get(search::search_simply)),
@@ -73,6 +79,24 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<algolia::__path_query>(FRONT_END, post(algolia::query)),
         endpoint::<algolia::__path_facet_query>(FRONT_END, post(algolia::facet_query)),
         endpoint::<algolia::__path_events>(FRONT_END, post(algolia::events)),
+        endpoint::<algolia::recommend::__path_recommendations>(FRONT_END, post(algolia::recommend::recommendations)),
+        endpoint::<objects::__path_get_object>(FRONT_END, get(objects::get_object)),
+        endpoint::<objects::__path_get_objects>(FRONT_END, post(objects::get_objects)),
+        endpoint::<objects::__path_browse>(BACK_END, post(objects::browse)),
+        endpoint::<objects::__path_batch>(BACK_END, post(objects::batch)),
+        endpoint::<objects::__path_add_object>(BACK_END, post(objects::add_object)),
+        endpoint::<objects::__path_put_object>(BACK_END, put(objects::put_object)),
+        endpoint::<objects::__path_change_object>(BACK_END, post(objects::change_object)),
+        endpoint::<objects::__path_delete_object>(BACK_END, delete(objects::delete_object)),
+        endpoint::<objects::__path_delete_by>(BACK_END, post(objects::delete_by)),
+        endpoint::<manage::__path_list_indexes>(BACK_END, get(manage::list_indexes)),
+        endpoint::<manage::__path_clear_index>(BACK_END, post(manage::clear_index)),
+        endpoint::<manage::__path_delete_index>(BACK_END, delete(manage::delete_index)),
+        endpoint::<manage::__path_operation>(BACK_END, post(manage::operation)),
+        endpoint::<manage::__path_task>(BACK_END, get(manage::task)),
+        endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
+        endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
+        endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
         endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
@@ -83,9 +107,31 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<decisions::__path_explain_decision>(SECRET, get(decisions::explain_decision)),
         endpoint::<decisions::__path_replay_decision>(SECRET, post(decisions::replay_decision)),
 
+        endpoint::<experiments::__path_list_experiments>(SECRET, get(experiments::list_experiments)),
+        endpoint::<experiments::__path_get_experiment>(SECRET, get(experiments::get_experiment)),
+        endpoint::<experiments::__path_put_experiment>(SECRET, put(experiments::put_experiment)),
+        endpoint::<experiments::__path_patch_experiment>(SECRET, patch(experiments::patch_experiment)),
+        endpoint::<experiments::__path_delete_experiment>(SECRET, delete(experiments::delete_experiment)),
+        endpoint::<experiments::__path_check_experiment>(SECRET, post(experiments::check_experiment)),
+        endpoint::<experiments::__path_start_experiment>(SECRET, post(experiments::start_experiment)),
+        endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
+
+        endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
+        endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
+        endpoint::<experiments::__path_holdout_report>(SECRET, get(experiments::holdout_report)),
+
+        endpoint::<ofrep::__path_evaluate_flag>(PUBLIC, post(ofrep::evaluate_flag)),
+        endpoint::<ofrep::__path_evaluate_flags>(PUBLIC, post(ofrep::evaluate_flags)),
+        endpoint::<ofrep::__path_flag_stream>(OPEN, get(ofrep::flag_stream)),
+
         endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
         endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
 
+        endpoint::<live::__path_live_events>(SECRET, get(live::live_events)),
+
+        endpoint::<assortment::__path_list_assortment>(SECRET, get(assortment::list_assortment)),
+        endpoint::<assortment::__path_coverage>(SECRET, get(assortment::coverage)),
         endpoint::<products::__path_list_products>(SECRET, get(products::list_products)),
         endpoint::<products::__path_put_products>(SECRET, post(products::put_products)),
         endpoint::<products::__path_get_product>(SECRET, get(products::get_product)),
@@ -114,16 +160,38 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
 
+        endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
+        endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
+        endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
+        endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
+        endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
+        endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
+        endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
+        endpoint::<opendsr::__path_submit>(ADMIN, post(opendsr::submit)),
+        endpoint::<opendsr::__path_get>(ADMIN, get(opendsr::get)),
+        endpoint::<opendsr::__path_get_status>(ADMIN, get(opendsr::get_status)),
+        endpoint::<opendsr::__path_take_back>(ADMIN, delete(opendsr::take_back)),
+        endpoint::<shopify::__path_shopify_webhook>(OPEN, post(shopify::shopify_webhook)),
+
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
         endpoint::<keys_api::__path_revoke_key>(ADMIN, delete(keys_api::revoke_key)),
 
+        endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
+        endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),
+        endpoint::<session::__path_end_session>(OPEN, delete(session::end_session)),
+
+        endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),
         endpoint::<health::__path_live>(OPEN, get(health::live)),
         endpoint::<health::__path_ready>(OPEN, get(health::ready)),
         endpoint::<health::__path_metrics>(OPEN, get(health::metrics)),
         endpoint::<openapi::__path_document>(OPEN, get(openapi::document)),
         endpoint::<reference::__path_page>(OPEN, get(reference::page)),
         endpoint::<reference::__path_asset>(OPEN, get(reference::asset)),
+        endpoint::<console::__path_console>(OPEN, get(console::console)),
+        endpoint::<console::__path_console_page>(OPEN, get(console::console_page)),
+        endpoint::<console::__path_console_asset>(OPEN, get(console::console_asset)),
     ];
     table.extend(tracking_endpoints());
     table
@@ -194,7 +262,8 @@ struct Gate {
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
-    let mut response = match auth::check(&gate.app, gate.access, request.headers(), request.uri().query()) {
+    let checked = auth::check(&gate.app, gate.access, &request);
+    let mut response = match checked {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
@@ -214,7 +283,8 @@ fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     Problem::new(Code::Internal).into_response()
 }
 
-/// Keys travel in headers that a page has to set itself, never in cookies: any origin may ask.
+/// Keys travel in headers that a page has to set itself: any origin may ask. The console's cookie is sent by pages of
+/// this server alone (`SameSite=Strict`), and no answer to another origin may be read with it.
 fn cors(origins: &[String]) -> CorsLayer {
     let origin = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
@@ -226,8 +296,8 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
-            header::RETRY_AFTER,
             header::ETAG,
+            header::RETRY_AFTER,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),
         ])

@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use merx_domain::TimestampMs;
 use merx_ingest::segment::{self, Call};
-use merx_ingest::{Arrival, BodyError, Rejection};
+use merx_ingest::{Arrival, BodyError, RawEvent, Rejection};
 use merx_store::Appended;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::{Caller, check_write_key, vouches};
 use crate::body::{Answered, PathId, Payload, PayloadError, Query, blocking, json_bytes};
+use crate::live;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
 
@@ -147,15 +148,32 @@ fn store(app: &App, call: Call, caller: Caller, payload: Payload, sent: &Sent) -
             Err(rejection) => rejections.push(rejection),
         }
     }
+    keep(app, sent.received_at, &key.id, events, &rejections)?;
+    Ok(rejections)
+}
+
+/// Stores what is good, remembers what was refused, and tells whoever watches.
+pub(crate) fn keep(
+    app: &App,
+    at: TimestampMs,
+    key: &str,
+    events: Vec<RawEvent>,
+    rejections: &[Rejection],
+) -> Result<(), Problem> {
     if !events.is_empty() {
+        let seen = live::seen(&events, &app.parts.catalogue.read());
         let appended = app.parts.intake.take(events)?;
-        let stored = appended.iter().filter(|one| **one == Appended::Stored).count();
-        app.metrics.count_events(stored as u64, (appended.len() - stored) as u64);
+        let stored = appended.iter().filter(|one| **one == Appended::Stored).count() as u64;
+        app.metrics.count_events(stored, appended.len() as u64 - stored);
+        app.activity.count_events(at, stored);
+        app.live.publish(seen);
     }
     if !rejections.is_empty() {
-        app.rejects.add(sent.received_at, &key.id, &rejections);
+        app.rejects.add(at, key, rejections);
+        app.activity.count_rejected(at, rejections.len() as u64);
+        app.live.publish(live::refused(at, rejections));
     }
-    Ok(rejections)
+    Ok(())
 }
 
 /// The clients know 400 as final; 413 and 415 they don't know.

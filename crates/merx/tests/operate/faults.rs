@@ -95,7 +95,7 @@ fn a_damaged_log_stops_the_server_with_words() {
     let mut shop = Shop::empty();
     let server = shop.serve(&[]);
     for number in 0..20 {
-        server.call("POST", "/v1/batch", &server.keys.public, Some(&batch(&format!("batch-{number}")))).ok();
+        server.call("POST", "/v1/batch", &server.keys.admin, Some(&batch(&format!("batch-{number}")))).ok();
     }
     server.kill();
     let copy = |shop: &Shop| {

@@ -2,17 +2,17 @@
 
 use merx_decide::{CatalogueEntry, CatalogueReader};
 use merx_domain::search::{FacetCounts, HitReason, SearchAnswer, SearchHit};
-use merx_domain::{AttributeValue, MarketId};
+use merx_domain::{Product, ProductId};
 use serde_json::{Map, Value, json};
 
+use super::chosen::Chosen;
 use super::filters::{attribute_of, field_of, value_text};
 use super::highlight::Marked;
 use super::reading::Page;
+use super::record::{self, Record};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::search::{Decided, REACHABLE};
-
-const DESCRIPTION: &str = "description";
 
 /// `decided` is missing where only counts were asked for: there is nothing to attribute clicks to then.
 pub(super) fn write(
@@ -23,11 +23,19 @@ pub(super) fn write(
     catalogue: &CatalogueReader<'_>,
 ) -> Result<Value, Problem> {
     let market = decided.map_or(&app.parts.settings.default_market, |decided| decided.market);
-    let mut hits = Vec::with_capacity(answer.hits.len());
-    for found in &answer.hits {
-        if let Some(entry) = catalogue.entry(found.product) {
-            hits.push(hit(app, page, answer, found, entry, market)?);
+    let shown = answer.hits.iter().filter_map(|found| Some((found, catalogue.entry(found.product)?)));
+    let shown: Vec<(&SearchHit, &CatalogueEntry)> = shown.collect();
+    let more = more_of(app, page, &shown)?;
+    let mut hits = Vec::with_capacity(shown.len());
+    for (place, ((found, entry), product)) in shown.iter().zip(&more).enumerate() {
+        let mut attributes = record::attributes_of(entry, market);
+        attributes.insert("objectID".to_owned(), json!(entry.id.as_str()));
+        attributes.extend(product.iter().flat_map(record::details));
+        let mut hit = hit(app, page, &answer.highlight, &attributes);
+        if page.ranking_info {
+            hit.insert("_rankingInfo".to_owned(), ranking_info(page.page * page.hits_per_page + place, found, answer));
         }
+        hits.push(Value::Object(hit));
     }
     let reachable = answer.total.min(REACHABLE);
     let pages = if page.hits_per_page == 0 { 0 } else { reachable.div_ceil(page.hits_per_page) };
@@ -57,87 +65,54 @@ pub(super) fn write(
     Ok(result)
 }
 
-fn hit(
-    app: &App,
-    page: &Page,
-    answer: &SearchAnswer,
-    found: &SearchHit,
-    entry: &CatalogueEntry,
-    market: &MarketId,
-) -> Result<Value, Problem> {
-    let mut attributes = attributes_of(entry, market);
-    if wants_description(page)
-        && let Some(product) = app.parts.shop.product(&entry.id)?
-    {
-        attributes.insert(DESCRIPTION.to_owned(), json!(product.description));
-    }
-    let mut hit = Map::new();
-    hit.insert("objectID".to_owned(), json!(entry.id.as_str()));
-    let wanted = |name: &str| page.retrieved.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted == name));
-    hit.extend(attributes.iter().filter(|(name, _)| wanted(name)).map(|(name, value)| (name.clone(), value.clone())));
-    let highlighted = |name: &str| page.highlighted.as_ref().is_none_or(|names| names.iter().any(|one| one == name));
-    let marked = |value: &Value| {
-        marked(value, &|text| Marked::new(app, text, &answer.highlight, &page.query).highlight(&page.tags))
+/// What products' records say beyond the catalogue in memory, by place of the hit; read only where it is shown.
+fn more_of(app: &App, page: &Page, hits: &[(&SearchHit, &CatalogueEntry)]) -> Result<Vec<Option<Product>>, Problem> {
+    let named = |name: &&str| {
+        let cut = page.snippets.iter().any(|(snippet, _)| snippet == name);
+        page.retrieved.has(name) || page.highlighted.has(name) || cut
     };
-    let highlights = attributes.iter().filter(|(name, _)| highlighted(name));
-    let highlights: Map<String, Value> =
-        highlights.filter_map(|(name, value)| Some((name.clone(), marked(value)?))).collect();
+    if hits.is_empty() || !record::DETAILS.iter().any(|name| named(name)) {
+        return Ok(vec![None; hits.len()]);
+    }
+    let ids: Vec<ProductId> = hits.iter().map(|(_, entry)| entry.id.clone()).collect();
+    Ok(app.parts.shop.products_by_id(&ids)?)
+}
+
+/// A product as it is shown, its texts marked.
+pub(super) fn hit(app: &App, page: &Page, terms: &[String], attributes: &Record) -> Record {
+    let mut hit = page.retrieved.of_record(attributes);
+    hit.extend(attributes.get("objectID").map(|id| ("objectID".to_owned(), id.clone())));
+    let mark = |text: &str| Marked::new(app, text, terms, &page.query).highlight(&page.tags);
+    let highlights = page.highlighted.of_record(attributes).into_iter().filter(|(name, _)| name != "objectID");
+    let highlights: Record = highlights.filter_map(|(name, value)| Some((name, marked(&value, &mark)?))).collect();
     hit.insert("_highlightResult".to_owned(), Value::Object(highlights));
+    let mut snippets = Record::new();
+    for (wanted, words) in &page.snippets {
+        let cut = |text: &str| Marked::new(app, text, terms, &page.query).snippet(*words, &page.ellipsis, &page.tags);
+        let chosen = Chosen::of(Some(vec![wanted.clone()])).of_record(attributes).into_iter();
+        snippets.extend(
+            chosen
+                .filter(|(name, _)| name != "objectID")
+                .filter_map(|(name, value)| Some((name, marked(&value, &cut)?))),
+        );
+    }
     if !page.snippets.is_empty() {
-        let snippet = |(name, words): &(String, usize)| {
-            let text = attributes.get(name)?.as_str()?;
-            let marked = Marked::new(app, text, &answer.highlight, &page.query);
-            Some((name.clone(), marked.snippet(*words, &page.ellipsis, &page.tags)))
-        };
-        hit.insert("_snippetResult".to_owned(), Value::Object(page.snippets.iter().filter_map(snippet).collect()));
+        hit.insert("_snippetResult".to_owned(), Value::Object(snippets));
     }
-    if page.ranking_info {
-        let promoted = found.reasons.iter().any(|reason| matches!(reason, HitReason::Rule { .. }));
-        let score = if found.score.is_finite() { found.score } else { 0.0 };
-        hit.insert("_rankingInfo".to_owned(), json!({"userScore": score, "promoted": promoted}));
-    }
-    Ok(Value::Object(hit))
+    hit
 }
 
-fn wants_description(page: &Page) -> bool {
-    let named = |names: &Option<Vec<String>>| names.iter().flatten().any(|name| name == DESCRIPTION);
-    named(&page.retrieved) || named(&page.highlighted) || page.snippets.iter().any(|(name, _)| name == DESCRIPTION)
-}
-
-fn attributes_of(entry: &CatalogueEntry, market: &MarketId) -> Map<String, Value> {
-    let mut attributes = Map::new();
-    for (name, value) in &entry.attributes {
-        let value = match value {
-            AttributeValue::Text(text) => json!(text),
-            AttributeValue::Number(number) => json!(number),
-            AttributeValue::Flag(flag) => json!(flag),
-            AttributeValue::List(list) => json!(list),
-        };
-        attributes.insert(name.to_string(), value);
-    }
-    let mut set = |name: &str, value: Value| attributes.insert(name.to_owned(), value);
-    set("name", json!(entry.name));
-    set("in_stock", json!(entry.stock.is_none_or(|stock| stock > 0)));
-    set("created_at", json!(entry.created_at.0));
-    if let Some(brand) = &entry.brand {
-        set("brand", json!(brand));
-    }
-    if let Some(category) = entry.category_path.last() {
-        set("category", json!(category));
-        let level = |depth: usize| (format!("lvl{depth}"), json!(entry.category_path[..=depth].join(" > ")));
-        set("categories", Value::Object((0..entry.category_path.len()).map(level).collect()));
-    }
-    if let Some(price) = entry.price(market) {
-        set("price", json!(price.major_f64()));
-        set("currency", json!(price.currency.to_string()));
-    }
-    if let Some(url) = &entry.url {
-        set("url", json!(url));
-    }
-    if let Some(image) = &entry.image {
-        set("image", json!(image));
-    }
-    attributes
+/// Why a hit stands where it stands, as far as the protocol has words for it.
+fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value {
+    let promoted = found.reasons.iter().any(|reason| matches!(reason, HitReason::Rule { .. }));
+    let score = if found.score.is_finite() { found.score } else { 0.0 };
+    let coverage = found.reasons.iter().find_map(|reason| match reason {
+        HitReason::Words { coverage } => Some(*coverage),
+        _ => None,
+    });
+    let words = (answer.highlight.len() as f32 * coverage.unwrap_or(0.0)).round() as u32;
+    json!({"userScore": score, "promoted": promoted, "words": words, "nbTypos": 0, "nbExactWords": words, "firstMatchedWord": 0,
+        "proximityDistance": 0, "geoDistance": 0, "filters": 0, "merx": {"place": place, "score": score, "words": coverage}})
 }
 
 /// The texts of a value, marked; numbers and flags have nothing to mark.
@@ -155,9 +130,14 @@ fn marked(value: &Value, mark: &dyn Fn(&str) -> Value) -> Option<Value> {
 
 /// Facets under the names that they were asked for by.
 fn named<'a>(page: &'a Page, answer: &'a SearchAnswer) -> impl Iterator<Item = (String, &'a FacetCounts)> {
-    answer.facets.iter().filter(|counts| counts.covered > 0).map(|counts| {
-        let asked = page.facets.iter().find(|facet| field_of(facet) == counts.field);
-        (asked.cloned().unwrap_or_else(|| attribute_of(&counts.field)), counts)
+    answer.facets.iter().filter(|counts| counts.covered > 0).filter_map(|counts| {
+        let asked = page.facets.iter().find(|facet| field_of(facet) == counts.field).cloned();
+        // Those that nobody asked for by name are the engine's choice for `*`.
+        let chosen = || {
+            let name = attribute_of(&counts.field);
+            page.countable.as_ref().is_none_or(|names| names.contains(&name)).then_some(name)
+        };
+        Some((asked.or_else(chosen)?, counts))
     })
 }
 
@@ -178,8 +158,8 @@ fn statistics(page: &Page, answer: &SearchAnswer) -> Value {
 
 /// In which order facets are to be drawn, and where a merchant sends the shopper.
 fn rendering(page: &Page, answer: &SearchAnswer) -> Value {
-    let mut rendering = json!({});
-    if page.facets.iter().any(|facet| facet == "*") {
+    let mut rendering = page.rendering.clone().unwrap_or_else(|| json!({}));
+    if rendering.get("facetOrdering").is_none() && page.facets.iter().any(|facet| facet == "*") {
         let order: Vec<String> = named(page, answer).map(|(name, _)| name).collect();
         let values: Map<String, Value> =
             order.iter().map(|name| (name.clone(), json!({"sortRemainingBy": "count"}))).collect();

@@ -42,7 +42,7 @@ pub(super) fn value_text(value: &FilterValue) -> String {
     }
 }
 
-fn equals(attribute: &str, value: &str) -> Filter {
+pub(super) fn equals(attribute: &str, value: &str) -> Filter {
     let value = FilterValue::Text(value.to_owned());
     Filter::Compare { field: field_of(attribute), comparison: Comparison::Equal, value }
 }
@@ -88,6 +88,12 @@ pub(super) fn facet_filter(text: &str) -> Result<Filter, String> {
     let filter =
         equals(attribute, value.strip_prefix("\\-").map_or(value.to_owned(), |rest| format!("-{rest}")).as_str());
     Ok(if negated_before { Filter::Not(Box::new(filter)) } else { filter })
+}
+
+/// `new`, and `-new` for all that lack the tag; tags stand in the attribute `_tags`.
+pub(super) fn tag_filter(text: &str) -> Result<Filter, String> {
+    let tag = equals("_tags", text.strip_prefix('-').unwrap_or(text));
+    Ok(if text.starts_with('-') { Filter::Not(Box::new(tag)) } else { tag })
 }
 
 /// `price>=10`, `price:10 TO 20`.

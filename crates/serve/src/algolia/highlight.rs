@@ -50,7 +50,7 @@ impl<'a> Marked<'a> {
     pub(super) fn snippet(&self, words: usize, ellipsis: &str, tags: &Tags) -> Value {
         let starts = word_starts(self.text);
         let first = self.ranges.first().map_or(0, |range| starts.partition_point(|start| *start <= range.start));
-        let begin = first.saturating_sub(1 + words / 3).min(starts.len().saturating_sub(words));
+        let begin = first.saturating_sub(1 + words / 2).min(starts.len().saturating_sub(words));
         let from = starts.get(begin).copied().unwrap_or(0);
         let to = starts.get(begin + words).copied().unwrap_or(self.text.len());
         let inside = self.ranges.iter().filter(|range| range.start >= from && range.end <= to);

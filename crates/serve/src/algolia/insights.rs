@@ -2,11 +2,11 @@
 
 use merx_ingest::Arrival;
 use merx_ingest::segment::{self, Call};
-use merx_store::Appended;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
+use crate::tracking::keep;
 
 const MOST_EVENTS: usize = 1_000;
 const MOST_OBJECTS: usize = 100;
@@ -34,14 +34,7 @@ pub(super) fn take(app: &App, body: &Value, arrival: &Arrival<'_>) -> Result<Val
             }
         }
     }
-    if !kept.is_empty() {
-        let appended = app.parts.intake.take(kept)?;
-        let stored = appended.iter().filter(|one| **one == Appended::Stored).count();
-        app.metrics.count_events(stored as u64, (appended.len() - stored) as u64);
-    }
-    if !rejections.is_empty() {
-        app.rejects.add(arrival.received_at, arrival.scope, &rejections);
-    }
+    keep(app, arrival.received_at, arrival.scope, kept, &rejections)?;
     Ok(json!({"status": 200, "message": "OK"}))
 }
 

@@ -1,15 +1,26 @@
-//! Algolia's search protocol, so that front ends made for it can be pointed here: several searches a call, one search, facet
-//! values, and the events of Insights.
+//! Algolia's search protocol, so that front ends and pipelines made for it can be pointed here.
 //!
-//! `params.rs` reads parameters in both wire forms, `filters.rs` the filter languages, `reading.rs` makes a search of them,
+//! Searching: `params.rs` reads parameters in both wire forms, `filters.rs` the filter languages, `reading.rs` makes a search of them,
 //! `answer.rs` writes what was found, `insights.rs` turns events into ours. Unknown parameters are ignored: front ends send many.
+//!
+//! Writing: `names.rs` says what an index stands for, `record.rs` turns records into products and back, `writes.rs` makes changes of them,
+//! `objects.rs` and `manage.rs` are the addresses, `settings.rs` what of an index's settings counts, `indexes.rs` what is kept of all this.
 
 mod answer;
+mod chosen;
 mod filters;
 mod highlight;
+mod indexes;
 mod insights;
+pub(crate) mod manage;
+mod names;
+pub(crate) mod objects;
 mod params;
 mod reading;
+pub(crate) mod recommend;
+mod record;
+mod settings;
+mod writes;
 
 use axum::Extension;
 use axum::extract::{FromRequest, Path, Request, State};
@@ -26,6 +37,8 @@ use crate::problem::{Code, Problem};
 use crate::routes::Shared;
 use crate::search::check_ready;
 use crate::tracking::{has_privacy_signal, header_text};
+pub use indexes::Indexes;
+pub(crate) use indexes::MIGRATION;
 use params::Params;
 use reading::Search;
 

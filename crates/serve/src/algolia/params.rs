@@ -37,6 +37,21 @@ impl Params {
         Ok((index, params))
     }
 
+    /// These, and others where these say nothing.
+    pub(super) fn or(&self, defaults: Map<String, Value>) -> Self {
+        let mut all = defaults;
+        all.extend(self.0.clone());
+        Self(all)
+    }
+
+    pub(super) fn value(&self) -> Value {
+        Value::Object(self.0.clone())
+    }
+
+    pub(super) fn part(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     pub(super) fn text(&self, name: &str) -> Option<String> {
         match self.0.get(name)? {
             Value::String(text) => Some(text.clone()),

@@ -2,9 +2,15 @@
 
 use merx_domain::search::{FacetRequest, SearchAsk, SortKey};
 use merx_domain::{Device, Filter};
+use serde_json::{Value, json};
 
-use super::filters::{facet_filter, field_of, filters, nested, numeric_filter};
+use super::chosen::Chosen;
+use super::filters::{facet_filter, field_of, filters, nested, numeric_filter, tag_filter};
 use super::params::{Params, Tags};
+use super::settings;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use crate::app::App;
 use crate::problem::{Code, Problem};
 use crate::recommend::{ConsentWire, Who};
@@ -30,23 +36,30 @@ pub(super) struct Page {
     pub(super) hits_per_page: usize,
     /// Facets by the names that they were asked for by; `*` stands for the engine's choice.
     pub(super) facets: Vec<String>,
-    pub(super) retrieved: Option<Vec<String>>,
-    pub(super) highlighted: Option<Vec<String>>,
+    /// What `*` may stand for; `None`: anything.
+    pub(super) countable: Option<Vec<String>>,
+    pub(super) retrieved: Chosen,
+    pub(super) highlighted: Chosen,
     /// Attributes and how many words of each.
     pub(super) snippets: Vec<(String, usize)>,
     pub(super) ellipsis: String,
     pub(super) tags: Tags,
     pub(super) ranking_info: bool,
+    /// What the merchant set to be drawn: order of facets, redirect, banners.
+    pub(super) rendering: Option<Value>,
     pub(super) params: String,
 }
 
 impl Search {
-    pub(super) fn read(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Self, Problem> {
+    pub(super) fn read(app: &App, index: &str, asked: &Params, privacy_signal: bool) -> Result<Self, Problem> {
+        let params = &settings::with_defaults(app, index, asked);
         let query = params.text("query").unwrap_or_default();
         check_length(&query)?;
-        let hits_per_page = params.number("hitsPerPage").unwrap_or(DEFAULT_HITS).min(MOST_HITS);
+        // A part of the list can be asked for by offset and length as well; those win where both are said.
+        let length = params.number("length").filter(|_| params.part("offset").is_some());
+        let hits_per_page = length.or(params.number("hitsPerPage")).unwrap_or(DEFAULT_HITS).min(MOST_HITS);
         let page = params.number("page").unwrap_or(0);
-        let offset = page.saturating_mul(hits_per_page).min(REACHABLE);
+        let offset = length.and(params.number("offset")).unwrap_or(page.saturating_mul(hits_per_page)).min(REACHABLE);
         let count = hits_per_page.min(REACHABLE - offset);
         let facets = params.names("facets").unwrap_or_default();
         let most_values = params.number("maxValuesPerFacet").unwrap_or(DEFAULT_FACET_VALUES).min(MOST_FACET_VALUES);
@@ -57,7 +70,7 @@ impl Search {
             facets: facets.iter().take(MOST_FACETS).map(request).collect(),
             offset,
             count,
-            sort: sort_of(app, index).into_iter().collect(),
+            sort: sort_of(app, index),
             fields: searched_fields(params),
             typo_tolerance: params.text("typoTolerance").as_deref() != Some("false")
                 && params.flag("typoTolerance") != Some(false),
@@ -66,32 +79,57 @@ impl Search {
             segments: params.names("ruleContexts").unwrap_or_default().into_iter().take(MOST_CONTEXTS).collect(),
             ..SearchAsk::default()
         };
-        let visitor = params.text("userToken").filter(|token| !token.trim().is_empty());
-        let asked = Asked {
-            who: visitor.map_or(Who::Nobody, Who::Visitor),
+        let decision = Asked {
+            who: who(params),
             market: app.parts.settings.default_market.clone(),
             device: Device::Unknown,
             consent: ConsentWire::default().stamp(privacy_signal),
             deadline_ms: None,
+            session: None,
             ask,
         };
         let snippets = params.names("attributesToSnippet").unwrap_or_default();
+        let hidden = params.names("unretrievableAttributes").unwrap_or_default();
         let page = Page {
             index: index.to_owned(),
             query,
             page,
             hits_per_page,
             facets,
-            retrieved: params.names("attributesToRetrieve").filter(|names| !names.iter().any(|name| name == "*")),
-            highlighted: params.names("attributesToHighlight").filter(|names| !names.iter().any(|name| name == "*")),
+            countable: settings::facets(app, index),
+            retrieved: Chosen::of(params.names("attributesToRetrieve")).without(hidden.clone()),
+            highlighted: Chosen::of(params.names("attributesToHighlight")).without(hidden),
             snippets: snippets.iter().map(|snippet| snippet_of(snippet)).collect(),
             ellipsis: params.text("snippetEllipsisText").unwrap_or_else(|| "…".to_owned()),
             tags: params.tags(),
             ranking_info: params.flag("getRankingInfo") == Some(true),
-            params: params.encoded(),
+            rendering: params.part("renderingContent").cloned(),
+            params: asked.encoded(),
         };
-        Ok(Self { asked, page })
+        Ok(Self { asked: decision, page })
     }
+}
+
+/// Whom a front end asks for: its visitor, by the token that it made up.
+pub(super) fn who(params: &Params) -> Who {
+    let visitor = params.text("userToken").filter(|token| !token.trim().is_empty());
+    visitor.map_or(Who::Nobody, Who::Visitor)
+}
+
+/// Where a browse goes on, and what it asked for.
+pub(super) fn cursor_text(next: u32, params: &Params) -> String {
+    let mut asked = params.value();
+    if let Some(asked) = asked.as_object_mut() {
+        asked.remove("cursor");
+    }
+    URL_SAFE_NO_PAD.encode(json!([next, asked]).to_string())
+}
+
+pub(super) fn cursor(text: &str) -> Result<(u32, Params), Problem> {
+    let unknown = || Problem::mistake("cursor", "invalid_cursor", "this cursor was not given out here");
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| unknown())?;
+    let (next, asked): (u32, Value) = serde_json::from_slice(&bytes).map_err(|_| unknown())?;
+    Ok((next, Params::of(&asked).map_err(|_| unknown())?))
 }
 
 fn field_of_facet(facet: &str) -> String {
@@ -102,21 +140,28 @@ fn snippet_of(text: &str) -> (String, usize) {
     const STANDARD: usize = 10;
     const MOST: usize = 200;
     let (attribute, words) = text.split_once(':').unwrap_or((text, ""));
-    (attribute.to_owned(), words.parse().unwrap_or(STANDARD).clamp(1, MOST))
+    (attribute.trim().to_owned(), words.trim().parse().unwrap_or(STANDARD).clamp(1, MOST))
 }
 
-fn filter(params: &Params) -> Result<Option<Filter>, String> {
+pub(super) fn filter(params: &Params) -> Result<Option<Filter>, String> {
     let mut parts: Vec<Filter> = filters(&params.text("filters").unwrap_or_default())?.into_iter().collect();
     let named = |name: &str, error: String| format!("{name}: {error}");
     let facets = nested(&params.list("facetFilters"), &facet_filter);
     parts.extend(facets.map_err(|error| named("facetFilters", error))?);
     let numbers = nested(&params.list("numericFilters"), &numeric_filter);
     parts.extend(numbers.map_err(|error| named("numericFilters", error))?);
+    let tags = nested(&params.list("tagFilters"), &tag_filter);
+    parts.extend(tags.map_err(|error| named("tagFilters", error))?);
     Ok(if parts.is_empty() { None } else { Some(Filter::All(parts)) })
 }
 
-/// An index named after a field and a direction is sorted by it: `products_price_asc`.
-fn sort_of(app: &App, index: &str) -> Option<SortKey> {
+/// As settings say; else an index named after a field and a direction is sorted by it: `products_price_asc`.
+fn sort_of(app: &App, index: &str) -> Vec<SortKey> {
+    let set = settings::sort(app, index);
+    if set.is_empty() { sort_by_name(app, index).into_iter().collect() } else { set }
+}
+
+fn sort_by_name(app: &App, index: &str) -> Option<SortKey> {
     let (name, descending) = match (index.strip_suffix("_asc"), index.strip_suffix("_desc")) {
         (Some(name), _) => (name, false),
         (None, Some(name)) => (name, true),

@@ -18,12 +18,12 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Json, Query, blocking};
 use crate::problem::{Code, Problem};
-use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, may_ask_for, personal, who};
+use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, may_ask_for, personal, session_of, who};
 use crate::routes::Shared;
 use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
 use crate::wire::Id;
-pub(crate) use asked::{Asked, Decided, REACHABLE, check_length, check_ready, nobody};
+pub(crate) use asked::{Asked, Decided, REACHABLE, check_filter, check_length, check_ready, nobody};
 use wire::{FacetsAnswer, SearchResult, SuggestAnswer};
 pub(crate) use wire::{reason_words, step_words};
 
@@ -70,6 +70,10 @@ pub(crate) struct SearchRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
     deadline_ms: Option<u32>,
+    /// The visit, as the page or app names it: experiments by session deal it as a whole.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    session_id: Option<String>,
     /// What every hit must pass, in the filter language.
     #[serde(default)]
     #[schema(example = "category = \"Shoes\" AND price < 50")]
@@ -228,6 +232,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
         mistakes.within("deadline_ms".into(), deadline_ms, 1, MAX_DEADLINE_MS);
     }
     let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
+    let session = session_of(request.session_id, &mut mistakes);
     let count = mistakes.within("count".into(), request.count.unwrap_or(DEFAULT_COUNT), 0, MAX_COUNT);
     mistakes.within("offset".into(), request.offset, 0, REACHABLE);
     asked::check_query("query", &request.query, &mut mistakes);
@@ -280,7 +285,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
     };
     let device = request.device.map_or(merx_domain::Device::Unknown, DeviceName::device);
     let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
-    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, ask })
+    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, session, ask })
 }
 
 fn read_filter(app: &App, at: String, text: &str, mistakes: &mut Mistakes) -> Option<Filter> {

@@ -23,6 +23,11 @@ async fn each_scope_reaches_its_routes_and_no_further() {
         ("GET", "/v1/stock/p1", None, 2),
         ("GET", "/v1/decisions", None, 2),
         ("GET", "/v1/events/rejected", None, 2),
+        ("GET", "/v1/events/live", None, 2),
+        ("GET", "/v1/activity", None, 2),
+        ("GET", "/v1/slots", None, 2),
+        ("GET", "/v1/assortment", None, 2),
+        ("GET", "/v1/assortment/coverage", None, 2),
         ("GET", "/v1/models", None, 3),
         ("GET", "/v1/keys", None, 3),
     ] {

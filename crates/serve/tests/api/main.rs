@@ -8,8 +8,11 @@ mod harness;
 
 mod algolia;
 mod auth;
+mod console;
 mod entities;
+mod experiments;
 mod operating;
+mod privacy;
 mod recommend;
 mod search;
 mod storefront;
@@ -73,7 +76,9 @@ impl Reply {
 async fn send(shop: &Shop, request: Request<Body>) -> Reply {
     let response = merx_serve::router(&shop.app).oneshot(request).await.unwrap();
     let (parts, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes().to_vec();
+    // A stream of events has no end to wait for.
+    let streams = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");
+    let bytes = if streams { Vec::new() } else { body.collect().await.unwrap().to_bytes().to_vec() };
     Reply { status: parts.status.as_u16(), headers: parts.headers, bytes }
 }
 

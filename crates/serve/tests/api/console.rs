@@ -1,0 +1,226 @@
+//! The console's side of the API: sessions, what happens now, the assortment at a glance, and the page itself.
+
+use axum::body::Body;
+use http_body_util::BodyExt;
+use merx_domain::{DAY_MS, ProductNumber};
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use crate::harness::{NOW, Shop, product};
+use crate::{Reply, call, request, send};
+
+/// A browser that is signed in.
+struct Browser<'a> {
+    shop: &'a Shop,
+    cookie: String,
+    csrf_token: String,
+}
+
+impl<'a> Browser<'a> {
+    async fn sign_in(shop: &'a Shop, key: &str) -> Self {
+        let reply = call(shop, "POST", "/v1/session", "", Some(json!({"key": key}))).await;
+        let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+        let answer = reply.ok();
+        assert_eq!(answer["signed_in"], true);
+        Self { shop, cookie, csrf_token: answer["csrf_token"].as_str().unwrap().to_owned() }
+    }
+
+    async fn ask(&self, method: &str, path: &str, csrf_token: Option<&str>, body: Value) -> Reply {
+        let mut asked = request(method, path, "").header("cookie", format!("theme=dark; {}", self.cookie));
+        asked = asked.header("content-type", "application/json");
+        if let Some(token) = csrf_token {
+            asked = asked.header("x-csrf-token", token);
+        }
+        send(self.shop, asked.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Reply {
+        self.ask("GET", path, None, Value::Null).await
+    }
+}
+
+#[tokio::test]
+async fn a_session_reads_with_its_cookie_and_changes_with_its_token() {
+    let shop = Shop::open();
+    let browser = Browser::sign_in(&shop, &shop.admin).await;
+    assert_eq!(browser.get("/v1/keys").await.status, 200);
+    assert_eq!(browser.get("/v1/session").await.ok()["scope"], "admin");
+
+    let new = json!({"scope": "public"});
+    browser.ask("POST", "/v1/keys", None, new.clone()).await.problem(403, "csrf_token");
+    browser.ask("POST", "/v1/keys", Some("guessed"), new.clone()).await.problem(403, "csrf_token");
+    assert_eq!(browser.ask("POST", "/v1/keys", Some(&browser.csrf_token), new).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_session_reaches_as_far_as_its_key() {
+    let shop = Shop::open();
+    let browser = Browser::sign_in(&shop, &shop.secret).await;
+    assert_eq!(browser.get("/v1/products").await.status, 200);
+    browser.get("/v1/keys").await.problem(403, "forbidden");
+    call(&shop, "POST", "/v1/session", "", Some(json!({"key": shop.public}))).await.problem(403, "forbidden");
+    call(&shop, "POST", "/v1/session", "", Some(json!({"key": "mx_adm_made_up"}))).await.problem(401, "unknown_key");
+}
+
+#[tokio::test]
+async fn a_session_ends_by_sign_out_idleness_and_the_end_of_its_key() {
+    let shop = Shop::open();
+    let browser = Browser::sign_in(&shop, &shop.secret).await;
+    let reply = browser.ask("DELETE", "/v1/session", None, Value::Null).await;
+    assert_eq!(reply.status, 204);
+    assert!(reply.header("set-cookie").contains("Max-Age=0"));
+    browser.get("/v1/products").await.problem(401, "missing_key");
+    assert_eq!(browser.get("/v1/session").await.ok(), json!({"signed_in": false}));
+
+    let browser = Browser::sign_in(&shop, &shop.secret).await;
+    shop.clock.set(NOW.plus_ms(DAY_MS / 2 - 1));
+    assert_eq!(browser.get("/v1/products").await.status, 200);
+    shop.clock.set(NOW.plus_ms(DAY_MS - 2));
+    assert_eq!(browser.get("/v1/products").await.status, 200, "it was used meanwhile");
+    shop.clock.set(NOW.plus_ms(2 * DAY_MS));
+    browser.get("/v1/products").await.problem(401, "missing_key");
+
+    let browser = Browser::sign_in(&shop, &shop.secret).await;
+    let keys = call(&shop, "GET", "/v1/keys", &shop.admin, None).await.ok();
+    let secret = keys["items"].as_array().unwrap().iter().find(|key| key["scope"] == "secret").unwrap();
+    let path = format!("/v1/keys/{}", secret["id"].as_str().unwrap());
+    assert_eq!(call(&shop, "DELETE", &path, &shop.admin, None).await.status, 204);
+    browser.get("/v1/products").await.problem(401, "missing_key");
+}
+
+#[tokio::test]
+async fn the_cookie_is_no_scripts_and_no_other_sites() {
+    let shop = Shop::open();
+    let body = json!({"key": shop.secret}).to_string();
+    let sign_in = request("POST", "/v1/session", "").header("content-type", "application/json");
+    let reply = send(&shop, sign_in.header("x-forwarded-proto", "https").body(Body::from(body)).unwrap()).await;
+    for word in ["HttpOnly", "SameSite=Strict", "Secure", "Path=/"] {
+        assert!(reply.header("set-cookie").contains(word), "{word}");
+    }
+    assert!(!reply.text().contains(reply.header("set-cookie").split(['=', ';']).nth(1).unwrap()));
+    assert_eq!(reply.header("cache-control"), "no-store");
+}
+
+#[tokio::test]
+async fn what_happens_is_counted_by_the_minute() {
+    let shop = Shop::open();
+    let viewed = json!({"event": "Product Viewed", "anonymousId": "a", "properties": {"product_id": "p1"}});
+    let broken = json!({"event": "Product Viewed", "properties": {"product_id": "p1"}});
+    call(&shop, "POST", "/v1/track", &shop.public, Some(viewed)).await.ok();
+    call(&shop, "POST", "/v1/track", &shop.public, Some(broken)).await.ok();
+    shop.clock.set(NOW.plus_ms(2 * 60_000));
+    call(&shop, "GET", "/v1/recommend/popular", &shop.public, None).await.ok();
+    let activity = call(&shop, "GET", "/v1/activity?minutes=5", &shop.secret, None).await.ok();
+    let minutes = activity["minutes"].as_array().unwrap();
+    assert_eq!(minutes.len(), 3, "since the start");
+    assert_eq!(
+        (&minutes[0]["events"], &minutes[0]["rejected"], &minutes[0]["decisions"]),
+        (&json!(1), &json!(1), &json!(0))
+    );
+    assert_eq!(
+        (&minutes[2]["decisions"], &minutes[2]["by_model"], minutes[2]["p50_ms"].is_number()),
+        (&json!(1), &json!(1), true)
+    );
+    call(&shop, "GET", "/v1/activity?minutes=0", &shop.secret, None).await.mistakes();
+}
+
+#[tokio::test]
+async fn events_are_seen_as_they_come_and_name_nobody() {
+    let shop = Shop::open();
+    let viewed = |visitor: &str| json!({"event": "Product Viewed", "anonymousId": visitor, "userId": "anna@shop.example", "properties": {"product_id": "p1"}});
+    call(&shop, "POST", "/v1/track", &shop.public, Some(viewed("first"))).await.ok();
+    let listening = request("GET", "/v1/events/live", &shop.secret).body(Body::empty()).unwrap();
+    let response = merx_serve::router(&shop.app).oneshot(listening).await.unwrap();
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let mut body = response.into_body();
+    call(&shop, "POST", "/v1/track", &shop.public, Some(viewed("second"))).await.ok();
+    call(&shop, "POST", "/v1/track", &shop.public, Some(json!({"event": "Product Viewed"}))).await.ok();
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        let bytes = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        assert!(!text.contains("anna") && !text.contains("second"), "{text}");
+        told.push(serde_json::from_str::<Value>(text.trim().strip_prefix("data: ").unwrap()).unwrap());
+    }
+    let product = json!({"product_id": "p1", "name": "Product 1"});
+    assert_eq!((&told[0]["name"], &told[0]["products"][0]), (&json!("Product Viewed"), &product));
+    assert_eq!(told[1]["products"][0], product);
+    assert_eq!((&told[2]["name"], &told[2]["refusal"]["code"]), (&json!("refused"), &json!("no_user_anon_id")));
+}
+
+#[tokio::test]
+async fn the_assortment_is_read_page_by_page() {
+    let shop = Shop::open();
+    let first = call(&shop, "GET", "/v1/assortment?limit=30", &shop.secret, None).await.ok();
+    assert_eq!((&first["total"], first["items"].as_array().unwrap().len()), (&json!(50), 30));
+    let next = format!("/v1/assortment?limit=30&after={}", first["next"]);
+    let rest = call(&shop, "GET", &next, &shop.secret, None).await.ok();
+    assert_eq!((rest["items"].as_array().unwrap().len(), &rest["next"]), (20, &Value::Null));
+    let line = &first["items"][0];
+    assert_eq!((&line["name"], &line["price"]["minor"]), (&json!("Product 1"), &json!(199)));
+    assert_eq!(line["lacks"], json!(["image", "brand", "cost"]));
+}
+
+#[tokio::test]
+async fn coverage_says_what_products_lack_and_what_is_sold_out() {
+    let shop = Shop::open();
+    shop.catalogue.put(ProductNumber(0), merx_decide::CatalogueEntry::new(&product(1), Some(0)));
+    let coverage = call(&shop, "GET", "/v1/assortment/coverage", &shop.secret, None).await.ok();
+    assert_eq!(
+        (&coverage["products"], &coverage["sold_out"], &coverage["untracked"]),
+        (&json!(50), &json!(1), &json!(49))
+    );
+    assert_eq!(coverage["lacks"], json!({"brand": 50, "cost": 50, "image": 50}));
+    let odd = json!({"name": "Odd", "products": 25, "sold_out": 1});
+    assert!(coverage["departments"].as_array().unwrap().contains(&odd), "{coverage}");
+}
+
+#[tokio::test]
+async fn configured_slots_are_listed() {
+    let shop = Shop::open();
+    let slots = call(&shop, "GET", "/v1/slots", &shop.secret, None).await.ok();
+    assert_eq!(slots["items"][0]["name"], "basket");
+}
+
+#[tokio::test]
+async fn decisions_are_found_by_engine_and_person_and_read_on() {
+    let shop = Shop::open();
+    for number in 0..3 {
+        shop.clock.set(NOW.plus_ms(number));
+        call(&shop, "GET", &format!("/v1/recommend/popular?subject_id={number:032x}"), &shop.secret, None).await.ok();
+    }
+    call(&shop, "GET", "/v1/search?q=product", &shop.public, None).await.ok();
+    let list = |query: &'static str| {
+        let shop = &shop;
+        async move { call(shop, "GET", &format!("/v1/decisions?{query}"), &shop.secret, None).await.ok()["items"].clone() }
+    };
+    assert_eq!(list("limit=10").await.as_array().unwrap().len(), 4);
+    let searches = list("engine=search").await;
+    assert_eq!((searches.as_array().unwrap().len(), &searches[0]["query"]), (1, &json!("product")));
+    let of_one = list("subject_id=00000000000000000000000000000001").await;
+    assert_eq!(of_one.as_array().unwrap().len(), 1);
+    let newest = list("engine=recommend&limit=1").await[0]["decision_id"].as_str().unwrap().to_owned();
+    let path = format!("/v1/decisions?engine=recommend&before={newest}");
+    let older = call(&shop, "GET", &path, &shop.secret, None).await.ok();
+    let subjects: Vec<&str> =
+        older["items"].as_array().unwrap().iter().map(|one| one["subject_id"].as_str().unwrap()).collect();
+    assert_eq!(subjects, [format!("{:032x}", 1), format!("{:032x}", 0)]);
+    call(&shop, "GET", "/v1/decisions?before=x", &shop.secret, None).await.mistakes();
+}
+
+#[tokio::test]
+async fn the_console_is_a_page_with_a_strict_policy() {
+    let shop = Shop::open();
+    for path in ["/console", "/console/search"] {
+        let page = call(&shop, "GET", path, "", None).await;
+        assert_eq!(page.status, 200);
+        assert!(page.header("content-type").starts_with("text/html"));
+        let policy = page.header("content-security-policy");
+        assert!(
+            policy.contains("default-src 'none'") && policy.contains("script-src 'self'") && !policy.contains("unsafe")
+        );
+        assert!(!page.text().contains("<style") && !page.text().contains("onclick"));
+    }
+    call(&shop, "GET", "/console/assets/none.js", "", None).await.problem(404, "not_found");
+    call(&shop, "GET", "/console/a/b", "", None).await.problem(404, "unknown_route");
+}
