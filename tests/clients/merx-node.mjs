@@ -21,6 +21,6 @@ for await (const { id: one } of merx.all('/v1/products', 100)) { count += 1; fou
 check('all products come, page after page', found && count > 100, count);
 await assert.rejects(merx.post('/v1/recommend', { body: { slots: [{ scenario: 'guess' }] } }), error => error instanceof MerxError && error.errors[0].at === 'slots[0].scenario');
 await merx.delete('/v1/products/{id}', { path: { id } });
-await assert.rejects(merx.get('/v1/products/{id}', { path: { id } }), { status: 404, code: 'not_found' });
+await assert.rejects(merx.get('/v1/products/{id}', { path: { id: `${id}-none` } }), { status: 404, code: 'not_found' });
 check('refusals are errors with a place and a code', true);
 finish();
