@@ -6,7 +6,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch, watchedPage } from './browser.mjs';
 
-const [origin, , folder] = process.argv.slice(2);
+const [origin, key, folder, secret] = process.argv.slice(2);
 const SHOP = `${origin}/shop/`;
 const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const DESK = { width: 1360, height: 900 };
@@ -208,6 +208,55 @@ async function rightToLeft(browser) {
   await context.close();
 }
 
+const call = async (path, bearer, body, method = body ? 'POST' : 'GET') => {
+  const reply = await fetch(origin + path, { method, headers: { Authorization: `Bearer ${bearer}`, 'Content-Type': 'application/json' }, ...(body && { body: JSON.stringify(body) }) });
+  assert.ok(reply.ok, `${path}: ${reply.status}`);
+  return reply.json();
+};
+
+/** A product with partners, all of them into the basket at once. */
+async function bundle(browser) {
+  const { hits } = await call('/v1/search', key, { query: '', count: 100, sort: [{ field: 'popularity', descending: true }] });
+  let product;
+  for (const { product_id } of hits) {
+    const { slots } = await call('/v1/recommend', key, { slots: [{ scenario: 'bought_together', count: 2, products: [product_id] }] });
+    if (slots[0].items.length === 2) { product = product_id; break; }
+  }
+  assert.ok(product, 'something is bought together');
+  const { context, page } = await shopper(browser, DESK);
+  await open(page, `p/${product}`);
+  await say(page, 'Yes');
+  await appears(page, 'merx-bundle', '.button');
+  await accessible(page, 'bundle');
+  await page.click(inside('merx-bundle', '.button'));
+  await page.waitForFunction(() => document.querySelector('#basket-count').textContent === '3');
+  await context.close();
+}
+
+/** It is sold out while somebody looks, they ask to be told, it comes back. */
+async function outAndBack(browser) {
+  const product = 'P000019';
+  const { items } = await call(`/v1/stock/${product}`, secret);
+  const set = quantity => call('/v1/stock/batch', secret, { upsert: items.map(({ updated_at, ...level }) => ({ ...level, quantity: quantity ?? level.quantity })) });
+  const { context, page } = await shopper(browser, DESK);
+  try {
+    await set(40);
+    await open(page, `p/${product}`);
+    await say(page, 'Yes');
+    await page.waitForSelector('.stock.plenty');
+    await set(0);
+    await page.waitForSelector('.stock.out', { timeout: 20_000 });
+    await appears(page, 'merx-back-in-stock[product]', 'button');
+    await page.click(inside('merx-back-in-stock[product]', 'button'));
+    await set(40);
+    await open(page, '');
+    await appears(page, '.notices merx-back-in-stock', '.note a');
+  } finally {
+    await set();
+    await context.close();
+  }
+}
+
 /** Those who run no script, search engines among them. */
 async function crawlers() {
   const html = await (await fetch(`${SHOP}p/P000019`)).text();
@@ -257,6 +306,8 @@ try {
   await saysNo(browser);
   await merxIsAway(browser);
   await rightToLeft(browser);
+  await bundle(browser);
+  if (secret) await outAndBack(browser);
   await debugToolbar(browser);
   console.log(`the shop sells, on a desk and on a phone: ${JSON.stringify(await speed(browser))}`);
 } finally {
