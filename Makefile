@@ -5,15 +5,18 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo console build test lint unit clients browser fuzz openapi reference clean
+.PHONY: demo pages console build test lint unit sdk clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
 
 # The whole workspace, as the tests build it: one binary alone would compile its dependencies with other features again.
-build: console ## Build the one binary, with the console in it.
+build: pages console ## Build the one binary, with the shop's pages and the console in it.
 	tools/setup rust
 	$(CARGO) build --release --locked --workspace
+
+pages: ## Build the browser library and the demo shop, which go into the binary.
+	tools/pages
 
 console: ## Build the merchants' console, which goes into the binary.
 	tools/setup console
@@ -29,8 +32,12 @@ lint: ## Formatting and clippy, warnings are errors.
 unit: ## The Rust tests alone.
 	tools/test unit
 
-clients: ## The published client libraries against a running server.
-	tools/setup rust node
+sdk: ## The browser library.
+	tools/setup node
+	tools/test sdk
+
+clients: ## Client libraries, published ones and our own, against a running server.
+	tools/setup rust node python
 	tools/test clients
 
 browser: ## The pages of a running server in a browser.

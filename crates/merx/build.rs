@@ -40,7 +40,8 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
             if path.file_name().is_none_or(|name| name != "types") {
                 found.extend(files(&path)?);
             }
-        } else {
+        } else if path.extension().is_some() {
+            // What has none only keeps the folder in git: a folder that is missing would mean a build each time.
             found.push(path);
         }
     }

@@ -37,6 +37,8 @@ export class Calls {
       method: body ? 'POST' : 'GET',
       body: body ? JSON.stringify(body) : null,
       headers: { Authorization: `Bearer ${this.key}`, ...(body && { 'Content-Type': 'application/json' }) },
+      // Price and stock as they are now: what the browser has is asked for again, by its tag.
+      cache: 'no-cache',
       signal: options.signal ? anySignal([options.signal, bound]) : bound,
     });
     if (!reply.ok) throw new Error(`${path}: ${reply.status}`);

@@ -12,7 +12,7 @@ type Operation<P extends keyof paths, M extends Method> = paths[P] extends Recor
 type Json<T> = T extends { content: { 'application/json': infer J } } ? J : undefined;
 type Answer<O> = O extends { responses: infer R } ? Json<R[Extract<keyof R, 200 | 201 | 202>]> : never;
 type Part<O, K extends 'path' | 'query'> = O extends { parameters: { [key in K]: infer V } } ? V : undefined;
-type Body<O> = O extends { requestBody?: { content: infer C } } ? C[keyof C] : undefined;
+type Body<O> = O extends { requestBody: { content: infer C } } ? C[keyof C] : undefined;
 type Filled<T> = [T] extends [undefined] ? object : T;
 
 export type Call<O> = (undefined extends Part<O, 'path'> ? { path?: undefined } : { path: Filled<Part<O, 'path'>> })
@@ -105,7 +105,7 @@ export class MerxClient {
 
   async #call<T>(method: Method, path: string, call: { path?: unknown; query?: unknown; body?: unknown; signal?: AbortSignal } = {}): Promise<T> {
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String((call.path as Record<string, unknown>)[name])));
-    const query = new URLSearchParams(Object.entries((call.query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined && value !== null).map(([name, value]) => [name, String(value)]));
+    const query = new URLSearchParams(Object.entries((call.query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined && value !== null).map(([name, value]): [string, string] => [name, String(value)]));
     const address = `${this.#settings.url}${filled}${query.size ? `?${query}` : ''}`;
     const again = repeatable(method, path);
     for (let attempt = 0; ; attempt += 1) {

@@ -19,6 +19,7 @@ mod operating;
 mod privacy;
 mod recommend;
 mod search;
+mod storefront;
 mod tracking;
 
 use axum::body::Body;

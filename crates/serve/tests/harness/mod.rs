@@ -28,10 +28,7 @@ use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::shop::{HoldoutPage, Page, PageError, Question, SegmentBy, holdout_page, page};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise,
-    ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
-    QueryOrder, RateLimit, Reports, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
-    Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, JobState, Keys, Merchandise, ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, Scope, Searches, SearchFigures, SearchOverview, SearchReports, SearchSpan, Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -637,6 +634,14 @@ impl Shop {
     }
 
     pub fn with(settings: Settings, products: u32) -> Self {
+        Self::build(settings, products, Site::default())
+    }
+
+    pub fn with_site(site: Site) -> Self {
+        Self::build(settings(), 50, site)
+    }
+
+    fn build(settings: Settings, products: u32, site: Site) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
@@ -711,7 +716,7 @@ impl Shop {
             requests: Requests::new(records()),
             reads: Reads::new(records()),
         };
-        let app = App::new(Parts {
+        let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
             indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
@@ -734,7 +739,8 @@ impl Shop {
             privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
-        });
+        };
+        let app = App::with_site(parts, site);
         Self {
             app,
             public,
