@@ -34,14 +34,14 @@ async function shoppers() {
 }
 
 const settled = async page => {
-  await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main [aria-busy="true"]'), { timeout: 15_000 });
+  await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main [aria-busy="true"]'), { timeout: 60_000 });
 };
 const open = async (page, path) => {
   await page.goto(`${origin}/console${path ? `/${path}` : ''}`, { waitUntil: 'domcontentloaded' });
   await settled(page);
 };
 const text = (page, selector) => page.$eval(selector, node => node.innerText);
-const shows = (page, words) => page.waitForFunction(words => document.body.innerText.includes(words), { timeout: 15_000 }, words);
+const shows = (page, words) => page.waitForFunction(words => document.body.innerText.includes(words), { timeout: 60_000 }, words);
 
 /** What axe finds serious or worse. */
 async function accessible(page, name) {
@@ -174,6 +174,7 @@ async function keyIsMadeAndRevoked(page) {
 async function reachIsShown(browser) {
   const context = await browser.createBrowserContext();
   const { page, troubles } = await watchedPage(context, [origin]);
+  await page.setViewport(DESK);
   await page.goto(`${origin}/console/models`);
   await page.waitForSelector('input[name=key]');
   await page.type('input[name=key]', secretKey);
