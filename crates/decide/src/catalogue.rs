@@ -76,6 +76,11 @@ impl CatalogueEntry {
         find(Some(market)).or_else(|| find(None)).map(|(_, price)| *price)
     }
 
+    /// What one unit of the cheapest variant costs the shop.
+    pub fn cost(&self) -> Option<Money> {
+        self.cost
+    }
+
     /// (price - cost) / price, 0 where either is unknown.
     pub fn margin(&self, market: &MarketId) -> f32 {
         match (self.price(market), self.cost) {

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+use merx_domain::experiment::ExperimentId;
 use merx_domain::{
-    Clock, ConsentPolicy, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, Proposal, Purposes,
-    Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, ConsentPolicy, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, ModelVersion, Proposal,
+    Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
+use crate::experiments::{Adjust, Asker, Dealer, Dealt};
 use crate::record::{Arm, DecisionRecord, Recorder};
 use crate::shelf::{RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace};
 
@@ -15,6 +18,8 @@ pub trait FeatureSource: Send + Sync {
     /// The last word on consent that events brought.
     fn consent(&self, subject: SubjectId) -> ConsentStamp;
     fn subject_features(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures;
+    /// Arms of experiments that a person was shown before, on whichever device; none without a grant for analytics.
+    fn shown_arms(&self, grant: &Grant) -> Vec<(ExperimentId, CompactString)>;
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +39,16 @@ pub struct Request<A> {
     pub situation: Situation,
     pub ask: A,
     pub deadline_ms: Option<u32>,
+    /// The visit, as the caller names it: what experiments by session deal.
+    pub session: Option<CompactString>,
+    /// What experiments may be targeted at.
+    pub segments: Vec<CompactString>,
+}
+
+impl<A> Request<A> {
+    pub fn new(situation: Situation, ask: A) -> Self {
+        Self { situation, ask, deadline_ms: None, session: None, segments: Vec::new() }
+    }
 }
 
 /// Decides with one engine.
@@ -42,26 +57,29 @@ pub struct Pipeline<E: Engine> {
     features: Arc<dyn FeatureSource>,
     recorder: Arc<Recorder>,
     clock: Arc<dyn Clock>,
+    dealer: Arc<Dealer>,
     settings: PipelineSettings,
 }
 
-impl<E: Engine> Pipeline<E> {
+impl<E: Engine<Ask: Adjust>> Pipeline<E> {
     pub fn new(
         engine: Arc<E>,
         features: Arc<dyn FeatureSource>,
         recorder: Arc<Recorder>,
         clock: Arc<dyn Clock>,
+        dealer: Arc<Dealer>,
         settings: PipelineSettings,
     ) -> Self {
-        Self { engine, features, recorder, clock, settings }
+        Self { engine, features, recorder, clock, dealer, settings }
     }
 
     pub fn engine(&self) -> &E {
         &self.engine
     }
 
-    /// Always an answer: what is late, missing or refused becomes a recorded fallback.
-    pub fn decide(&self, mut request: Request<E::Ask>, shelf: &RequestShelf<'_>) -> Decision<E::Answer>
+    /// Always an answer: what is late, missing or refused becomes a recorded fallback. Experiments may change what is asked and
+    /// the rules of the shelf; the record holds what was asked in the end.
+    pub fn decide(&self, mut request: Request<E::Ask>, shelf: &mut RequestShelf<'_>) -> Decision<E::Answer>
     where
         E::Answer: Default,
     {
@@ -70,17 +88,29 @@ impl<E: Engine> Pipeline<E> {
         let late = || begun.elapsed_us() > deadline_us;
 
         let grant = self.check_consent(&mut request.situation);
+        let held_out = self.dealer.is_held_out(request.situation.subject);
         let arm = self.arm(request.situation.subject);
+        let dealt = self.deal(&mut request, shelf, grant.as_ref(), arm);
+        let course = Course::of(arm, &dealt);
+        let shelf = &*shelf;
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
         let mut trouble = Vec::new();
         let mut outcome = None;
-        for level in arm.levels() {
+        for level in course.levels {
             let recording = RecordingShelf::new(shelf);
             // The levels below the models are cheap and must answer even when the models took all the time.
             let never = || false;
             let late: &dyn Fn() -> bool = if *level <= FallbackLevel::PreviousModel { &late } else { &never };
-            match self.engine.propose(*level, None, &request.situation, &request.ask, &features, &recording, late) {
+            match self.engine.propose(
+                *level,
+                course.version(*level),
+                &request.situation,
+                &request.ask,
+                &features,
+                &recording,
+                late,
+            ) {
                 Ok(proposal) => {
                     outcome = Some((*level, proposal, recording.into_trace()));
                     break;
@@ -102,9 +132,19 @@ impl<E: Engine> Pipeline<E> {
             model: proposal.model,
             fallback,
             granted: grant.map_or(Purposes::NECESSARY, |grant| grant.purposes()),
+            experiments: dealt.iter().map(|dealt| dealt.assignment.clone()).collect(),
+            held_out,
             trouble,
             latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
         };
+        if !dealt.is_empty() {
+            let shown = Some((decision.id, decision.latency_us));
+            self.dealer.show(
+                &dealt,
+                &asker(&request.situation, &request.session, &request.segments, grant.as_ref()),
+                shown,
+            );
+        }
         self.recorder.record(DecisionRecord::of(
             &decision,
             request.situation,
@@ -150,8 +190,37 @@ impl<E: Engine> Pipeline<E> {
         Some(self.settings.consent.check(subject, situation.consent))
     }
 
-    /// Which side of the holdout the subject is on.
+    /// What a person allows who now says `consent`.
+    pub fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
+        self.settings.consent.check(subject, self.features.consent(subject).then(consent))
+    }
+
+    /// Whether somebody of whom this is all that was said may be measured.
+    pub fn may_measure(&self, consent: ConsentStamp) -> bool {
+        self.settings.consent.check(SubjectId(0), consent).allows(Purposes::ANALYTICS)
+    }
+
+    /// The arms of the experiments that the ask meets; what they change is applied. Where no model may decide there is nothing to
+    /// experiment with.
+    fn deal(
+        &self,
+        request: &mut Request<E::Ask>,
+        shelf: &mut RequestShelf<'_>,
+        grant: Option<&Grant>,
+        arm: Arm,
+    ) -> Vec<Dealt> {
+        if matches!(arm, Arm::Holdout { .. }) || !self.dealer.deals_anything() {
+            return Vec::new();
+        }
+        let asker = asker(&request.situation, &request.session, &request.segments, grant);
+        self.dealer.deal(&mut request.ask, shelf.rules_mut(), &asker)
+    }
+
+    /// Which side of the holdouts the subject is on: the shop's own, or this engine's.
     pub fn arm(&self, subject: Option<SubjectId>) -> Arm {
+        if self.dealer.is_held_out(subject) {
+            return Arm::Holdout { propensity: self.dealer.holdout_share() };
+        }
         Arm::assign(&self.settings.holdout_salt, self.settings.holdout, subject)
     }
 
@@ -164,6 +233,48 @@ impl<E: Engine> Pipeline<E> {
 
     pub fn clock(&self) -> &dyn Clock {
         self.clock.as_ref()
+    }
+}
+
+fn asker<'a>(
+    situation: &'a Situation,
+    session: &'a Option<CompactString>,
+    segments: &'a [CompactString],
+    grant: Option<&'a Grant>,
+) -> Asker<'a> {
+    Asker {
+        grant,
+        session: session.as_deref(),
+        market: &situation.market,
+        device: situation.device,
+        segments,
+        now: situation.now,
+    }
+}
+
+/// The levels to try, and the version of the model where an experiment asks for one.
+struct Course {
+    levels: &'static [FallbackLevel],
+    version: Option<ModelVersion>,
+}
+
+impl Course {
+    /// Of several experiments the last one that has a say counts.
+    fn of(arm: Arm, dealt: &[Dealt]) -> Self {
+        let mut course = Self { levels: arm.levels(), version: None };
+        for change in dealt.iter().map(|dealt| &dealt.variant.change) {
+            if let Some(first) = change.serve {
+                let skipped = FallbackLevel::CHAIN.iter().take_while(|level| **level < first).count();
+                course.levels = &FallbackLevel::CHAIN[skipped..];
+            }
+            course.version = change.model_version.or(course.version);
+        }
+        course
+    }
+
+    /// A version that can't be loaded is no reason to go without a model: the next level answers.
+    fn version(&self, level: FallbackLevel) -> Option<ModelVersion> {
+        self.version.filter(|_| level == FallbackLevel::LiveModel)
     }
 }
 

@@ -4,16 +4,17 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use merx_domain::experiment::Assignment;
 use merx_domain::{
     Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
-use merx_store::{Migration, Records, StoreError, Value};
+use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::shelf::{ShelfTrace, SlotRules};
 
-pub const MIGRATIONS: &[Migration] = &[Migration {
+pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-decide-001-decisions",
     sql: "CREATE TABLE decisions (
             id BYTEA PRIMARY KEY,
@@ -23,10 +24,16 @@ pub const MIGRATIONS: &[Migration] = &[Migration {
             body BYTEA NOT NULL
           );
           CREATE INDEX decisions_by_time ON decisions (at_ms)",
-}];
+};
+
+/// Where pseudonyms stand in this crate's tables.
+pub const SUBJECT_COLUMNS: &[SubjectColumn] =
+    &[SubjectColumn { table: "decisions", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// Leads every stored record. Old formats stay readable.
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+/// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out.
+const ADDED_IN_2: [u8; 2] = [0, 0];
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -87,6 +94,11 @@ pub struct DecisionRecord {
     pub trace: ShelfTrace,
     pub trouble: Vec<String>,
     pub latency_us: u32,
+    // ---- since format 2 ----
+    /// Arms of the experiments that were met; `ask` and `rules` are what they made of the request.
+    pub experiments: Vec<Assignment>,
+    /// In the holdout that nothing automatic touches.
+    pub held_out: bool,
 }
 
 impl DecisionRecord {
@@ -116,6 +128,8 @@ impl DecisionRecord {
             trace,
             trouble: decision.trouble.clone(),
             latency_us: decision.latency_us,
+            experiments: decision.experiments.clone(),
+            held_out: decision.held_out,
         }
     }
 
@@ -134,14 +148,14 @@ impl DecisionRecord {
     }
 
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        match bytes.split_first_chunk::<2>() {
-            Some((format, body)) if u16::from_be_bytes(*format) == FORMAT => {
-                postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()))
-            }
-            Some((format, _)) => {
-                Err(RecordError::Unreadable(format!("unknown format {}", u16::from_be_bytes(*format))))
-            }
-            None => Err(RecordError::Unreadable("empty".into())),
+        let Some((format, body)) = bytes.split_first_chunk::<2>() else {
+            return Err(RecordError::Unreadable("empty".into()));
+        };
+        let read = |body: &[u8]| postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()));
+        match u16::from_be_bytes(*format) {
+            1 => read(&[body, &ADDED_IN_2].concat()),
+            FORMAT => read(body),
+            other => Err(RecordError::Unreadable(format!("unknown format {other}"))),
         }
     }
 }
@@ -288,6 +302,25 @@ impl Recorder {
                 Value::Integer(wanted.limit as i64),
             ],
         )?;
+        rows.iter()
+            .filter_map(|row| match row.0.first() {
+                Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// The newest decisions about a person under any of these pseudonyms, newest first.
+    pub fn of_subjects(&self, subjects: &[SubjectId], limit: usize) -> Result<Vec<DecisionRecord>, RecordError> {
+        self.flush();
+        let places: Vec<String> = (2..subjects.len() + 2).map(|place| format!("${place}")).collect();
+        let sql = format!(
+            "SELECT body FROM decisions WHERE subject IN ({}) ORDER BY at_ms DESC, id DESC LIMIT $1",
+            places.join(", ")
+        );
+        let subjects = subjects.iter().map(|subject| Value::Bytes(subject.to_bytes().to_vec()));
+        let values: Vec<Value> = std::iter::once(Value::Integer(limit as i64)).chain(subjects).collect();
+        let rows = self.records.query(&sql, &values)?;
         rows.iter()
             .filter_map(|row| match row.0.first() {
                 Some(Value::Bytes(body)) => Some(DecisionRecord::from_bytes(body)),

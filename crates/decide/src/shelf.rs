@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use merx_domain::{Blocked, Fact, Filter, MarketId, ProductNumber, Shelf, TimestampMs};
+use merx_domain::{Blocked, Fact, Filter, FilterError, MarketId, ProductNumber, Shelf, TimestampMs};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{CatalogueEntry, CatalogueReader};
@@ -19,6 +19,18 @@ pub enum BoostField {
     Newness,
     /// 1 where the filter matches, else 0: provenance, sustainability, a brand.
     Matches(Filter),
+}
+
+impl BoostField {
+    /// As requests, configuration and experiments write it: `margin`, `stock`, `newness` or a filter.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        match text {
+            "margin" => Ok(Self::Margin),
+            "stock" => Ok(Self::Stock),
+            "newness" => Ok(Self::Newness),
+            filter => Filter::parse(filter).map(Self::Matches),
+        }
+    }
 }
 
 /// Multiplies scores by `1 + strength x value`, value from 0 to 1; a negative strength buries.
@@ -69,6 +81,10 @@ impl<'a> RequestShelf<'a> {
 
     pub fn rules(&self) -> &[SlotRules] {
         &self.slots
+    }
+
+    pub(crate) fn rules_mut(&mut self) -> &mut Vec<SlotRules> {
+        &mut self.slots
     }
 
     fn blocked(&self, entry: &CatalogueEntry, rules: Option<&SlotRules>) -> Option<Blocked> {

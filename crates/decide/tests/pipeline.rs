@@ -4,10 +4,12 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use merx_decide::{
-    Arm, Catalogue, CatalogueEntry, FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request,
-    RequestShelf,
+    Adjust, Arm, Catalogue, CatalogueEntry, Dealer, Definitions, ExposureLog, FeatureSource, Pipeline,
+    PipelineSettings, PreparedVariant, Recorder, RecorderSettings, Request, RequestShelf, SlotRules, Surface,
 };
+use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::{
     Clock, ConsentPolicy, ConsentStamp, Decision, DecisionId, Device, Engine, EngineError, EventMeaning, FallbackLevel,
     Grant, HistoryEntry, MarketId, ModelVersion, Product, ProductId, ProductNumber, Proposal, Purposes, Shelf,
@@ -40,8 +42,20 @@ struct Scripted([Does; 4]);
 
 type Answer = (u8, usize, bool);
 
+/// Nothing is asked, and no experiment has a say.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+struct NoQuestion;
+
+impl Adjust for NoQuestion {
+    fn meets(&self, _surface: &Surface) -> bool {
+        false
+    }
+
+    fn adjust(&mut self, _surface: &Surface, _variant: &PreparedVariant, _rules: &mut Vec<SlotRules>) {}
+}
+
 impl Engine for Scripted {
-    type Ask = ();
+    type Ask = NoQuestion;
     type Answer = Answer;
 
     fn name(&self) -> &'static str {
@@ -53,7 +67,7 @@ impl Engine for Scripted {
         level: FallbackLevel,
         pinned: Option<ModelVersion>,
         _situation: &Situation,
-        _ask: &(),
+        _ask: &NoQuestion,
         features: &SubjectFeatures,
         shelf: &dyn Shelf,
         late: &dyn Fn() -> bool,
@@ -90,6 +104,10 @@ impl FeatureSource for Known {
         let entry = HistoryEntry { product: ProductNumber(0), meaning: EventMeaning::Viewed, at: now };
         SubjectFeatures { history: vec![entry], ..SubjectFeatures::default() }
     }
+
+    fn shown_arms(&self, _grant: &Grant) -> Vec<(ExperimentId, CompactString)> {
+        Vec::new()
+    }
 }
 
 struct House {
@@ -103,6 +121,11 @@ impl House {
     fn new(script: [Does; 4], said: ConsentStamp, allowed_unless_denied: Purposes, holdout: f64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_embedded(folder.path(), merx_decide::MIGRATIONS, LogSettings::default()).unwrap();
+        let features = Arc::new(Known(said));
+        let holdouts = Holdout { salt: "everything".into(), share: 0 };
+        let definitions = Definitions::open(Arc::clone(&store.records), holdouts, Default::default()).unwrap();
+        let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
+        let dealer = Arc::new(Dealer::new(Arc::new(definitions), exposures, Arc::clone(&features) as _));
         let recorder = Arc::new(Recorder::new(store.records, RecorderSettings::default()));
         let settings = PipelineSettings {
             consent: ConsentPolicy { allowed_unless_denied },
@@ -111,7 +134,7 @@ impl House {
             deadline_ms: 1,
         };
         let engine = Arc::new(Scripted(script));
-        let pipeline = Pipeline::new(engine, Arc::new(Known(said)), Arc::clone(&recorder), Arc::new(Still), settings);
+        let pipeline = Pipeline::new(engine, features, Arc::clone(&recorder), Arc::new(Still), dealer, settings);
         let catalogue = Catalogue::default();
         let product = Product::new(ProductId::new("p0").unwrap(), "p0", NOW);
         catalogue.put(ProductNumber(0), CatalogueEntry::new(&product, None));
@@ -132,8 +155,8 @@ impl House {
             seed: 1,
             consent,
         };
-        let shelf = RequestShelf::new(self.catalogue.read(), MarketId::default(), NOW, Vec::new(), &[]);
-        self.pipeline.decide(Request { situation, ask: (), deadline_ms: None }, &shelf)
+        let mut shelf = RequestShelf::new(self.catalogue.read(), MarketId::default(), NOW, Vec::new(), &[]);
+        self.pipeline.decide(Request::new(situation, NoQuestion), &mut shelf)
     }
 }
 

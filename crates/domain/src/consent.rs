@@ -19,6 +19,22 @@ bitflags! {
     }
 }
 
+impl Purposes {
+    /// Every purpose and its name in configurations, requests and answers.
+    pub const NAMES: [(Self, &'static str); 6] = [
+        (Self::NECESSARY, "necessary"),
+        (Self::ANALYTICS, "analytics"),
+        (Self::PERSONALISATION, "personalisation"),
+        (Self::MARKETING, "marketing"),
+        (Self::AUTOMATED_DECISIONS, "automated_decisions"),
+        (Self::SALE_SHARING, "sale_sharing"),
+    ];
+
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().find(|(_, known)| *known == name).map(|(purpose, _)| *purpose)
+    }
+}
+
 impl Serialize for Purposes {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u8(self.bits())
@@ -61,6 +77,11 @@ pub struct ConsentPolicy {
 }
 
 impl ConsentPolicy {
+    /// The person asks for what is held of them: their right, whatever they consented to.
+    pub fn for_the_person(subject: SubjectId) -> Grant {
+        Grant { subject, purposes: Purposes::all() }
+    }
+
     /// Grants what is necessary, what was granted, and what the policy allows unless denied; a denial always wins.
     pub fn check(&self, subject: SubjectId, stamp: ConsentStamp) -> Grant {
         let mut denied = stamp.denied;

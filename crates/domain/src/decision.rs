@@ -3,6 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::experiment::Assignment;
 use crate::{
     ConsentStamp, DecisionId, Device, EventMeaning, MarketId, ModelVersion, ProductNumber, Purposes, SubjectId,
     TimestampMs,
@@ -288,6 +289,10 @@ pub struct Decision<A> {
     pub model: Option<ModelVersion>,
     pub fallback: FallbackLevel,
     pub granted: Purposes,
+    /// Arms of the experiments that this decision met.
+    pub experiments: Vec<Assignment>,
+    /// Whether the subject is in the holdout that nothing automatic touches.
+    pub held_out: bool,
     /// What went wrong on the way down the chain, in words.
     pub trouble: Vec<String>,
     pub latency_us: u32,

@@ -60,6 +60,14 @@ impl<'a> Reader<'a> {
         self.array().map(u32::from_le_bytes)
     }
 
+    /// A text after its length.
+    pub(crate) fn text(&mut self) -> Option<&'a str> {
+        let length = usize::try_from(self.varint()?).ok()?;
+        let (text, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        std::str::from_utf8(text).ok()
+    }
+
     pub(crate) fn time(&mut self) -> Option<TimestampMs> {
         self.array().map(i64::from_le_bytes).map(TimestampMs)
     }
@@ -71,6 +79,11 @@ pub(crate) fn write_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
+    write_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
 pub(crate) fn write_floats(out: &mut Vec<u8>, values: &[f32]) {

@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
+use merx_domain::experiment::ExperimentId;
 use merx_domain::{
     Affinity, Event, EventMeaning, Grant, ProductNumber, Purposes, SubjectFeatures, SubjectId, TimestampMs,
 };
 use merx_store::{OnlineKey, OnlineStore, Result, StoreError};
 
 use crate::affinities::AffinityTo;
+use crate::arms::{ShownArm, ShownArms};
 use crate::covisitation::{Covisitation, meeting_weight};
 use crate::feature::Feature;
 use crate::history::Preceding;
@@ -20,6 +23,9 @@ use crate::subject::SubjectState;
 pub const SUBJECT_SPACE: u8 = 1;
 /// Space of the online store that holds what is known of products.
 pub const PRODUCT_SPACE: u8 = 2;
+
+/// Space of the online store that holds the arms that subjects were shown.
+pub const ARM_SPACE: u8 = 3;
 
 /// Runs every feature on every event, and answers what is known.
 ///
@@ -39,10 +45,11 @@ impl FeatureStore {
     /// A subject who declines personalisation is not written about, and what was known of them is dropped here. Their
     /// acts still count for the products, without a trace of who it was.
     pub fn apply(&self, event: &Event, products: &dyn Products) -> Result<()> {
+        self.apply_to_arms(event)?;
         let mut moment = Moment::resolve(event, products);
         let preceding = if declines(event.consent) {
-            self.forget(event.subject)?;
-            event.merged_from.map_or(Ok(()), |from| self.forget(from))?;
+            self.store.remove(subject_key(event.subject))?;
+            event.merged_from.map_or(Ok(()), |from| self.store.remove(subject_key(from)))?;
             Vec::new()
         } else {
             if let Some(from) = event.merged_from.filter(|from| *from != event.subject) {
@@ -51,6 +58,49 @@ impl FeatureStore {
             self.apply_to_subject(event.subject, &mut moment)?
         };
         self.apply_to_products(&moment, &preceding)
+    }
+
+    /// What experiments showed a person is no feature of theirs and outlives a refusal to be personalised to; a refusal to be
+    /// measured ends it.
+    fn apply_to_arms(&self, event: &Event) -> Result<()> {
+        if event.consent.denied.contains(Purposes::ANALYTICS) {
+            return self.store.remove(arm_key(event.subject));
+        }
+        if let Some(from) = event.merged_from.filter(|from| *from != event.subject) {
+            let others = self.read_arms(from)?;
+            if !others.0.is_empty() {
+                self.change_arms(event.subject, others.0)?;
+                self.store.remove(arm_key(from))?;
+            }
+        }
+        match ShownArm::of(event) {
+            Some(shown) => self.change_arms(event.subject, vec![shown]),
+            None => Ok(()),
+        }
+    }
+
+    fn change_arms(&self, subject: SubjectId, shown: Vec<ShownArm>) -> Result<()> {
+        self.change(arm_key(subject), "shown arms", |bytes| {
+            let mut arms = ShownArms::from_bytes(bytes)?;
+            shown.iter().cloned().for_each(|one| arms.add(one));
+            arms.to_bytes(bytes);
+            Some(())
+        })
+    }
+
+    /// The arms that a person was shown, on whichever device; none without a grant for analytics.
+    pub fn arms(&self, grant: &Grant) -> Result<Vec<(ExperimentId, CompactString)>> {
+        if !grant.allows(Purposes::ANALYTICS) {
+            return Ok(Vec::new());
+        }
+        let arms = self.read_arms(grant.subject())?;
+        Ok(arms.0.into_iter().map(|shown| (shown.experiment, shown.arm)).collect())
+    }
+
+    fn read_arms(&self, subject: SubjectId) -> Result<ShownArms> {
+        let mut arms = None;
+        self.store.read(arm_key(subject), &mut |bytes| arms = ShownArms::from_bytes(bytes.unwrap_or_default()))?;
+        arms.ok_or_else(|| damage("shown arms"))
     }
 
     fn apply_to_subject(&self, subject: SubjectId, moment: &mut Moment<'_>) -> Result<Vec<Preceding>> {
@@ -110,12 +160,20 @@ impl FeatureStore {
             state.to_bytes(bytes);
             Some(())
         })?;
-        self.forget(from)
+        self.store.remove(subject_key(from))
     }
 
     /// Drops everything known of a subject.
     pub fn forget(&self, subject: SubjectId) -> Result<()> {
+        self.store.remove(arm_key(subject))?;
         self.store.remove(subject_key(subject))
+    }
+
+    /// Whether anything is written down about a subject.
+    pub fn knows(&self, subject: SubjectId) -> Result<bool> {
+        let mut knows = false;
+        self.store.read(subject_key(subject), &mut |bytes| knows = bytes.is_some())?;
+        Ok(knows)
     }
 
     /// What an engine may know of a person now. Empty without a grant for personalisation.
@@ -206,6 +264,10 @@ impl FeatureStore {
 
 fn subject_key(subject: SubjectId) -> OnlineKey {
     OnlineKey { space: SUBJECT_SPACE, id: subject.0 }
+}
+
+fn arm_key(subject: SubjectId) -> OnlineKey {
+    OnlineKey { space: ARM_SPACE, id: subject.0 }
 }
 
 fn product_key(number: ProductNumber) -> OnlineKey {

@@ -8,6 +8,7 @@
 //! ([`Products`], kept by the caller).
 
 mod affinities;
+mod arms;
 mod codec;
 mod context;
 mod counters;
@@ -23,8 +24,9 @@ mod signal;
 mod subject;
 mod weights;
 
+pub use arms::OWN_EXPOSURE;
 pub use context::Context;
-pub use feature_store::{FeatureStore, PRODUCT_SPACE, SUBJECT_SPACE, replay};
+pub use feature_store::{ARM_SPACE, FeatureStore, PRODUCT_SPACE, SUBJECT_SPACE, replay};
 pub use history::HISTORY;
 pub use product_statistics::{PRODUCT_HALF_LIVES_MS, ProductStatisticsValue};
 pub use sessions::SESSION_GAP_MS;

@@ -13,9 +13,10 @@ use crate::catalogue::{Catalogue, Stock};
 use crate::changes::Written;
 use crate::consent::{Consents, Saying};
 use crate::orders::{Orders, events_of};
+use crate::privacy::{Reads, Requests};
 use crate::raw::{Identities, ProductMention, RawEvent};
 use crate::vault::{Resolved, Vault, VaultError};
-use crate::{catalogue, changes, consent, orders, vault};
+use crate::{catalogue, changes, consent, orders, privacy, vault};
 
 /// Every table of this crate.
 pub const MIGRATIONS: &[Migration] = &[
@@ -24,6 +25,9 @@ pub const MIGRATIONS: &[Migration] = &[
     catalogue::MIGRATION,
     orders::MIGRATION,
     consent::MIGRATION,
+    vault::ERASED_MIGRATION,
+    privacy::REQUESTS_MIGRATION,
+    privacy::READS_MIGRATION,
     crate::import::MIGRATION,
 ];
 
@@ -66,6 +70,8 @@ pub struct Ingest {
     pub stock: Stock,
     pub orders: Orders,
     pub consents: Consents,
+    pub requests: Requests,
+    pub reads: Reads,
     records: Arc<dyn Records>,
     log: Arc<dyn EventLog>,
 }
@@ -79,13 +85,29 @@ impl Ingest {
             stock: Stock::new(Arc::clone(&records)),
             orders: Orders::new(Arc::clone(&records)),
             consents: Consents::new(Arc::clone(&records)),
+            requests: Requests::new(Arc::clone(&records)),
+            reads: Reads::new(Arc::clone(&records)),
             records,
             log,
         }
     }
 
-    /// Stores events; answers by position. A repeated event is a duplicate, and no second one is stored.
-    pub fn accept(&self, events: Vec<RawEvent>, at: TimestampMs) -> Result<Vec<Appended>> {
+    /// Stores events; answers by position. A repeated event is a duplicate, and no second one is stored; so is one of
+    /// somebody erased, told again.
+    pub fn accept(&self, mut events: Vec<RawEvent>, at: TimestampMs) -> Result<Vec<Appended>> {
+        let of_erased = |event: &RawEvent| self.vault.was_erased(&event.identities, event.draft().occurred_at);
+        let erased: Vec<bool> = events.iter().map(of_erased).collect();
+        if erased.contains(&true) {
+            let mut dropped = erased.iter();
+            events.retain(|_| !dropped.next().is_some_and(|dropped| *dropped));
+            let mut appended = self.accept_all(events, at)?.into_iter();
+            let mut answer = |dropped: &bool| if *dropped { None } else { appended.next() };
+            return Ok(erased.iter().map(|dropped| answer(dropped).unwrap_or(Appended::Duplicate)).collect());
+        }
+        self.accept_all(events, at)
+    }
+
+    fn accept_all(&self, events: Vec<RawEvent>, at: TimestampMs) -> Result<Vec<Appended>> {
         if events.is_empty() {
             return Ok(Vec::new());
         }
@@ -120,10 +142,11 @@ impl Ingest {
     /// crash in between is mended by putting the order again.
     pub fn put_orders(
         &self,
-        orders: Vec<CustomerOrder>,
+        mut orders: Vec<CustomerOrder>,
         at: TimestampMs,
         alongside: Alongside<'_>,
     ) -> Result<Vec<Written>> {
+        orders.iter_mut().for_each(|order| self.leave_out_erased(order));
         let customers = orders.iter().filter_map(|order| order.customer.clone());
         let names: Vec<Identities> =
             customers.map(|id| Identities { user_id: Some(id), ..Identities::default() }).collect();
@@ -172,16 +195,29 @@ impl Ingest {
         &*self.records
     }
 
-    /// Forgets a person: names and keys first, then events, consent, and the link to their orders. Returns the
-    /// pseudonyms they had; features and files under those are for the caller to drop. May be repeated.
-    pub fn forget(&self, subject: SubjectId) -> Result<Vec<SubjectId>> {
-        let pseudonyms = self.vault.erase(subject)?;
-        for &pseudonym in &pseudonyms {
-            self.log.erase(pseudonym)?;
+    /// An order from before its customer was erased belongs to the books, and to nobody.
+    fn leave_out_erased(&self, order: &mut CustomerOrder) {
+        let Some(customer) = order.customer.clone() else { return };
+        let names = Identities { user_id: Some(customer), ..Identities::default() };
+        if self.vault.was_erased(&names, order.order.placed_at) {
+            (order.customer, order.order.subject) = (None, None);
         }
-        self.consents.forget(&pseudonyms)?;
-        self.orders.forget(&pseudonyms)?;
+    }
+
+    /// Forgets a person: names and keys first, then what is under their pseudonyms. Returns these; features and files
+    /// are for the caller to drop. May be repeated. What happened up to `until` is not taken again.
+    pub fn forget(&self, subject: SubjectId, until: TimestampMs) -> Result<Vec<SubjectId>> {
+        let pseudonyms = self.vault.erase(subject, until)?;
+        self.forget_pseudonyms(&pseudonyms)?;
         Ok(pseudonyms)
+    }
+
+    /// Removes events and consent of pseudonyms, and takes them off orders. Returns the number of events.
+    pub fn forget_pseudonyms(&self, pseudonyms: &[SubjectId]) -> Result<u64> {
+        let events = self.log.erase(pseudonyms)?;
+        self.consents.forget(pseudonyms)?;
+        self.orders.forget(pseudonyms)?;
+        Ok(events)
     }
 
     /// The subject of a customer, without making one.

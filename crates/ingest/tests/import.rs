@@ -46,6 +46,10 @@ impl Records for Failing {
         }
         if left > 0 { Ok(()) } else { Err(StoreError::Unavailable { what: "records", detail: "crash".into() }) }
     }
+
+    fn scrub(&self, scrub: merx_store::Scrub) -> Result<(), StoreError> {
+        self.records.scrub(scrub)
+    }
 }
 
 impl Shop {

@@ -246,7 +246,7 @@ fn details_are_sealed_exported_and_erased() {
     shop.accept(&[&identify.replace("\"1\"", "\"2\"").replace("kim@post", "berg@post")]);
     assert_eq!(shop.ingest.vault.export(subject).unwrap()[1].value, "berg@post.example");
 
-    assert_eq!(shop.ingest.forget(subject).unwrap(), [subject]);
+    assert_eq!(shop.ingest.forget(subject, TimestampMs(0)).unwrap(), [subject]);
     assert!(shop.ingest.vault.export(subject).unwrap().is_empty());
     assert!(shop.events().is_empty());
     shop.accept(&[&hop("3", "kim-31", "")]);
@@ -268,7 +268,7 @@ fn erasing_a_joined_person_names_all_their_pseudonyms() {
     shop.accept(&[&hop("1", "u1", "phone"), &hop("2", "", "laptop")]);
     shop.accept(&[&hop("3", "u1", "laptop"), &hop("4", "u2", "")]);
     let (customer, laptop) = (shop.events()[0].subject, shop.events()[1].subject);
-    let mut erased = shop.ingest.forget(laptop).unwrap();
+    let mut erased = shop.ingest.forget(laptop, TimestampMs(0)).unwrap();
     erased.sort();
     let mut expected = [customer, laptop];
     expected.sort();
@@ -488,6 +488,6 @@ fn a_visitors_orders_move_with_them() {
     shop.accept(&[&hop("1", "new", ""), &alias("2", "old", "new")]);
     let customer = shop.ingest.customer("new").unwrap().unwrap();
     assert_eq!(shop.ingest.orders.of_subject(customer, 10).unwrap().len(), 1);
-    shop.ingest.forget(customer).unwrap();
+    shop.ingest.forget(customer, TimestampMs(0)).unwrap();
     assert_eq!(shop.ingest.orders.get(&["o1".parse().unwrap()]).unwrap()[0].as_ref().unwrap().order.subject, None);
 }

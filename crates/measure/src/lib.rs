@@ -5,7 +5,8 @@
 //! questions in order. Intervals come in three kinds that don't mix: for one look ([`Effect::fixed`]), for any number of
 //! looks ([`Sequential`]), and Bayesian ([`bayes`]).
 //!
-//! Nothing here knows who was assigned to what (`domain::experiment`), where events are kept, or what time it is.
+//! [`shop`] reads a shop's experiments off its event log. Nothing here knows who is to be assigned to what
+//! (`domain::experiment`), which backend keeps the log, or what time it is.
 
 mod arm;
 pub mod bayes;
@@ -23,6 +24,7 @@ mod quantiles;
 pub mod report;
 pub mod sample_ratio;
 mod sequential;
+pub mod shop;
 
 pub use arm::Arm;
 pub use effect::{Alternative, Effect, Reading, Scale, Unreadable};

@@ -11,7 +11,7 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 1] = ["MERX_VAULT_KEY"];
+const ENVIRONMENT_SECRETS: [&str; 3] = ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET"];
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,8 +22,10 @@ pub(crate) struct Config {
     pub(crate) market: Market,
     pub(crate) consent: Consent,
     pub(crate) vault: Vault,
+    pub(crate) privacy: Privacy,
     pub(crate) recommend: Recommend,
     pub(crate) search: Search,
+    pub(crate) experiments: Experiments,
     pub(crate) record: Record,
     pub(crate) train: Train,
     pub(crate) lake: Lake,
@@ -99,6 +101,18 @@ pub(crate) fn purposes(list: &[Purpose]) -> merx_domain::Purposes {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Vault {
     pub(crate) key_file: PathBuf,
+    pub(crate) key_command: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Privacy {
+    pub(crate) deadline_days: u32,
+    pub(crate) proof_days: u32,
+    pub(crate) keep_reads_days: u32,
+    pub(crate) also_scan: Vec<PathBuf>,
+    pub(crate) controller_id: String,
+    pub(crate) processor_domain: String,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -140,7 +154,8 @@ impl SlotConfig {
             if !(-1.0..=10.0).contains(&boost.strength) {
                 bail!("strength = {}: expected -1 to 10", boost.strength);
             }
-            let field = merx_serve::boost_field(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
+            let field =
+                merx_decide::BoostField::parse(&boost.field).with_context(|| format!("field {:?}", boost.field))?;
             Ok(merx_decide::Boost { field, strength: boost.strength })
         };
         self.boosts.iter().map(boost).collect()
@@ -154,6 +169,13 @@ pub(crate) struct Search {
     pub(crate) language: merx_discovery::search::text::Language,
     pub(crate) meaning: bool,
     pub(crate) deadline_ms: u32,
+    pub(crate) holdout: f64,
+    pub(crate) holdout_salt: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Experiments {
     pub(crate) holdout: f64,
     pub(crate) holdout_salt: String,
 }
@@ -308,6 +330,7 @@ fn check(config: &Config) -> Result<()> {
     };
     share("recommend.holdout", config.recommend.holdout)?;
     share("search.holdout", config.search.holdout)?;
+    share("experiments.holdout", config.experiments.holdout)?;
     share("train.held_out", config.train.held_out)?;
     share("train.gate_margin", config.train.gate_margin)?;
     share("train.gate_coverage", config.train.gate_coverage)?;

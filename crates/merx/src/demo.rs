@@ -6,12 +6,13 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use merx_domain::{Clock, DAY_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
+use merx_serve::{DemoShop, Keys, Scope};
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_store::StoreError;
 
 use crate::config::Config;
 use crate::operate::print_training;
-use crate::serving::{self, Ready};
+use crate::serving::{self, Ready, pages};
 use crate::shop::Shop;
 use crate::training;
 
@@ -62,7 +63,11 @@ pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
     }
     let example = example(&shop, &simulated)?;
     let ready_file = arguments.ready_file.clone();
-    serving::serve(shop, |ready| {
+    let front = |keys: &Keys| {
+        let public_key = shop_key(keys)?;
+        Ok(Some(DemoShop { pages: pages::SHOP, public_key, picture: Box::new(merx_simulate::picture) }))
+    };
+    serving::serve_with(shop, front, |ready| {
         if let Some(path) = &ready_file {
             write_ready(path, ready)?;
         }
@@ -86,7 +91,7 @@ fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
 
 fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     let now = shop.clock.now();
-    let products: Vec<Product> = simulated.products().collect();
+    let products: Vec<Product> = simulated.products().map(in_shop).collect();
     let bar = progress(products.len() as u64, "products");
     for chunk in products.chunks(PUT) {
         shop.ingest.put_products(chunk, now, &mut |_, _| Ok(()))?;
@@ -120,6 +125,22 @@ fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     bar.inc(applied);
     bar.finish();
     Ok(())
+}
+
+/// A key for the shop's pages; the one of the run before can't be read again, so it goes.
+fn shop_key(keys: &Keys) -> Result<String> {
+    const LABEL: &str = "demo shop";
+    for old in keys.list().iter().filter(|key| key.label == LABEL) {
+        keys.revoke(&old.id)?;
+    }
+    Ok(keys.mint(Scope::Public, LABEL, SystemClock.now())?.0)
+}
+
+/// With its addresses in the demo shop.
+fn in_shop(product: Product) -> Product {
+    let id = &product.id;
+    let (url, picture) = (format!("/shop/p/{id}"), format!("/shop/pictures/{id}.svg"));
+    Product { url: Some(url), images: vec![picture], ..product }
 }
 
 fn train(shop: &Shop) -> Result<()> {
@@ -213,6 +234,9 @@ fn print_calls(ready: &Ready, example: &Example) {
     let (public, secret) = (key("public"), key("secret"));
     let event_at = TimestampMs(SystemClock.now().0 / SECOND_MS * SECOND_MS);
     println!("\nMerx serves at {url}   (console: {url}/console, reference: {url}/docs, stop with Ctrl-C)\n");
+    if !pages::SHOP.is_empty() {
+        println!("  A shop to click through:  {url}/shop/\n");
+    }
     print_keys(ready);
     println!("\n1. What a known shopper should see, and why:");
     println!(

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::jobs::{JobBoard, Step};
 use crate::shop::{RECOMMEND, Shop};
-use crate::{lake, training};
+use crate::{lake, privacy, training};
 
 /// How often the schedule is looked at.
 const LOOK_ROUND: Duration = Duration::from_secs(30);
@@ -98,6 +98,7 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
     let outcome = match job.kind {
         JobKind::Training => training::train(shop, shop.clock.now(), &say).map(|report| report.to_json()),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
+        JobKind::Privacy => privacy::answer_all(shop, &say),
     };
     tell(job, &outcome);
     board.end(job.id, outcome);
@@ -116,6 +117,10 @@ fn keep_house(shop: &Shop, board: &JobBoard) {
     if let Err(error) = shop.recorder.forget_before(before, FORGET_STEP) {
         tracing::error!(%error, "old decisions could not be removed");
     }
+    if let Err(error) = privacy::keep_house(shop) {
+        tracing::error!(error = format!("{error:#}"), "old notes of privacy requests could not be removed");
+    }
+    ask_if_due(board, JobKind::Privacy, privacy::is_due(shop), now);
     let training = next_training_at(shop).map(|due| due.is_some_and(|due| due <= now));
     ask_if_due(board, JobKind::Training, training, now);
     let export = lake::export_is_due(&shop.store, &shop.config.lake, now);

@@ -4,13 +4,17 @@ mod bench;
 mod config;
 mod demo;
 mod directory;
+mod experiments;
 mod housekeeping;
 mod import;
 mod jobs;
 mod lake;
 mod manual;
+mod master_key;
 mod operate;
+mod privacy;
 mod projection;
+mod reports;
 mod searching;
 mod serving;
 mod shop;
@@ -88,6 +92,27 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// What people ask about their data: access, erasure, and the proof of it.
+    Privacy {
+        #[command(subcommand)]
+        action: PrivacyAction,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// The vault that keeps what names people.
+    Vault {
+        #[command(subcommand)]
+        action: VaultAction,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
+    /// Experiments and flags.
+    Experiments {
+        #[command(subcommand)]
+        action: Option<experiments::ExperimentsAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// API keys.
     Keys {
         #[command(subcommand)]
@@ -120,6 +145,44 @@ enum ModelsAction {
     Promote { version: u32 },
     /// Make the previous version live again.
     Rollback,
+}
+
+#[derive(Subcommand)]
+enum PrivacyAction {
+    /// Write down everything that is held of a person (JSON).
+    Export {
+        #[command(flatten)]
+        person: operate::PersonArguments,
+        /// Where to; without it, to standard output.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Forget a person: destroy their key, remove their data everywhere, and look whether anything is left.
+    Erase {
+        #[command(flatten)]
+        person: operate::PersonArguments,
+        /// Take nothing under these names from now on either.
+        #[arg(long)]
+        suppress: bool,
+    },
+    /// Look through every byte for a person; ends with an error where something is found.
+    Verify {
+        #[command(flatten)]
+        person: operate::PersonArguments,
+        /// An earlier erasure, whose pseudonyms are looked for.
+        #[arg(long, value_name = "ID")]
+        request: Option<String>,
+    },
+    /// The register of requests, newest first.
+    Requests,
+    /// Who looked at people's data, newest first.
+    Reads,
+}
+
+#[derive(Subcommand)]
+enum VaultAction {
+    /// Wrap every person's key with a new master key.
+    Rotate,
 }
 
 #[derive(Subcommand)]
@@ -218,6 +281,11 @@ fn run(arguments: Arguments) -> Result<()> {
                 ModelsAction::Rollback => desk.roll_back(),
             }
         }
+        Command::Experiments { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            experiments::run(&desk, action.unwrap_or(experiments::ExperimentsAction::List))
+        }
         Command::Keys { action, server } => {
             start_log(&config, "warn")?;
             let desk = Desk::open(&server, config)?;
@@ -226,6 +294,21 @@ fn run(arguments: Arguments) -> Result<()> {
                 KeysAction::Create { scope, label } => desk.create_key(&scope, &label),
                 KeysAction::Revoke { id } => desk.revoke_key(&id),
             }
+        }
+        Command::Privacy { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            match action {
+                PrivacyAction::Export { person, out } => desk.export_person(&person, out.as_deref()),
+                PrivacyAction::Erase { person, suppress } => desk.erase_person(&person, suppress),
+                PrivacyAction::Verify { person, request } => desk.verify_person(&person, request.as_deref()),
+                PrivacyAction::Requests => desk.list_privacy_requests(),
+                PrivacyAction::Reads => desk.list_personal_reads(),
+            }
+        }
+        Command::Vault { action: VaultAction::Rotate, server } => {
+            start_log(&config, "warn")?;
+            Desk::open(&server, config)?.rotate_vault()
         }
         Command::Replay { decision, server } => {
             start_log(&config, "warn")?;

@@ -1,6 +1,7 @@
 //! Commands of the operator: train, versions, keys, replay, why. They speak the API: to a running server, or to the folder
 //! through the same routes in this process.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,9 +31,42 @@ pub(crate) struct ServerArguments {
     key: Option<String>,
 }
 
+/// Who is meant: everybody whom one of these names.
+#[derive(Debug, Default, Args)]
+pub(crate) struct PersonArguments {
+    /// The shop's id of a customer.
+    #[arg(long, value_name = "ID")]
+    user_id: Vec<String>,
+    /// What a browser or app calls its visitor.
+    #[arg(long, value_name = "ID")]
+    anonymous_id: Vec<String>,
+    #[arg(long, value_name = "ADDRESS")]
+    email: Vec<String>,
+    #[arg(long, value_name = "NUMBER")]
+    phone: Vec<String>,
+    /// A pseudonym, as decisions and the lake have it.
+    #[arg(long, value_name = "HEX")]
+    subject: Vec<String>,
+}
+
+impl PersonArguments {
+    fn request(&self, kind: &str) -> Value {
+        let of = |kind: &'static str, values: &[String]| {
+            values.iter().map(move |value| json!({ "kind": kind, "value": value })).collect::<Vec<_>>()
+        };
+        let names = [
+            of("user_id", &self.user_id),
+            of("anonymous_id", &self.anonymous_id),
+            of("email", &self.email),
+            of("phone", &self.phone),
+        ];
+        json!({ "kind": kind, "names": names.concat(), "subject_ids": self.subject })
+    }
+}
+
 /// Who answers.
 pub(crate) struct Desk {
-    client: Client,
+    pub(crate) client: Client,
     /// Does the jobs where the folder is open in this process.
     _housekeeping: Option<Housekeeping>,
 }
@@ -124,6 +158,133 @@ impl Desk {
         Ok(())
     }
 
+    /// Puts a request into the register and waits until it is done.
+    fn ask_for_person(&self, request: &Value) -> Result<Value> {
+        let asked = self.client.post("/v1/privacy/requests", request)?;
+        let path = format!("/v1/privacy/requests/{}", text(&asked["id"]));
+        let mut shown = Value::Null;
+        loop {
+            let request = self.client.get(&path)?;
+            match request["state"].as_str() {
+                Some("pending" | "running") => {}
+                _ => return Ok(request),
+            }
+            let jobs = self.client.get("/v1/jobs")?;
+            let running = list(&jobs["items"]).iter().find(|job| job["kind"] == "privacy" && job["state"] == "running");
+            if let Some(job) = running.filter(|job| job["step"] != shown) {
+                shown = job["step"].clone();
+                eprintln!("{}", text(&shown));
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    pub(crate) fn export_person(&self, person: &PersonArguments, out: Option<&Path>) -> Result<()> {
+        let request = self.ask_for_person(&person.request("access"))?;
+        if request["state"] != "completed" {
+            bail!("{}", request["error"].as_str().unwrap_or("the request was not completed"));
+        }
+        if request["report"]["pseudonyms"] == 0 {
+            bail!("nobody is known by these names");
+        }
+        let data = self.client.get(&format!("/v1/privacy/requests/{}/data", text(&request["id"])))?;
+        let data = serde_json::to_string_pretty(&data)?;
+        match out {
+            Some(path) => std::fs::write(path, data + "\n").with_context(|| format!("cannot write {}", path.display())),
+            None => {
+                println!("{data}");
+                Ok(())
+            }
+        }
+    }
+
+    pub(crate) fn erase_person(&self, person: &PersonArguments, suppress: bool) -> Result<()> {
+        let mut request = person.request("erasure");
+        request["suppress"] = suppress.into();
+        let request = self.ask_for_person(&request)?;
+        let report = &request["report"];
+        println!("request {}: {}", text(&request["id"]), text(&request["state"]));
+        println!(
+            "erased {} pseudonyms, {} names, {} events, {} rows of the lake",
+            report["pseudonyms"], report["names"], report["removed"]["events"], report["removed"]["lake_rows"]
+        );
+        for (table, rows) in report["removed"]["rows"].as_object().into_iter().flatten() {
+            println!("  {table}: {rows} rows");
+        }
+        for model in list(&report["models"]) {
+            let (name, version, status) = (text(&model["name"]), &model["version"], text(&model["status"]));
+            println!(
+                "  model {name} v{version} ({status}) was fitted on events of theirs; it holds no row of a person"
+            );
+        }
+        if !list(&report["models"]).is_empty() {
+            match report["retraining_due_at"].as_str() {
+                Some(due) => println!("  the next training, without them, is due at {due}"),
+                None => println!("  no training is scheduled: merx train --now"),
+            }
+        }
+        print_verification(&report["verification"]);
+        match request["state"].as_str() {
+            Some("completed") => Ok(()),
+            _ => bail!("{}", request["error"].as_str().unwrap_or("the request was not completed")),
+        }
+    }
+
+    pub(crate) fn verify_person(&self, person: &PersonArguments, request: Option<&str>) -> Result<()> {
+        let mut asked = person.request("verification");
+        if let Some(id) = request {
+            asked["request_id"] = id.into();
+        }
+        let request = self.ask_for_person(&asked)?;
+        if request["state"] != "completed" {
+            bail!("{}", request["error"].as_str().unwrap_or("the request was not completed"));
+        }
+        let verification = &request["report"]["verification"];
+        print_verification(verification);
+        match list(&verification["findings"]).len() {
+            0 => Ok(()),
+            count => bail!("something is left in {count} places"),
+        }
+    }
+
+    pub(crate) fn list_privacy_requests(&self) -> Result<()> {
+        for request in list(&self.client.get("/v1/privacy/requests?limit=1000")?["items"]) {
+            println!(
+                "{} {:12} {:9} {:8} received {} due {}",
+                text(&request["id"]),
+                text(&request["kind"]),
+                text(&request["state"]),
+                text(&request["source"]),
+                text(&request["received_at"]),
+                text(&request["due_at"])
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn list_personal_reads(&self) -> Result<()> {
+        for read in list(&self.client.get("/v1/privacy/reads?limit=1000")?["items"]) {
+            println!(
+                "{} {:12} {:9} {}  {}",
+                text(&read["at"]),
+                text(&read["who"]),
+                text(&read["what"]),
+                read["subject_id"].as_str().unwrap_or("several, or erased"),
+                text(&read["why"])
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn rotate_vault(&self) -> Result<()> {
+        let rotated = self.client.post("/v1/vault/rotate", &json!({}))?;
+        println!(
+            "{} keys are wrapped with the new master key; the old one opens nothing any more",
+            rotated["keys_wrapped"]
+        );
+        Ok(())
+    }
+
     pub(crate) fn list_keys(&self) -> Result<()> {
         for key in list(&self.client.get("/v1/keys")?["items"]) {
             let (id, scope) = (text(&key["id"]), text(&key["scope"]));
@@ -201,21 +362,44 @@ fn with_hint(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-fn list(value: &Value) -> &[Value] {
+pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 
 /// Without the minus of a sum over nothing.
-fn number(value: &Value) -> f64 {
+pub(crate) fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_default() + 0.0
 }
 
-fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 fn texts(value: &Value) -> String {
     list(value).iter().map(text).collect::<Vec<_>>().join("; ")
+}
+
+fn print_verification(verification: &Value) {
+    println!(
+        "looked through {} files, {} bytes, {} rows for {}",
+        verification["files"],
+        verification["bytes"],
+        verification["rows"],
+        list(&verification["looked_for"]).iter().map(text).collect::<Vec<_>>().join(", ")
+    );
+    let short = list(&verification["compared_with_values"]);
+    if !short.is_empty() {
+        let short = short.iter().map(text).collect::<Vec<_>>().join(", ");
+        println!("too short to be looked for in bytes, compared with whole values that senders gave: {short}");
+    }
+    match list(&verification["findings"]) {
+        [] => println!("nothing is left"),
+        findings => {
+            for finding in findings {
+                println!("found {} x {} in {}", text(&finding["needle"]), finding["count"], text(&finding["place"]));
+            }
+        }
+    }
 }
 
 /// What came of a training, as its job says it.

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
+use compact_str::CompactString;
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
+use merx_domain::experiment::ExperimentId;
 use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
@@ -147,6 +149,25 @@ impl Projection {
         self.seen.lock().stock
     }
 
+    /// Drops what is known of these subjects, also from the snapshot on disk. The log must have forgotten them before, so
+    /// that no batch under way brings them back.
+    pub(crate) fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
+        {
+            let _held = self.seen.lock();
+            subjects.iter().try_for_each(|subject| self.features.forget(*subject))?;
+        }
+        self.snapshot()
+    }
+
+    pub(crate) fn knows(&self, subject: SubjectId) -> Result<bool> {
+        Ok(self.features.knows(subject)?)
+    }
+
+    /// What was derived of a person, for them to see.
+    pub(crate) fn features_for_the_person(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures {
+        self.subject_features(grant, now)
+    }
+
     pub(crate) fn number(&self, id: &ProductId) -> Option<ProductNumber> {
         self.directory.read().number(id)
     }
@@ -167,6 +188,13 @@ impl FeatureSource for Projection {
         self.features.subject(grant, now, &*directory).unwrap_or_else(|error| {
             tracing::warn!(%error, "features could not be read; the answer is not personal");
             SubjectFeatures::default()
+        })
+    }
+
+    fn shown_arms(&self, grant: &Grant) -> Vec<(ExperimentId, CompactString)> {
+        self.features.arms(grant).unwrap_or_else(|error| {
+            tracing::warn!(%error, "shown arms could not be read; lots alone decide");
+            Vec::new()
         })
     }
 }

@@ -65,7 +65,14 @@ struct Seen {
 
 impl Searching {
     pub(crate) fn new(pipeline: Arc<Pipeline<SearchEngine>>, ingest: Arc<Ingest>, projection: Arc<Projection>) -> Self {
-        Self { pipeline, ingest, projection, seen: Mutex::default(), reached: Mutex::default(), ready: AtomicBool::new(false) }
+        Self {
+            pipeline,
+            ingest,
+            projection,
+            seen: Mutex::default(),
+            reached: Mutex::default(),
+            ready: AtomicBool::new(false),
+        }
     }
 
     fn engine(&self) -> &SearchEngine {
@@ -159,7 +166,7 @@ impl Searches for Searching {
         self.ready.load(Ordering::Acquire)
     }
 
-    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer> {
+    fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer> {
         self.pipeline.decide(request, shelf)
     }
 

@@ -3,21 +3,32 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use merx_domain::{IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
-use merx_ingest::{CustomerOrder, IngestError, RawEvent, Rules, StockKey};
+use merx_domain::{
+    DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
+use merx_ingest::vault::VaultError;
+use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts, RateLimit,
-    Scope, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
+    Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
+use crate::privacy;
 use crate::projection::Follower;
 use crate::searching::Indexer;
 use crate::shop::Shop;
+
+/// The browser library and the demo shop, as npm built them before cargo ran.
+pub(crate) mod pages {
+    include!(concat!(env!("OUT_DIR"), "/pages.rs"));
+}
 
 /// The shop as the server sees it.
 struct Rooms {
@@ -39,6 +50,21 @@ impl Intake for Rooms {
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
+    }
+
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+        let mut identities = Identities::default();
+        match kind {
+            IdentityKind::UserId => identities.user_id = Some(value.into()),
+            _ => identities.anonymous_id = Some(value.into()),
+        }
+        // No event tells of an absorption here, so none counts as told.
+        let now = self.shop.clock.now();
+        let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
+            Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
+        });
+        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
+        made.map_err(store_error)?.ok_or_else(missing)
     }
 }
 
@@ -176,6 +202,60 @@ impl Jobs for Rooms {
     }
 }
 
+fn privacy_error(error: VaultError) -> PrivacyError {
+    match error {
+        VaultError::Store(error) => PrivacyError::Store(error),
+        other => PrivacyError::Store(StoreError::Unavailable { what: "vault", detail: other.to_string() }),
+    }
+}
+
+impl Privacy for Rooms {
+    fn submit(&self, mut new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let (requests, vault) = (&self.shop.ingest.requests, &self.shop.ingest.vault);
+        if let Some(of) = &new.of {
+            let notes = requests.notes(vault, of).map_err(privacy_error)?;
+            let gone = || PrivacyError::Refused(format!("nothing is known any more of request {of}; name the person"));
+            notes.ok_or_else(gone)?.subject_ids().into_iter().for_each(|subject| new.notes.add_subject(subject));
+        }
+        let now = self.shop.clock.now();
+        let due = now.plus_ms(i64::from(self.shop.config.privacy.deadline_days) * DAY_MS);
+        let request = requests.submit(vault, &new, now, due).map_err(privacy_error)?;
+        self.board.ask(JobKind::Privacy, AskedBy::Request);
+        Ok(request)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.shop.ingest.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.shop.ingest.requests.cancel(id, self.shop.clock.now())
+    }
+
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
+        privacy::gather(&self.shop, id, who).map_err(|error| match error.downcast::<StoreError>() {
+            Ok(error) => PrivacyError::Store(error),
+            Err(error) => PrivacyError::Refused(format!("{error:#}")),
+        })
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.shop.ingest.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.shop.ingest.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        self.shop.rotate_vault().map_err(|error| PrivacyError::Refused(format!("{error:#}")))
+    }
+}
+
 impl Vitals for Rooms {
     fn store_writable(&self) -> Result<(), StoreError> {
         self.shop.store.log.commit("readiness", merx_store::LogOffset(0))
@@ -190,6 +270,7 @@ impl Vitals for Rooms {
     }
 
     fn finish(&self) {
+        self.shop.dealer.exposures.flush();
         if let Err(error) = self.shop.projection.catch_up().and_then(|_| self.shop.projection.snapshot()) {
             tracing::error!(error = format!("{error:#}"), "the online state is rebuilt from the log at the next start");
         }
@@ -205,9 +286,19 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
+    serve_with(shop, |_| Ok(None), ready)
+}
+
+/// The same with a shop's pages beside the API, if `front` makes some.
+pub(crate) fn serve_with(
+    shop: Shop,
+    front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
+    ready: impl FnOnce(&Ready) -> Result<()>,
+) -> Result<()> {
     let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
+    let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let follower = Follower::start(Arc::clone(&shop.projection))?;
@@ -222,7 +313,7 @@ pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Res
             .with_context(|| format!("cannot listen on {listen}; another process may have the port"))?;
         let url = format!("http://{}", listener.local_addr()?);
         ready(&Ready { url, new_keys })?;
-        merx_serve::serve(App::new(parts), listener, stop).await?;
+        merx_serve::serve(App::with_site(parts, site), listener, stop).await?;
         anyhow::Ok(())
     });
     drop(housekeeping);
@@ -253,8 +344,11 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),
         recorder: Arc::clone(&shop.recorder),
+        dealer: Arc::clone(&shop.dealer),
+        reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
+        privacy: Arc::clone(&rooms) as _,
         vitals: rooms,
         settings: settings(&shop.config)?,
     })
@@ -293,6 +387,12 @@ fn settings(config: &Config) -> Result<Settings> {
         request_timeout_ms: config.server.request_timeout_ms,
         cors_origins: config.server.cors_origins.clone(),
         shutdown_grace_ms: config.server.shutdown_grace_ms,
+        privacy: PrivacySettings {
+            shopify_secret: std::env::var("MERX_SHOPIFY_SECRET").ok().filter(|secret| !secret.is_empty()),
+            opendsr_secret: std::env::var("MERX_OPENDSR_SECRET").ok().filter(|secret| !secret.is_empty()),
+            controller_id: config.privacy.controller_id.clone(),
+            processor_domain: config.privacy.processor_domain.clone(),
+        },
         id_key,
     })
 }

@@ -1,20 +1,23 @@
 //! Everything of one shop, opened and wired.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
-use merx_decide::{Catalogue, Pipeline, PipelineSettings, Recorder, RecorderSettings};
+use merx_decide::{
+    Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Recorder, RecorderSettings,
+};
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
+use merx_domain::experiment::{BUCKETS, Holdout};
 use merx_domain::{Clock, ConsentPolicy, ModelVersion, ProductNumber, SystemClock};
 use merx_ingest::Ingest;
-use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, MasterKey, Vault};
+use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
 use merx_store::{LogSettings, Migration, Store};
 
 use crate::config::{Config, purposes};
+use crate::master_key;
 use crate::projection::Projection;
 use crate::searching::{self, Searching};
 
@@ -30,6 +33,7 @@ pub(crate) struct Shop {
     pub(crate) registry: Arc<Registry>,
     pub(crate) engine: Arc<RecommendEngine>,
     pub(crate) recorder: Arc<Recorder>,
+    pub(crate) dealer: Arc<Dealer>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
     pub(crate) searching: Arc<Searching>,
     /// Why a version that should serve does not.
@@ -43,8 +47,8 @@ impl Shop {
         let folder = &config.data.folder;
         let settings = LogSettings { queued_events: config.limits.queued_events };
         let store = Store::open_embedded(folder, &migrations(), settings)?;
-        let key = master_key(&config, folder)?;
-        let vault = Vault::open(Arc::clone(&store.records), vec![key], DEFAULT_CACHED_IDENTITIES)?;
+        let keys = master_key::read(&config.vault, folder)?;
+        let vault = Vault::open(Arc::clone(&store.records), keys, DEFAULT_CACHED_IDENTITIES)?;
         let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), Arc::clone(&store.log), vault));
         let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest)));
         projection.catch_up().context("bringing features up to the log")?;
@@ -52,11 +56,22 @@ impl Shop {
         let engine = Arc::new(engine(&registry));
         let recorder_settings = RecorderSettings { queue: config.record.queue, ..Default::default() };
         let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), recorder_settings));
+        let definitions = Definitions::open(
+            Arc::clone(&store.records),
+            Holdout {
+                salt: config.experiments.holdout_salt.as_str().into(),
+                share: (config.experiments.holdout * f64::from(BUCKETS)).round() as u16,
+            },
+            merx_measure::shop::names().map(Into::into).collect(),
+        );
+        let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
+        let dealer = Arc::new(Dealer::new(Arc::new(definitions?), exposures, Arc::clone(&projection) as _));
         let pipeline = Arc::new(Pipeline::new(
             Arc::clone(&engine),
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
+            Arc::clone(&dealer),
             pipeline_settings(&config),
         ));
         let search_pipeline = Arc::new(Pipeline::new(
@@ -64,6 +79,7 @@ impl Shop {
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
             Arc::clone(&clock),
+            Arc::clone(&dealer),
             search_settings(&config),
         ));
         let searching = Searching::new(search_pipeline, Arc::clone(&ingest), Arc::clone(&projection));
@@ -76,6 +92,7 @@ impl Shop {
             registry,
             engine,
             recorder,
+            dealer,
             pipeline,
             searching: Arc::new(searching),
             model_troubles: ArcSwap::default(),
@@ -109,6 +126,11 @@ impl Shop {
         Ok(())
     }
 
+    /// Exchanges the vault's master key for the next one. Returns how many keys were wrapped anew.
+    pub(crate) fn rotate_vault(&self) -> Result<u64> {
+        master_key::rotate(&self.config.vault, &self.config.data.folder, &self.ingest.vault)
+    }
+
     pub(crate) fn static_list(&self) -> Vec<ProductNumber> {
         let list = &self.config.recommend.static_list;
         list.iter().filter_map(|id| self.projection.number(id)).collect()
@@ -118,15 +140,6 @@ impl Shop {
 fn migrations() -> Vec<Migration> {
     [merx_ingest::MIGRATIONS, merx_models::registry::MIGRATIONS, merx_decide::MIGRATIONS, merx_serve::MIGRATIONS]
         .concat()
-}
-
-fn master_key(config: &Config, folder: &Path) -> Result<MasterKey> {
-    if let Ok(text) = std::env::var("MERX_VAULT_KEY") {
-        return MasterKey::from_hex(&text).context("environment MERX_VAULT_KEY");
-    }
-    let configured = &config.vault.key_file;
-    let path = if configured.as_os_str().is_empty() { folder.join("vault.key") } else { configured.clone() };
-    Ok(MasterKey::load_or_create(&path)?)
 }
 
 fn engine(registry: &Arc<Registry>) -> RecommendEngine {

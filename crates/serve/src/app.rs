@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{Boost, Catalogue, Recorder};
+use merx_decide::{Boost, Catalogue, Dealer, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
@@ -15,9 +15,11 @@ use crate::keys::Keys;
 use crate::limits::RateLimit;
 use crate::live::Live;
 use crate::metrics::Metrics;
-use crate::ports::{Intake, Jobs, ModelVersions, Recommendations, Searches, ShopRecords, Vitals};
+use crate::ports::{Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, Searches, ShopRecords, Vitals};
+use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
+use crate::site::Site;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +60,7 @@ pub struct Settings {
     /// `*` is every origin.
     pub cors_origins: Vec<String>,
     pub shutdown_grace_ms: u64,
+    pub privacy: PrivacySettings,
     /// 32 random bytes: decision ids and seeds are drawn from them.
     pub id_key: [u8; 32],
 }
@@ -75,8 +78,11 @@ pub struct Parts {
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.
     pub static_list: Arc<ArcSwap<Vec<ProductNumber>>>,
     pub recorder: Arc<Recorder>,
+    pub dealer: Arc<Dealer>,
+    pub reports: Arc<dyn Reports>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,
 }
@@ -92,11 +98,19 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    pub(crate) site: Site,
+    /// Open event streams of flags.
+    pub(crate) flag_streams: Arc<AtomicUsize>,
     stopping: AtomicBool,
 }
 
 impl App {
     pub fn new(parts: Parts) -> Arc<Self> {
+        Self::with_site(parts, Site::default())
+    }
+
+    /// A server that has pages beside the API.
+    pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
         let activity = Activity::new(parts.clock.now());
         Arc::new(Self {
@@ -108,6 +122,8 @@ impl App {
             sessions: Sessions::default(),
             ids,
             patching: Default::default(),
+            site,
+            flag_streams: Arc::default(),
             stopping: AtomicBool::new(false),
         })
     }

@@ -57,6 +57,10 @@ impl Client {
         self.ask("POST", path, Some(body))
     }
 
+    pub fn put(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        self.ask("PUT", path, Some(body))
+    }
+
     pub fn delete(&self, path: &str) -> Result<(), ClientError> {
         self.ask("DELETE", path, None).map(|_| ())
     }
@@ -78,7 +82,13 @@ impl Client {
 
 fn problem_words(problem: &Value) -> String {
     let word = |name: &str| problem[name].as_str().filter(|word| !word.is_empty());
-    ["title", "detail", "hint"].into_iter().filter_map(word).collect::<Vec<_>>().join(". ")
+    let mut words: Vec<String> = ["title", "detail"].into_iter().filter_map(word).map(str::to_owned).collect();
+    let mistakes = problem["errors"].as_array().into_iter().flatten();
+    words.extend(
+        mistakes.filter_map(|mistake| Some(format!("{}: {}", mistake["at"].as_str()?, mistake["detail"].as_str()?))),
+    );
+    words.extend(word("hint").map(str::to_owned));
+    words.join(". ")
 }
 
 /// HTTP/1.0: the answer ends with the connection, so there is nothing to learn of chunks.

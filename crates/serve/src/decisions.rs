@@ -1,15 +1,20 @@
 //! Decisions after the fact: the record, the reasons in words, and the same decision made again.
 
+use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use merx_decide::{Arm, CatalogueReader, DecisionRecord, Wanted, level_words};
+use merx_domain::experiment::Assignment;
 use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{Answer, Ask, DecisionId, Purposes};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, PathId, Query, blocking};
+use crate::privacy::Look;
 use crate::problem::{Code, Problem};
 use crate::recommend::{ReasonAnswer, arm_name, fallback_name};
 use crate::routes::Shared;
@@ -38,6 +43,10 @@ pub(crate) struct DecisionAnswer {
     arm: &'static str,
     /// How likely this arm was: what off-policy estimates divide by.
     propensity: f64,
+    /// In the shop's holdout, which nothing automatic touches.
+    held_out: bool,
+    /// Arms of the experiments that had a say.
+    experiments: Vec<DecidedArm>,
     /// What the person's data could be used for.
     #[schema(example = json!(["necessary", "personalisation"]))]
     granted: Vec<&'static str>,
@@ -52,6 +61,26 @@ pub(crate) struct DecisionAnswer {
     /// What went wrong on the way, in words.
     trouble: Vec<String>,
     latency_us: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedArm {
+    #[schema(example = "home-variety")]
+    experiment: String,
+    #[schema(example = "varied")]
+    arm: String,
+    /// How likely this arm was.
+    propensity: f64,
+}
+
+impl From<&Assignment> for DecidedArm {
+    fn from(assignment: &Assignment) -> Self {
+        Self {
+            experiment: assignment.experiment.to_string(),
+            arm: assignment.arm.to_string(),
+            propensity: assignment.propensity(),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -149,10 +178,14 @@ fn id<T: std::str::FromStr<Err: std::fmt::Display>>(field: &str, text: Option<St
     responses((status = 200, description = "Newest first", body = DecisionList)))]
 pub(crate) async fn list_decisions(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Query(query): Query<LatestQuery>,
 ) -> Result<Response, Problem> {
     let wanted = query.wanted()?;
+    let look = Look::of(&caller, &headers);
     blocking(move || {
+        look.note(&app, "decisions", None)?;
         let records = app.parts.recorder.find(&wanted)?;
         let catalogue = app.parts.catalogue.read();
         let items = records.iter().map(|record| describe(record, &catalogue)).collect::<Result<_, _>>()?;
@@ -169,10 +202,14 @@ pub(crate) async fn list_decisions(
     responses((status = 200, description = "The record", body = DecisionAnswer)))]
 pub(crate) async fn get_decision(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathId(id): PathId<DecisionId>,
 ) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
+        look.note(&app, "decision", record.situation.subject)?;
         Ok(Answered(describe(&record, &app.parts.catalogue.read())?).into_response())
     })
     .await
@@ -186,10 +223,14 @@ pub(crate) async fn get_decision(
     responses((status = 200, description = "The explanation", body = Explanation)))]
 pub(crate) async fn explain_decision(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathId(id): PathId<DecisionId>,
 ) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
+        look.note(&app, "decision", record.situation.subject)?;
         Ok(Answered(explain(&app, &record)?).into_response())
     })
     .await
@@ -205,10 +246,14 @@ pub(crate) async fn explain_decision(
         (status = 409, description = "The model of that time is gone", body = crate::problem::ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn replay_decision(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     PathId(id): PathId<DecisionId>,
 ) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
+        look.note(&app, "decision", record.situation.subject)?;
         let conflict = |error: merx_domain::EngineError| Problem::because(Code::Conflict, error.to_string());
         let replay = if record.engine == SEARCH {
             let recorded: SearchAnswer = record.answer()?;
@@ -267,6 +312,8 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         model_version: record.model.map(|version| version.0),
         arm: arm_name(record.arm),
         propensity,
+        held_out: record.held_out,
+        experiments: record.experiments.iter().map(DecidedArm::from).collect(),
         granted: purpose_names(record.granted),
         history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
         query,
@@ -279,9 +326,15 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
 fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     let catalogue = app.parts.catalogue.read();
     let mut words = vec![level_words(record.fallback).to_owned()];
-    if matches!(record.arm, Arm::Holdout { .. }) {
+    if record.held_out {
+        words.push("the shopper belongs to the shop's holdout, which nothing automatic touches".to_owned());
+    } else if matches!(record.arm, Arm::Holdout { .. }) {
         words.push("the shopper belongs to the holdout that no model touches".to_owned());
     }
+    words.extend(record.experiments.iter().map(|assignment| {
+        let chance = 100.0 * assignment.propensity();
+        format!("experiment {} gave arm {} (a chance of {chance} %)", assignment.experiment, assignment.arm)
+    }));
     words.push(if record.situation.subject.is_none() {
         "nothing was known of the visitor".to_owned()
     } else if record.granted.contains(Purposes::PERSONALISATION) {

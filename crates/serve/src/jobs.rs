@@ -19,6 +19,8 @@ pub enum JobKind {
     Training,
     /// Writes new events of the log to the lake.
     Export,
+    /// Answers what people ask about their data.
+    Privacy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -14,6 +14,7 @@ mod client;
 mod console;
 mod decisions;
 mod entities;
+mod experiments;
 mod health;
 mod jobs;
 mod keys;
@@ -23,9 +24,11 @@ mod live;
 mod metrics;
 mod models;
 mod observe;
+mod ofrep;
 mod openapi;
 mod orders;
 mod ports;
+mod privacy;
 mod problem;
 mod products;
 mod recommend;
@@ -35,8 +38,10 @@ mod routes;
 mod search;
 mod server;
 mod session;
+mod site;
 mod slots;
 mod stock;
+mod storefront;
 mod tracking;
 mod wire;
 
@@ -49,13 +54,14 @@ pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Recommendations, Searches, ShopRecords, StockPlace,
-    Vitals,
+    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, Recommendations,
+    Reports, Searches, ShopRecords, StockPlace, Vitals,
 };
+pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};
-pub use recommend::boost_field;
 pub use routes::router;
 pub use server::serve;
+pub use site::{DemoShop, Files, Site};
 
 /// What this room keeps in the shop's records.
 pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION];

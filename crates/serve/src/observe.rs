@@ -18,7 +18,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     let id = sent_id.unwrap_or_else(|| header_value(&app.ids.request()));
     let shown_id = id.to_str().unwrap_or_default();
     let method = request.method().clone();
-    let of_algolia = request.uri().path().starts_with("/1/");
+    let dialect = Dialect::of(request.uri().path());
     // Neither the path's ids nor the query string reach the log: both may name persons or keys.
     let span = tracing::info_span!(
         "request",
@@ -32,7 +32,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     }
 
     let response = next.run(request).instrument(span.clone()).await;
-    let mut response = write_problem(response, shown_id, of_algolia);
+    let mut response = write_problem(response, shown_id, &dialect);
     let latency_us = watch.elapsed_us();
     let route = response.extensions().get::<RouteNumber>().map(|route| route.0);
     let status = response.status().as_u16();
@@ -42,6 +42,25 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     log(&span, response.status(), latency_us);
     response.headers_mut().insert("x-request-id", id);
     response
+}
+
+/// Whose protocol an address belongs to: refusals are written in it.
+enum Dialect {
+    Own,
+    Algolia,
+    OpenFeature { path: String },
+}
+
+impl Dialect {
+    fn of(path: &str) -> Self {
+        if path.starts_with("/1/") {
+            Self::Algolia
+        } else if path.starts_with("/ofrep/") {
+            Self::OpenFeature { path: path.to_owned() }
+        } else {
+            Self::Own
+        }
+    }
 }
 
 fn log(span: &tracing::Span, status: StatusCode, latency_us: u64) {
@@ -55,7 +74,7 @@ fn log(span: &tracing::Span, status: StatusCode, latency_us: u64) {
 }
 
 /// Gives a refusal its document, also the ones that a library made without.
-fn write_problem(mut response: Response, request_id: &str, of_algolia: bool) -> Response {
+fn write_problem(mut response: Response, request_id: &str, dialect: &Dialect) -> Response {
     if response.status().as_u16() < 400 {
         return response;
     }
@@ -63,10 +82,10 @@ fn write_problem(mut response: Response, request_id: &str, of_algolia: bool) -> 
         Some(problem) => problem,
         None => Problem::new(code_of(response.status())),
     };
-    let (document, kind) = if of_algolia {
-        (problem.message(), "application/json")
-    } else {
-        (problem.document(request_id), "application/problem+json")
+    let (document, kind) = match dialect {
+        Dialect::Algolia => (problem.message(), "application/json"),
+        Dialect::OpenFeature { path } => (crate::ofrep::refusal(&problem, path), "application/json"),
+        Dialect::Own => (problem.document(request_id), "application/problem+json"),
     };
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(document.len()));

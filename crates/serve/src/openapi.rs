@@ -22,17 +22,24 @@ use crate::keys::Scope;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 17] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
+    ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
+    ("experiments", "What a change is worth: who gets which arm, and what it brought."),
+    ("flags", "Flags as OpenFeature asks for them (OFREP)."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
     ("stock", "Units of a variant at a location."),
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
     ("jobs", "Trainings and exports: asked for, watched."),
+    (
+        "privacy",
+        "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
+    ),
     ("keys", "API keys."),
     ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),

@@ -1,6 +1,8 @@
 //! Orders over HTTP.
 
+use axum::Extension;
 use axum::extract::State;
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use compact_str::CompactString;
 use merx_domain::{Currency, Order, OrderId, OrderLine, OrderLineKind, OrderStatus, ProductId, SubjectId, VariantId};
@@ -11,11 +13,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::entities::{
     BatchAnswer, Changes, Entity, PageQuery, change_many, next_cursor, patch_one, put_one, remove_one,
 };
 use crate::ports::ShopRecords;
+use crate::privacy::Look;
 use crate::problem::Problem;
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire, Reading};
@@ -247,10 +251,14 @@ pub(crate) struct OrderBatch {
     responses((status = 200, description = "By id", body = OrderPage)))]
 pub(crate) async fn list_orders(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Problem> {
     let (limit, after) = (query.limit()?, query.after::<OrderId>()?);
+    let look = Look::of(&caller, &headers);
     blocking(move || {
+        look.note(&app, "orders", None)?;
         let orders = app.parts.shop.orders(after.as_ref(), limit)?;
         let next_cursor = next_cursor(orders.len(), limit, orders.last().map(|order| order.id.as_str()));
         let items = orders.into_iter().map(OrderWire::from).collect();
@@ -263,9 +271,16 @@ pub(crate) async fn list_orders(
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = Id, Path, description = "The shop's id of the order")),
     responses((status = 200, description = "The order", body = OrderWire)))]
-pub(crate) async fn get_order(State(app): State<Shared>, PathId(id): PathId<OrderId>) -> Result<Response, Problem> {
+pub(crate) async fn get_order(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    PathId(id): PathId<OrderId>,
+) -> Result<Response, Problem> {
+    let look = Look::of(&caller, &headers);
     blocking(move || {
         let order = app.parts.shop.order(&id)?.ok_or_else(|| Problem::not_found("order", &id))?;
+        look.note(&app, "order", order.subject)?;
         Ok(Answered(OrderWire::from(order)).into_response())
     })
     .await

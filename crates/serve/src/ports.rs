@@ -2,13 +2,16 @@
 
 use std::ops::Range;
 
-use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
+use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, Decision, Engine, EngineError, FilterValue, ModelVersion, Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, ModelVersion, Situation, SubjectId,
+    TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
+use merx_measure::shop::{HoldoutPage, Page, PageError, SegmentBy};
 use merx_store::{Appended, StoreError};
 
 use crate::jobs::{JobEntry, JobKind};
@@ -21,6 +24,9 @@ pub trait Intake: Send + Sync {
     /// The subject behind an id, if the vault knows it. Never writes: asking for recommendations leaves no trace of a
     /// visitor that no event has named.
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
+
+    /// The subject behind an id, made where there is none: an experiment has to know its units by more than one request.
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError>;
 }
 
 /// How far the records of products and stock have come: the newest change of each.
@@ -59,13 +65,17 @@ pub trait ShopRecords: Send + Sync {
 
 /// The recommendation pipeline, whatever engine it has.
 pub trait Recommendations: Send + Sync {
-    fn decide(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer>;
+    fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer>;
     fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError>;
     fn arm(&self, subject: Option<SubjectId>) -> Arm;
+    /// Whether somebody of whom this is all that was said may be measured.
+    fn may_measure(&self, consent: ConsentStamp) -> bool;
+    /// What a person allows who now says `consent`.
+    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant;
 }
 
 impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
-    fn decide(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer> {
+    fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer> {
         self.decide(request, shelf)
     }
 
@@ -76,13 +86,21 @@ impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
     fn arm(&self, subject: Option<SubjectId>) -> Arm {
         self.arm(subject)
     }
+
+    fn may_measure(&self, consent: ConsentStamp) -> bool {
+        self.may_measure(consent)
+    }
+
+    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
+        self.grant(subject, consent)
+    }
 }
 
 /// The search pipeline, and what of its engine is asked beside decisions.
 pub trait Searches: Send + Sync {
     /// Whether the index has been built; nothing but this is asked before.
     fn is_ready(&self) -> bool;
-    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer>;
+    fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer>;
     /// The same answer for nobody in particular, without a decision: counts beside a search.
     fn look(
         &self,
@@ -108,6 +126,13 @@ pub trait Searches: Send + Sync {
     fn has_field(&self, field: &str) -> bool;
     /// Whether searches see the records as they were at a state, or later.
     fn has_seen(&self, state: CatalogueState) -> bool;
+}
+
+/// What experiments were worth, read off the log.
+pub trait Reports: Send + Sync {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError>;
+    /// What everything automatic earns, by month.
+    fn holdout(&self) -> Result<HoldoutPage, StoreError>;
 }
 
 /// A version of a model, as the registry knows it.
@@ -150,6 +175,32 @@ pub trait Jobs: Send + Sync {
     fn list(&self) -> Vec<JobEntry>;
     /// `None`: nothing is scheduled.
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError>;
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PrivacyError {
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What people ask about their data.
+pub trait Privacy: Send + Sync {
+    /// Puts a request into the register and sees to it that it is begun. One of the same id is answered with what stands.
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError>;
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError>;
+    /// Newest first.
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError>;
+    /// Whether it could be taken back.
+    fn cancel(&self, id: &str) -> Result<bool, StoreError>;
+    /// Everything that is held of the person of a completed request, for `who`; each look is noted.
+    fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError>;
+    /// Newest first.
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;
+    /// Exchanges the vault's master key. Returns how many keys were wrapped anew.
+    fn rotate_vault(&self) -> Result<u64, PrivacyError>;
 }
 
 /// How the rest of the process is.

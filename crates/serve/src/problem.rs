@@ -45,6 +45,11 @@ codes! {
         "Send Content-Encoding: gzip only over a gzip body.";
     InvalidParameter = BAD_REQUEST, "invalid_parameter", "A parameter of the path or the query is not usable",
         "See the parameter's form in the reference.";
+    /// Of an evaluation of flags.
+    InvalidContext = BAD_REQUEST, "invalid_context", "The evaluation context is not usable",
+        "Send an object; what Merx reads of it is listed in the reference.";
+    MissingTargetingKey = BAD_REQUEST, "missing_targeting_key", "Nobody is named for whom to evaluate",
+        "Send targetingKey in the context: the visitor's or the customer's id.";
     /// The tracking API's word for 413: its clients know 400 as final.
     TooLargeToTrack = BAD_REQUEST, "body_too_large", "The body is too large",
         "Send fewer events a batch; the limits are 32 KB an event, 500 KB and 2,500 events a batch.";

@@ -265,7 +265,7 @@ fn attributes(wire: BTreeMap<String, AttributeWire>) -> BTreeMap<CompactString, 
     wire.into_iter().map(|(name, wire)| (name.into(), value(wire))).collect()
 }
 
-fn attributes_wire(values: BTreeMap<CompactString, AttributeValue>) -> BTreeMap<String, AttributeWire> {
+pub(crate) fn attributes_wire(values: BTreeMap<CompactString, AttributeValue>) -> BTreeMap<String, AttributeWire> {
     let wire = |value| match value {
         AttributeValue::Flag(flag) => AttributeWire::Flag(flag),
         AttributeValue::Number(number) => AttributeWire::Number(number),

@@ -6,7 +6,9 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
+use compact_str::CompactString;
 use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf, SlotRules, words};
+use merx_domain::experiment::Assignment;
 use merx_domain::{
     Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, IdentityKind, MarketId,
     Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
@@ -20,6 +22,7 @@ use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse}
 use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
 use crate::routes::Shared;
+use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
 use crate::wire::{Id, MoneyWire};
 
@@ -31,6 +34,8 @@ const MAX_EXCLUDED: usize = 1_000;
 const MAX_BOOSTS: usize = 10;
 const MAX_NAME_CHARS: usize = 100;
 const MAX_DEADLINE_MS: u32 = 10_000;
+const MAX_SEGMENTS: usize = 30;
+const MAX_SESSION_CHARS: usize = 200;
 
 /// Who asks for what. Slots are filled in order and share no product.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -67,6 +72,14 @@ pub(crate) struct RecommendRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
     deadline_ms: Option<u32>,
+    /// The visit, as the page or app names it: experiments by session deal it as a whole.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    session_id: Option<String>,
+    /// Segments of the shopper that experiments may be targeted at.
+    #[serde(default)]
+    #[schema(max_items = 30)]
+    segments: Vec<String>,
     #[schema(min_items = 1, max_items = 20)]
     slots: Vec<SlotRequest>,
 }
@@ -189,10 +202,36 @@ pub(crate) struct RecommendAnswer<'a> {
     /// `treated`, or `holdout`: a shopper whom no model touches, so that what models earn can be measured.
     #[schema(example = "treated")]
     arm: &'static str,
+    /// Arms of the experiments that had a say in this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ArmAnswer>,
     /// What of the request was left aside: products that the catalogue doesn't know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     notes: Vec<Mistake>,
     latency_us: u32,
+}
+
+/// An arm that somebody got.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ArmAnswer {
+    #[schema(example = "home-variety")]
+    experiment: String,
+    #[schema(example = "varied")]
+    arm: String,
+    /// What the arm carries for the page.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<Object>)]
+    value: Option<serde_json::Value>,
+}
+
+/// The arms of a decision as answers have them.
+pub(crate) fn arm_answers(app: &App, assignments: &[Assignment]) -> Vec<ArmAnswer> {
+    let answer = |assignment: &Assignment| ArmAnswer {
+        experiment: assignment.experiment.to_string(),
+        arm: assignment.arm.to_string(),
+        value: app.parts.dealer.value(assignment),
+    };
+    assignments.iter().map(answer).collect()
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -314,7 +353,8 @@ pub(crate) async fn recommend(
     Document(body): Document,
 ) -> Result<Response, Problem> {
     let request = parse(&body, "").map_err(|problem| locate(&body, problem))?;
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let question = Question::read(&app, request, has_privacy_signal(&headers))?;
+    answer(app, &caller, question).await.map(personal)
 }
 
 /// A mistake of form inside a slot, found with the slot's place.
@@ -357,11 +397,15 @@ pub(crate) struct SlotQuery {
     after: Option<String>,
     #[param(minimum = 1, maximum = 10000)]
     deadline_ms: Option<u32>,
+    /// The visit, as the page or app names it.
+    #[param(max_length = 200)]
+    session_id: Option<String>,
 }
 
 /// Recommend products for one slot
 ///
-/// The same as `POST /v1/recommend` with one slot, for simple use: the slot is a scenario or a configured name.
+/// The same as `POST /v1/recommend` with one slot, for simple use: the slot is a scenario or a configured name. An answer for
+/// nobody in particular may be kept by browsers and edges (`Cache-Control`, `ETag`); a person's never.
 #[utoipa::path(get, path = "/v1/recommend/{slot}", tag = "recommendations",
     params(("slot" = String, Path, description = "A scenario or the name of a configured slot", example = "for_you"), SlotQuery),
     responses((status = 200, description = "The decision", body = RecommendAnswer<'static>)))]
@@ -393,28 +437,32 @@ pub(crate) async fn recommend_slot(
         device: query.device,
         consent: None,
         deadline_ms: query.deadline_ms,
+        session_id: query.session_id,
+        segments: Vec::new(),
         slots: vec![slot],
     };
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let question = Question::read(&app, request, has_privacy_signal(&headers))?;
+    let anybodys = matches!(question.who, Who::Nobody);
+    let bytes = answer(app, &caller, question).await?;
+    Ok(if anybodys { for_anybody(bytes, &headers) } else { personal(bytes) })
 }
 
-async fn answer(
-    app: Shared,
-    caller: &Caller,
-    request: RecommendRequest,
-    privacy_signal: bool,
-) -> Result<Response, Problem> {
-    let question = Question::read(&app, request, privacy_signal)?;
+async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
-    // Earlier pages are read from disk; everything else is in memory and short.
-    let bytes = if question.slots.iter().any(|slot| slot.after.is_some()) {
-        blocking(move || decide(&app, question)).await?
+    let newcomer = is_newcomer(&app, &question.who, question.consent)?;
+    // Earlier pages are read from disk, and a newcomer is written there; everything else is in memory and short.
+    if newcomer || question.slots.iter().any(|slot| slot.after.is_some()) {
+        blocking(move || decide(&app, question)).await
     } else {
-        decide(&app, question)?
-    };
+        decide(&app, question)
+    }
+}
+
+/// An answer that nobody but the asker may keep.
+pub(crate) fn personal(bytes: Vec<u8>) -> Response {
     let mut response = json_bytes(bytes);
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    Ok(response)
+    response
 }
 
 /// Whether a key may name this person.
@@ -442,6 +490,8 @@ struct Question {
     device: Device,
     consent: ConsentStamp,
     deadline_ms: Option<u32>,
+    session: Option<CompactString>,
+    segments: Vec<CompactString>,
     slots: Vec<SoundSlot>,
 }
 
@@ -495,6 +545,9 @@ impl Question {
             mistakes.within("deadline_ms".into(), deadline_ms, 1, MAX_DEADLINE_MS);
         }
         let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
+        let session = session_of(request.session_id, &mut mistakes);
+        mistakes.within("segments".into(), request.segments.len(), 0, MAX_SEGMENTS);
+        let segments = request.segments.iter().take(MAX_SEGMENTS).map(CompactString::from).collect();
         mistakes.within("slots".into(), request.slots.len(), 1, MAX_SLOTS);
         let slots = request.slots.into_iter().take(MAX_SLOTS).enumerate();
         let slots = slots.filter_map(|(number, slot)| read_slot(app, number, slot, &mut mistakes)).collect();
@@ -503,8 +556,15 @@ impl Question {
         }
         let device = request.device.map_or(Device::Unknown, DeviceName::device);
         let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
-        Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, slots })
+        Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, session, segments, slots })
     }
+}
+
+/// A session's name; an empty one is none.
+pub(crate) fn session_of(session: Option<String>, mistakes: &mut Mistakes) -> Option<CompactString> {
+    let session = session.filter(|session| !session.trim().is_empty())?;
+    mistakes.within("session_id".into(), session.chars().count(), 1, MAX_SESSION_CHARS);
+    Some(session.into())
 }
 
 pub(crate) fn who(
@@ -546,7 +606,8 @@ fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistake
     mistakes.within(at("boosts"), slot.boosts.len(), 0, MAX_BOOSTS);
     for (place, boost) in slot.boosts.into_iter().take(MAX_BOOSTS).enumerate() {
         let strength = mistakes.within(at(&format!("boosts[{place}].strength")), boost.strength, -1.0, 10.0);
-        let field = mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", boost_field(&boost.field));
+        let field =
+            mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", BoostField::parse(&boost.field));
         boosts.extend(field.map(|field| Boost { field, strength }));
     }
     let name = slot.name.unwrap_or(slot.scenario);
@@ -573,16 +634,6 @@ fn preset<'a>(app: &'a App, name: &str) -> Option<Cow<'a, SlotPreset>> {
     Scenario::from_name(name).map(|scenario| Cow::Owned(SlotPreset::new(scenario, DEFAULT_COUNT)))
 }
 
-/// What a boost looks at, as requests and configuration write it: `margin`, `stock`, `newness` or a filter.
-pub fn boost_field(text: &str) -> Result<BoostField, merx_domain::FilterError> {
-    match text {
-        "margin" => Ok(BoostField::Margin),
-        "stock" => Ok(BoostField::Stock),
-        "newness" => Ok(BoostField::Newness),
-        filter => Filter::parse(filter).map(BoostField::Matches),
-    }
-}
-
 fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistakes) -> Vec<ProductId> {
     mistakes.within(at.clone(), texts.len(), 0, limit);
     let read =
@@ -593,7 +644,7 @@ fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistake
 /// Asks the pipeline and writes its decision down as JSON.
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let parts = &app.parts;
-    let subject = find_subject(app, &question.who)?;
+    let subject = known_or_made(app, &question.who, question.consent)?;
     let earlier = question.slots.iter().map(|slot| earlier_pages(app, slot.after)).collect::<Result<Vec<_>, _>>()?;
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
@@ -618,7 +669,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
             diversity: slot.diversity,
         });
     }
-    let shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list).with_lists(lists);
+    let mut shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list).with_lists(lists);
     let situation = Situation {
         decision,
         subject,
@@ -628,12 +679,18 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
         seed,
         consent: question.consent,
     };
-    let request = Request { situation, ask: Ask { slots }, deadline_ms: question.deadline_ms };
-    let decision = parts.recommendations.decide(request, &shelf);
+    let request = Request {
+        deadline_ms: question.deadline_ms,
+        session: question.session,
+        segments: question.segments,
+        ..Request::new(situation, Ask { slots })
+    };
+    let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     app.activity.count_decision(now, decision.fallback);
     let arm = parts.recommendations.arm(subject);
-    write(&decision, arm, &question.market, shelf.catalogue(), notes)
+    let experiments = arm_answers(app, &decision.experiments);
+    write(&decision, arm, &question.market, shelf.catalogue(), experiments, notes)
 }
 
 /// An id that the vault doesn't know is a visitor of whom nothing is known.
@@ -644,6 +701,29 @@ pub(crate) fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Pr
         Who::Subject(subject) => Some(*subject),
         Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id)?,
         Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id)?,
+    })
+}
+
+/// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
+/// doesn't want to be measured leaves no trace.
+fn is_newcomer(app: &App, who: &Who, consent: ConsentStamp) -> Result<bool, Problem> {
+    let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
+    if !named || !app.parts.dealer.deals_anything() || !app.parts.recommendations.may_measure(consent) {
+        return Ok(false);
+    }
+    Ok(find_subject(app, who)?.is_none())
+}
+
+/// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
+pub(crate) fn known_or_made(app: &App, who: &Who, consent: ConsentStamp) -> Result<Option<SubjectId>, Problem> {
+    let known = find_subject(app, who)?;
+    if known.is_some() || !is_newcomer(app, who, consent)? {
+        return Ok(known);
+    }
+    Ok(match who {
+        Who::Customer(id) => Some(app.parts.intake.make_subject(IdentityKind::UserId, id)?),
+        Who::Visitor(id) => Some(app.parts.intake.make_subject(IdentityKind::AnonymousId, id)?),
+        Who::Nobody | Who::Subject(_) => known,
     })
 }
 
@@ -687,6 +767,7 @@ fn write(
     arm: Arm,
     market: &MarketId,
     catalogue: &CatalogueReader<'_>,
+    experiments: Vec<ArmAnswer>,
     notes: Vec<Mistake>,
 ) -> Result<Vec<u8>, Problem> {
     let slots = decision.answer.slots.iter().map(|slot| SlotAnswer {
@@ -699,6 +780,7 @@ fn write(
         model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
         fallback: fallback_name(decision.fallback),
         arm: arm_name(arm),
+        experiments,
         notes,
         latency_us: decision.latency_us,
     };

@@ -21,12 +21,13 @@ use crate::app::App;
 use crate::auth::{self, Access};
 use crate::keys::Scope;
 use crate::observe::observe;
+use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::{
     activity,
     algolia::{self, manage, objects},
-    assortment, console, decisions, health, jobs, keys_api, live, models, openapi, orders, products, recommend,
-    reference, search, session, slots, stock, tracking,
+    assortment, console, decisions, experiments, health, jobs, keys_api, live, models, ofrep, openapi, orders, privacy,
+    products, recommend, reference, search, session, site, slots, stock, storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -97,10 +98,32 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
+        endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
+        endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
+        endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
+
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
         endpoint::<decisions::__path_explain_decision>(SECRET, get(decisions::explain_decision)),
         endpoint::<decisions::__path_replay_decision>(SECRET, post(decisions::replay_decision)),
+
+        endpoint::<experiments::__path_list_experiments>(SECRET, get(experiments::list_experiments)),
+        endpoint::<experiments::__path_get_experiment>(SECRET, get(experiments::get_experiment)),
+        endpoint::<experiments::__path_put_experiment>(SECRET, put(experiments::put_experiment)),
+        endpoint::<experiments::__path_patch_experiment>(SECRET, patch(experiments::patch_experiment)),
+        endpoint::<experiments::__path_delete_experiment>(SECRET, delete(experiments::delete_experiment)),
+        endpoint::<experiments::__path_check_experiment>(SECRET, post(experiments::check_experiment)),
+        endpoint::<experiments::__path_start_experiment>(SECRET, post(experiments::start_experiment)),
+        endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
+
+        endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
+        endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
+        endpoint::<experiments::__path_holdout_report>(SECRET, get(experiments::holdout_report)),
+
+        endpoint::<ofrep::__path_evaluate_flag>(PUBLIC, post(ofrep::evaluate_flag)),
+        endpoint::<ofrep::__path_evaluate_flags>(PUBLIC, post(ofrep::evaluate_flags)),
+        endpoint::<ofrep::__path_flag_stream>(OPEN, get(ofrep::flag_stream)),
 
         endpoint::<tracking::__path_project_settings>(OPEN, get(tracking::project_settings)),
         endpoint::<tracking::__path_rejected_events>(SECRET, get(tracking::rejected_events)),
@@ -136,6 +159,20 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<jobs::__path_list_jobs>(ADMIN, get(jobs::list_jobs)),
         endpoint::<jobs::__path_start_job>(ADMIN, post(jobs::start_job)),
         endpoint::<jobs::__path_get_job>(ADMIN, get(jobs::get_job)),
+
+        endpoint::<privacy::__path_submit_request>(ADMIN, post(privacy::submit_request)),
+        endpoint::<privacy::__path_list_requests>(ADMIN, get(privacy::list_requests)),
+        endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
+        endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
+        endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
+        endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
+        endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
+        endpoint::<opendsr::__path_submit>(ADMIN, post(opendsr::submit)),
+        endpoint::<opendsr::__path_get>(ADMIN, get(opendsr::get)),
+        endpoint::<opendsr::__path_get_status>(ADMIN, get(opendsr::get_status)),
+        endpoint::<opendsr::__path_take_back>(ADMIN, delete(opendsr::take_back)),
+        endpoint::<shopify::__path_shopify_webhook>(OPEN, post(shopify::shopify_webhook)),
 
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
@@ -206,6 +243,9 @@ pub fn router(app: &Arc<App>) -> Router {
             .route_layer(from_fn_with_state(Arc::new(gate), pass_gate));
         router = router.route(&endpoint.path, handler);
     }
+    if app.site.shop.is_some() {
+        router = site::shop(router);
+    }
     router
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
@@ -256,6 +296,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(AllowHeaders::mirror_request())
         .expose_headers([
+            header::ETAG,
             header::RETRY_AFTER,
             HeaderName::from_static("x-request-id"),
             HeaderName::from_static("x-ratelimit-reset"),

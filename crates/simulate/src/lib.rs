@@ -8,6 +8,7 @@ mod catalogue;
 mod day;
 mod draw;
 mod events;
+mod picture;
 mod season;
 mod session;
 mod shopper;
@@ -22,6 +23,7 @@ use merx_numeric::rng::Rng;
 
 pub use catalogue::{Catalogue, Item};
 pub use events::Events;
+pub use picture::picture;
 pub use season::{Season, Trend, TrendOf};
 pub use shopper::{Shopper, Staple};
 pub use truth::{Response, Truth};

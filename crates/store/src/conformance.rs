@@ -15,7 +15,7 @@ use merx_domain::{Event, EventId, EventKind, ProductId, SubjectId, TimestampMs};
 
 use crate::{
     Appended, ArtifactHash, Artifacts, EventLog, Lake, LogOffset, Migration, OnlineKey, OnlineStore, Records, Result,
-    Row, StoreError, Transaction, Value,
+    Row, Scrub, StoreError, Transaction, Value,
 };
 
 /// An event that tells its id and subject apart from others; ten subjects take turns.
@@ -130,16 +130,25 @@ fn erasure_is_complete(open: &dyn Fn() -> Result<Arc<dyn EventLog>>) {
         let end = log.end().unwrap();
         let before = log.read(None, usize::MAX).unwrap();
         let (erased, kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|(_, e)| e.subject == SubjectId(5));
-        assert_eq!(log.erase(SubjectId(5)).unwrap(), erased.len() as u64);
-        assert_eq!(log.erase(SubjectId(5)).unwrap(), 0);
+        assert_eq!(log.of_subjects(&[SubjectId(5), SubjectId(u128::MAX)], None, usize::MAX).unwrap(), erased);
+        assert_eq!(log.erase(&[SubjectId(5)]).unwrap(), erased.len() as u64);
+        assert_eq!(log.erase(&[SubjectId(5)]).unwrap(), 0);
         assert_eq!(log.read(None, usize::MAX).unwrap(), kept);
         assert!(!log.contains(EventId(10_005)).unwrap());
         let last = kept.last().map(|(offset, _)| *offset);
         assert!(!log.wait_beyond(last, 0).unwrap(), "nobody waits for what is gone");
+        let (gone, kept) = kept.split_at(1);
+        assert_eq!(log.remove(&[gone[0].0]).unwrap(), 1);
+        assert_eq!(log.remove(&[gone[0].0, LogOffset(u64::MAX >> 2)]).unwrap(), 0);
+        for scrub in [Scrub::Journals, Scrub::Everything] {
+            log.scrub(scrub).unwrap();
+            assert_eq!(log.read(None, usize::MAX).unwrap(), kept, "the others keep their places");
+        }
+        assert!(!log.contains(gone[0].1.id).unwrap());
         // An offset is not given twice: a reader that had seen the erased end misses nothing.
         log.append(samples([10_006])).unwrap();
         assert!(log.end().unwrap() > end);
-        kept
+        kept.to_vec()
     };
     let log = open().unwrap();
     let after = log.read(None, usize::MAX).unwrap();

@@ -3,7 +3,7 @@
 //! Ids are hexadecimal text, money is minor units beside its currency, lines are a list of structures, properties a
 //! map of JSON texts: plain types that DuckDB and Spark know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{
@@ -43,11 +43,15 @@ pub fn export_events(log: &dyn EventLog, lake: &dyn Lake) -> Result<usize> {
     Ok(count)
 }
 
-/// Removes a subject's events from the lake. Returns how many.
-pub fn erase_events(lake: &dyn Lake, subject: SubjectId) -> Result<u64> {
-    let erased = subject.to_string();
+/// Removes the events of subjects from the lake. Returns how many.
+pub fn erase_events(lake: &dyn Lake, subjects: &[SubjectId]) -> Result<u64> {
+    if subjects.is_empty() {
+        return Ok(0);
+    }
+    let erased: BTreeSet<String> = subjects.iter().map(SubjectId::to_string).collect();
+    let stays = |found: Option<&str>| found.is_none_or(|found| !erased.contains(found));
     lake.rewrite(EVENTS_TABLE, &|batch| match batch.column_by_name(SUBJECT) {
-        Some(subjects) => subjects.as_string::<i32>().iter().map(|found| found != Some(&erased)).collect(),
+        Some(subjects) => subjects.as_string::<i32>().iter().map(stays).collect(),
         None => vec![true; batch.num_rows()],
     })
 }

@@ -11,6 +11,8 @@ pub mod conformance;
 pub mod embedded;
 pub mod lake_events;
 mod ports;
+pub mod subjects;
 
+pub use embedded::scan;
 pub use embedded::{LogSettings, Store};
 pub use ports::*;

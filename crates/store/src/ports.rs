@@ -53,6 +53,36 @@ pub trait Records: Send + Sync {
     /// crash. `work` MAY be run again after a serialisation failure, so it must not have effects outside. Where
     /// several callers write at once an implementation MAY commit them together.
     fn transaction(&self, work: &mut dyn FnMut(&mut dyn Transaction) -> Result<()>) -> Result<()>;
+
+    /// When this returns, what was deleted before is gone from the disk too. `Busy` where readers were in the way for
+    /// long; then it is repeated.
+    fn scrub(&self, scrub: Scrub) -> Result<()>;
+}
+
+/// How thoroughly a store is cleaned of what was deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scrub {
+    /// The journals that repeat old pages. Takes a moment.
+    Journals,
+    /// Everything is written anew, so that no slack is left. Takes as long as copying the store, and room for a copy.
+    Everything,
+}
+
+/// A column that holds pseudonyms, and what erasing a person does to its rows. Each room lists its own beside its
+/// migrations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SubjectColumn {
+    pub table: &'static str,
+    pub column: &'static str,
+    pub on_erasure: OnErasure,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnErasure {
+    /// The row goes.
+    Delete,
+    /// The row stays without the pseudonym: `NULL`.
+    Unlink,
 }
 
 /// Statements of one transaction; sees its own writes.
@@ -106,8 +136,22 @@ pub trait EventLog: Send + Sync {
     /// Whether an event with this id is stored.
     fn contains(&self, id: EventId) -> Result<bool>;
 
-    /// Removes every event of a subject for good (erasure). Returns how many.
-    fn erase(&self, subject: SubjectId) -> Result<u64>;
+    /// Events of these subjects after `after`, in log order, at most `limit`. Reads the whole log.
+    fn of_subjects(
+        &self,
+        subjects: &[SubjectId],
+        after: Option<LogOffset>,
+        limit: usize,
+    ) -> Result<Vec<(LogOffset, Event)>>;
+
+    /// Removes the events at these offsets for good, in one step; the others keep theirs. Returns how many there were.
+    fn remove(&self, offsets: &[LogOffset]) -> Result<u64>;
+
+    /// Removes every event of these subjects for good (erasure). Returns how many. Broken off, it is simply repeated.
+    fn erase(&self, subjects: &[SubjectId]) -> Result<u64>;
+
+    /// See [`Records::scrub`].
+    fn scrub(&self, scrub: Scrub) -> Result<()>;
 }
 
 // ---- OnlineStore ----

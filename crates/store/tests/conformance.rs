@@ -156,7 +156,7 @@ proptest! {
                 LogStep::Erase(subject) => {
                     let before = model.len();
                     model.retain(|event| event.subject != SubjectId(subject.into()));
-                    prop_assert_eq!(log.erase(SubjectId(subject.into())).unwrap(), (before - model.len()) as u64);
+                    prop_assert_eq!(log.erase(&[SubjectId(subject.into())]).unwrap(), (before - model.len()) as u64);
                 }
                 LogStep::Reopen => {
                     drop(log);

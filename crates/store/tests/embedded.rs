@@ -49,6 +49,6 @@ fn everything_is_there_after_reopening() {
     store.online.read(key, &mut |value| assert_eq!(value, Some(&b"state"[..]))).unwrap();
     assert_eq!(store.online.restored_at(), Some(LogOffset(2)));
     assert_eq!(&*store.artifacts.get(hash).unwrap(), b"model");
-    assert_eq!(store.log.erase(SubjectId(2)).unwrap(), 1);
+    assert_eq!(store.log.erase(&[SubjectId(2)]).unwrap(), 1);
     assert!(!store.log.contains(EventId(2)).unwrap());
 }

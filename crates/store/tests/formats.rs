@@ -166,6 +166,6 @@ fn the_log_is_exported_by_day_and_a_repeated_export_doubles_nothing() {
     assert_eq!(export_events(&log, &*lake).unwrap(), 0);
     assert_eq!(lake.days(EVENTS_TABLE).unwrap(), [10, 11, 12]);
     assert_eq!([rows(10), rows(11), rows(12)], [2, 2, 1]);
-    assert_eq!(erase_events(&*lake, SubjectId(1)).unwrap(), 3);
+    assert_eq!(erase_events(&*lake, &[SubjectId(1)]).unwrap(), 3);
     assert_eq!([rows(10), rows(11), rows(12)], [1, 1, 0]);
 }

@@ -37,6 +37,13 @@ pub struct Assignment {
     pub share: u16,
 }
 
+impl Assignment {
+    /// The chance of this arm, 0 to 1: what off-policy estimates divide by.
+    pub fn propensity(&self) -> f64 {
+        f64::from(self.share) / f64::from(BUCKETS)
+    }
+}
+
 /// Why a unit has no arm in an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -94,7 +101,7 @@ impl ExperimentPlan {
         if !experiment.targeting.lets_in(traits) {
             return Err(Refusal::NotTargeted);
         }
-        let key = key(experiment.unit, unit, traits, now).ok_or(Refusal::NoUnit)?;
+        let key = unit_key(experiment.unit, unit, traits, now).ok_or(Refusal::NoUnit)?;
         // The layer's lot is drawn with the layer's name, so that all its experiments see the same bucket.
         if !experiment.range.contains(bucket(&format_compact!("layer {}", experiment.layer), &key)) {
             return Err(Refusal::OtherExperiment);
@@ -125,8 +132,8 @@ impl Experiment {
     }
 }
 
-/// What the lots are drawn for.
-fn key(kind: UnitKind, unit: &Unit, traits: &Traits, now: TimestampMs) -> Option<CompactString> {
+/// The unit that an experiment of this kind deals, as its lots and its exposures name it; `None` where there is none.
+pub fn unit_key(kind: UnitKind, unit: &Unit, traits: &Traits, now: TimestampMs) -> Option<CompactString> {
     match kind {
         UnitKind::Subject => unit.subject.map(|subject| format_compact!("{subject}")),
         UnitKind::Session => unit.session.clone(),

@@ -99,9 +99,21 @@ pub enum ExperimentState {
     Ended,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExperimentKind {
+    /// Arms are compared, so there are at least two, and metrics that decide.
+    #[default]
+    Test,
+    /// Switched, not measured: one arm is enough.
+    Flag,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Experiment {
     pub id: ExperimentId,
+    #[serde(default)]
+    pub kind: ExperimentKind,
     pub state: ExperimentState,
     pub unit: UnitKind,
     pub layer: LayerId,

@@ -8,9 +8,10 @@ mod definition;
 mod hash;
 mod plan;
 
-pub use assignment::{Assignment, Refusal, Traits, Unit};
+pub use assignment::{Assignment, Refusal, Traits, Unit, unit_key};
 pub use definition::{
-    ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentState, LayerId, Targeting, UnitKind,
+    ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, LayerId, Targeting,
+    UnitKind,
 };
 pub use hash::bucket;
 pub use plan::{ExperimentError, ExperimentPlan, Holdout};

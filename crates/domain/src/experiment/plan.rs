@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 
-use super::definition::{BUCKETS, Experiment, ExperimentId, ExperimentState, LayerId, UnitKind};
+use super::definition::{BUCKETS, Experiment, ExperimentId, ExperimentKind, ExperimentState, LayerId, UnitKind};
 
 /// Shoppers that no automation and no experiment ever touches: what all of it together earns is measured against them.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -23,7 +23,7 @@ pub enum ExperimentError {
     NoName,
     #[error("two experiments are named {experiment}")]
     Duplicate { experiment: ExperimentId },
-    #[error("experiment {experiment} needs at least two arms")]
+    #[error("experiment {experiment} has too few arms: a test compares at least two, a flag has one")]
     TooFewArms { experiment: ExperimentId },
     #[error("experiment {experiment} has two arms named {arm}, or one without a name")]
     ArmNames { experiment: ExperimentId, arm: CompactString },
@@ -81,6 +81,10 @@ impl ExperimentPlan {
     pub fn experiments(&self) -> &[Experiment] {
         &self.experiments
     }
+
+    pub fn holdout(&self) -> &Holdout {
+        &self.holdout
+    }
 }
 
 fn check(experiment: &Experiment, metrics: &BTreeSet<CompactString>, problems: &mut Vec<ExperimentError>) {
@@ -103,7 +107,7 @@ fn check(experiment: &Experiment, metrics: &BTreeSet<CompactString>, problems: &
     {
         problems.push(ExperimentError::Slot { experiment: id() });
     }
-    if experiment.metrics.is_empty() {
+    if experiment.metrics.is_empty() && experiment.kind == ExperimentKind::Test {
         problems.push(ExperimentError::NoMetric { experiment: id() });
     }
     let unknown = experiment.metrics.iter().filter(|metric| !metrics.contains(*metric));
@@ -113,7 +117,8 @@ fn check(experiment: &Experiment, metrics: &BTreeSet<CompactString>, problems: &
 
 fn check_arms(experiment: &Experiment, problems: &mut Vec<ExperimentError>) {
     let id = || experiment.id.clone();
-    if experiment.arms.len() < 2 {
+    let fewest = if experiment.kind == ExperimentKind::Test { 2 } else { 1 };
+    if experiment.arms.len() < fewest {
         problems.push(ExperimentError::TooFewArms { experiment: id() });
     }
     let sum = experiment.arms.iter().map(|arm| u64::from(arm.share)).sum();

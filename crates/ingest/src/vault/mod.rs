@@ -7,6 +7,7 @@
 //! (a family's tablet) stays with the first of them. Every step is one transaction, so that a crash leaves either the
 //! old state or the new one, and an absorption that no event told of yet is told by the next one.
 
+mod erased;
 mod joining;
 mod schema;
 mod seal;
@@ -23,6 +24,9 @@ use crate::cache::BoundedMap;
 use crate::raw::Identities;
 use crate::rows::{Columns, execute_in, insert, query_in, text, wide};
 
+use erased::Erased;
+pub use erased::FOR_GOOD;
+pub(crate) use erased::MIGRATION as ERASED_MIGRATION;
 use joining::{Joining, Lookups, NewIdentity};
 pub(crate) use schema::MIGRATION;
 pub use seal::MasterKey;
@@ -36,6 +40,9 @@ const SHARDS: usize = 16;
 
 /// Rows re-wrapped in one transaction when the master key changes.
 const ROTATION_ROWS: usize = 5_000;
+
+/// Names looked at in one query when a person is searched by something that no hash finds.
+const SEARCH_ROWS: usize = 5_000;
 
 /// Attempts to write when another process joins the same people at the same time.
 const ATTEMPTS: usize = 5;
@@ -92,6 +99,7 @@ pub struct Vault {
     epoch: AtomicU64,
     /// Absorptions that no stored event has told of yet: subject -> absorbed subjects.
     untold: Mutex<FxHashMap<SubjectId, Vec<SubjectId>>>,
+    erased: Erased,
 }
 
 impl Vault {
@@ -104,7 +112,9 @@ impl Vault {
             untold.entry(SubjectId(row.wide(0)?)).or_default().push(SubjectId(row.wide(1)?));
         }
         let shard = || Mutex::new(BoundedMap::new(cached_identities.div_ceil(SHARDS)));
+        let erased = Erased::open(&*records)?;
         Ok(Self {
+            erased,
             records,
             keys: RwLock::new(keys),
             lookup_key,
@@ -148,6 +158,64 @@ impl Vault {
         Ok(rows.first().map(|row| row.wide(0)).transpose()?.map(SubjectId))
     }
 
+    /// Every subject that one of a person's names stands for: several browsers may have given the same mail address,
+    /// whose case does not count.
+    pub fn find_all(&self, kind: IdentityKind, value: &str) -> Result<Vec<SubjectId>> {
+        if is_joining(kind) {
+            return Ok(self.find(kind, value)?.into_iter().collect());
+        }
+        self.find_by(kind, &|known| known.eq_ignore_ascii_case(value))
+    }
+
+    /// Subjects with a name of this kind that `is` says yes to. Opens every name of the kind: for requests, not for events.
+    pub fn find_by(&self, kind: IdentityKind, is: &dyn Fn(&str) -> bool) -> Result<Vec<SubjectId>> {
+        let table = if is_joining(kind) { "vault_identities" } else { "vault_details" };
+        let sql = format!(
+            "SELECT subject, sealed, lookup FROM {table} WHERE kind = $1 AND (subject > $2 OR (subject = $2 AND lookup > $3)) \
+             ORDER BY subject, lookup LIMIT {SEARCH_ROWS}"
+        );
+        let mut found = Vec::new();
+        let mut after = [Value::Bytes(Vec::new()), Value::Bytes(Vec::new())];
+        loop {
+            let [subject, lookup] = after;
+            let rows = self.records.query(&sql, &[kind_value(kind), subject, lookup])?;
+            let Some(last) = rows.last() else { return Ok(found) };
+            after = [wide(last.wide(0)?), wide(last.wide(2)?)];
+            for row in &rows {
+                let subject = SubjectId(row.wide(0)?);
+                let key = self.subject_key(&mut |sql, values| self.records.query(sql, values), subject)?;
+                let Some(key) = key else { continue };
+                if is(&open_identity(&key, subject, code(kind).into(), row.bytes(1)?)?.value) {
+                    found.push(subject);
+                }
+            }
+        }
+    }
+
+    /// All pseudonyms of a person that the vault knows, the one in use first; none of somebody unknown.
+    pub fn pseudonyms(&self, subject: SubjectId) -> Result<Vec<SubjectId>> {
+        let subject = self.current(subject)?;
+        let sql = "SELECT subject FROM vault_subjects WHERE subject = $1 OR merged_into = $1";
+        let rows = self.records.query(sql, &[wide(subject.0)])?;
+        let mut pseudonyms = rows.iter().map(|row| row.wide(0).map(SubjectId)).collect::<Result<Vec<_>, _>>()?;
+        pseudonyms.sort_by_key(|known| (*known != subject, *known));
+        Ok(pseudonyms)
+    }
+
+    /// Whether what happened `at` belongs to somebody who was erased since.
+    pub fn was_erased(&self, names: &Identities, at: TimestampMs) -> bool {
+        !self.erased.is_empty() && self.erased.covers(&Lookups::of(names, &self.lookup_key), at)
+    }
+
+    /// Seals what a request notes of a person, bound to the request.
+    pub(crate) fn seal_note(&self, id: &str, plain: &[u8]) -> Result<Vec<u8>> {
+        self.lookup_key.derived("merx vault notes 1").seal(plain, id.as_bytes())
+    }
+
+    pub(crate) fn open_note(&self, id: &str, sealed: &[u8]) -> Result<Vec<u8>> {
+        self.lookup_key.derived("merx vault notes 1").open(sealed, id.as_bytes())
+    }
+
     /// The subject that an id stands for today: itself, or the one that absorbed it.
     pub fn current(&self, subject: SubjectId) -> Result<SubjectId> {
         let rows =
@@ -175,15 +243,19 @@ impl Vault {
     }
 
     /// Forgets a person: their key and every name are gone when this returns. Returns all pseudonyms the person had, so
-    /// that events, features and files under them can be erased too. The same names seen again are somebody new.
-    pub fn erase(&self, subject: SubjectId) -> Result<Vec<SubjectId>> {
-        let subject = self.current(subject)?;
+    /// that events, features and files under them can be erased too. The same names seen again are somebody new, and what
+    /// happened up to `until` is not taken under them any more.
+    pub fn erase(&self, subject: SubjectId, until: TimestampMs) -> Result<Vec<SubjectId>> {
         let _learning = self.learning.lock();
         let _alone = self.absorbing.write();
-        let (mut lookups, mut pseudonyms) = (Vec::new(), Vec::new());
+        let subject = self.current(subject)?;
+        let (mut lookups, mut details, mut pseudonyms) = (Vec::new(), Vec::new(), Vec::new());
         self.records.transaction(&mut |transaction| {
-            (lookups, pseudonyms) = (Vec::new(), vec![subject]);
+            (lookups, details, pseudonyms) = (Vec::new(), Vec::new(), vec![subject]);
             let of_subject = [wide(subject.0)];
+            for row in transaction.query("SELECT lookup FROM vault_details WHERE subject = $1", &of_subject)? {
+                details.push(row.wide(0)?);
+            }
             for row in transaction.query("SELECT lookup FROM vault_identities WHERE subject = $1", &of_subject)? {
                 lookups.push(row.wide(0)?);
             }
@@ -194,9 +266,10 @@ impl Vault {
             for table in ["vault_identities", "vault_details", "vault_untold_merges", "vault_subjects"] {
                 execute_in(transaction, &format!("DELETE FROM {table} WHERE subject IN ({{list}})"), &all)?;
             }
-            Ok(())
+            Erased::write(transaction, &lookups, until)
         })?;
-        for lookup in lookups {
+        self.erased.remember(&lookups, until);
+        for lookup in lookups.into_iter().chain(details) {
             self.shard(lookup).lock().remove(&lookup);
         }
         self.untold.lock().remove(&subject);
@@ -207,7 +280,11 @@ impl Vault {
     /// Wraps every key with a new master key. Readable throughout; a rotation that was interrupted goes on when it is
     /// called again with the same key. Returns the number of keys wrapped.
     pub fn rotate(&self, new: MasterKey) -> Result<u64> {
-        self.keys.write().insert(0, new.clone());
+        {
+            let mut keys = self.keys.write();
+            keys.retain(|known| known.id != new.id);
+            keys.insert(0, new.clone());
+        }
         let mut rotated = self.rotate_lookup_key(&new)?;
         loop {
             let rows = self.rotate_some(&new)?;

@@ -55,6 +55,11 @@ impl Key {
         key.try_into().map(Key).map_err(|_| VaultError::Unreadable)
     }
 
+    /// Another key for another use; from it this one can't be told.
+    pub(crate) fn derived(&self, context: &str) -> Self {
+        Self(blake3::derive_key(context, &self.0))
+    }
+
     /// 128 bits of the keyed hash of a kind and a value.
     pub(crate) fn lookup(&self, kind: u8, value: &str) -> u128 {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
@@ -108,13 +113,19 @@ impl MasterKey {
 
     /// Writes a new key file; an existing one is never overwritten.
     pub fn save(&self, path: &Path) -> std::io::Result<()> {
+        Self::save_all(std::slice::from_ref(self), path)
+    }
+
+    /// The same with several keys, a line each.
+    pub fn save_all(keys: &[Self], path: &Path) -> std::io::Result<()> {
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(path)?;
-        file.write_all(self.to_hex().as_bytes())?;
-        file.write_all(b"\n")?;
+        for key in keys {
+            writeln!(file, "{}", key.to_hex())?;
+        }
         file.sync_all()?;
         match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             Some(folder) => std::fs::File::open(folder)?.sync_all(),

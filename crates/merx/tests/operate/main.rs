@@ -6,8 +6,10 @@
 mod crash_import;
 mod crash_ingest;
 mod crash_train;
+mod experimenting;
 mod faults;
 mod harness;
 mod live;
 mod planted;
+mod privacy;
 mod searching;

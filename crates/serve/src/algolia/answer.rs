@@ -90,7 +90,11 @@ pub(super) fn hit(app: &App, page: &Page, terms: &[String], attributes: &Record)
     for (wanted, words) in &page.snippets {
         let cut = |text: &str| Marked::new(app, text, terms, &page.query).snippet(*words, &page.ellipsis, &page.tags);
         let chosen = Chosen::of(Some(vec![wanted.clone()])).of_record(attributes).into_iter();
-        snippets.extend(chosen.filter(|(name, _)| name != "objectID").filter_map(|(name, value)| Some((name, marked(&value, &cut)?))));
+        snippets.extend(
+            chosen
+                .filter(|(name, _)| name != "objectID")
+                .filter_map(|(name, value)| Some((name, marked(&value, &cut)?))),
+        );
     }
     if !page.snippets.is_empty() {
         hit.insert("_snippetResult".to_owned(), Value::Object(snippets));

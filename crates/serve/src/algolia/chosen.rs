@@ -38,7 +38,8 @@ impl Chosen {
 
     /// Whether an attribute, or a part of it, is shown.
     pub(super) fn has(&self, name: &str) -> bool {
-        let is_part = |chosen: &String| chosen == name || chosen.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+        let is_part =
+            |chosen: &String| chosen == name || chosen.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
         (self.all || self.named.iter().any(is_part)) && !self.left_out.iter().any(|left_out| left_out == name)
     }
 
@@ -50,7 +51,8 @@ impl Chosen {
         if !self.all {
             for (name, value) in &mut shown {
                 let whole = self.named.iter().any(|chosen| chosen == name);
-                let parts = self.named.iter().filter_map(|chosen| chosen.strip_prefix(name.as_str())?.strip_prefix('.'));
+                let parts =
+                    self.named.iter().filter_map(|chosen| chosen.strip_prefix(name.as_str())?.strip_prefix('.'));
                 let parts: Vec<&str> = parts.collect();
                 if let Value::Object(inner) = value
                     && !whole

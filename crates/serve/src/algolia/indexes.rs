@@ -95,12 +95,7 @@ impl Indexes {
     }
 
     /// Settings that are named replace those that were; null removes.
-    pub(crate) fn change_settings(
-        &self,
-        index: &str,
-        change: Settings,
-        now: TimestampMs,
-    ) -> Result<(), SettingsError> {
+    pub(crate) fn change_settings(&self, index: &str, change: Settings, now: TimestampMs) -> Result<(), SettingsError> {
         let _changing = self.changing.lock();
         let mut settings = self.settings(index).as_deref().cloned().unwrap_or_default();
         for (name, value) in change {

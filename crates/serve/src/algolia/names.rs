@@ -33,6 +33,7 @@ pub(super) fn check_has_settings(app: &App, index: &str) -> Result<(), Problem> 
 fn not_written(app: &App, index: &str) -> Problem {
     let own = &app.parts.settings.index;
     let name: String = index.chars().take(100).collect();
-    let detail = format!("there is one catalogue, written as the index {own} (setting search.index); {name} can't be written");
+    let detail =
+        format!("there is one catalogue, written as the index {own} (setting search.index); {name} can't be written");
     Problem::because(Code::Forbidden, detail)
 }

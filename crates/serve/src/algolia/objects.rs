@@ -145,9 +145,8 @@ fn browsed(app: &App, index: &str, from: u32, params: &Params) -> Result<Value, 
     let market = &app.parts.settings.default_market;
     let (page, next, total) = {
         let catalogue = app.parts.catalogue.read();
-        let passes = |filter: &Filter, entry: &merx_decide::CatalogueEntry| {
-            filter.matches(&|field| entry.values(field, market))
-        };
+        let passes =
+            |filter: &Filter, entry: &merx_decide::CatalogueEntry| filter.matches(&|field| entry.values(field, market));
         let mut found = catalogue
             .from(merx_domain::ProductNumber(from))
             .filter(|(_, entry)| entry.visible && filter.as_ref().is_none_or(|filter| passes(filter, entry)));
@@ -197,7 +196,8 @@ pub(crate) async fn batch(
         let mut names: Vec<&str> = Vec::new();
         for (place, request) in requests.iter().enumerate() {
             let at = format!("requests[{place}].indexName");
-            let name = request["indexName"].as_str().ok_or_else(|| Problem::mistake(at, "wrong_form", "expected a text"))?;
+            let name =
+                request["indexName"].as_str().ok_or_else(|| Problem::mistake(at, "wrong_form", "expected a text"))?;
             target(&app, name)?;
             names.push(name);
         }
@@ -336,7 +336,11 @@ pub(crate) async fn delete_by(
         }
         let filter = reading::filter(&params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
         let Some(filter) = filter else {
-            return Err(Problem::mistake("filters", "missing", "without a filter this would remove everything: use clear"));
+            return Err(Problem::mistake(
+                "filters",
+                "missing",
+                "without a filter this would remove everything: use clear",
+            ));
         };
         // A name that is misspelt must not remove what it seems to exclude.
         let mut mistakes = crate::recommend::Mistakes::default();

@@ -85,6 +85,7 @@ impl Search {
             device: Device::Unknown,
             consent: ConsentWire::default().stamp(privacy_signal),
             deadline_ms: None,
+            session: None,
             ask,
         };
         let snippets = params.names("attributesToSnippet").unwrap_or_default();

@@ -4,9 +4,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use merx_decide::{CatalogueReader, Request, RequestShelf, SlotRules};
-use merx_domain::{
-    Ask, Candidate, Decision, Device, Filter, ProductId, ProductNumber, Scenario, Situation, Slot,
-};
+use merx_domain::{Ask, Candidate, Decision, Device, Filter, ProductId, ProductNumber, Scenario, Situation, Slot};
 use rustc_hash::FxHashMap;
 use serde_json::{Value, json};
 
@@ -93,7 +91,8 @@ impl Question {
         let text = |name: &str| request[name].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
         let product = match scenario {
             Scenario::Similar | Scenario::BoughtTogether => {
-                let id = text("objectID").ok_or_else(|| wrong("objectID: the model is asked about a product".to_owned()))?;
+                let id =
+                    text("objectID").ok_or_else(|| wrong("objectID: the model is asked about a product".to_owned()))?;
                 Some(ProductId::new(id).map_err(|error| wrong(format!("objectID: {error}")))?)
             }
             _ => None,
@@ -108,7 +107,8 @@ impl Question {
         };
         let query = params("queryParameters")?.unwrap_or_default();
         let fallback = params("fallbackParameters")?;
-        let filter_of = |name: &str, params: &Params| reading::filter(params).map_err(|error| wrong(format!("{name}: {error}")));
+        let filter_of =
+            |name: &str, params: &Params| reading::filter(params).map_err(|error| wrong(format!("{name}: {error}")));
         let mut parts: Vec<Filter> = filter_of("queryParameters", &query)?.into_iter().collect();
         if let (Some((name, Some(value))), true) = (&facet, model == "trending-items") {
             parts.push(super::filters::equals(name, value));
@@ -118,7 +118,10 @@ impl Question {
             model: model.to_owned(),
             scenario,
             product,
-            count: request["maxRecommendations"].as_u64().map_or(MOST, |most| usize::try_from(most).unwrap_or(MOST)).clamp(1, MOST),
+            count: request["maxRecommendations"]
+                .as_u64()
+                .map_or(MOST, |most| usize::try_from(most).unwrap_or(MOST))
+                .clamp(1, MOST),
             threshold: request["threshold"].as_f64().unwrap_or(0.0).clamp(0.0, HIGHEST),
             facet,
             filter: (!parts.is_empty()).then_some(Filter::All(parts)),
@@ -146,7 +149,8 @@ impl Question {
         }
         let mut scored = scored(&found, self.threshold);
         if self.has_fallback && scored.len() < self.count {
-            let shown: Vec<ProductNumber> = seed.flatten().into_iter().chain(scored.iter().map(|(product, _)| *product)).collect();
+            let shown: Vec<ProductNumber> =
+                seed.flatten().into_iter().chain(scored.iter().map(|(product, _)| *product)).collect();
             let slot = self.slot(Scenario::Popular, self.count - scored.len(), None, shown);
             let more = decide(app, &self.search, slot, self.fallback.clone())?;
             found = more.answer.slots.into_iter().flat_map(|slot| slot.items).collect();
@@ -162,9 +166,15 @@ impl Question {
         Slot { name: self.model.clone(), scenario, count, products, exclude, diversity: 0.0 }
     }
 
-    fn hits(&self, app: &App, catalogue: &CatalogueReader<'_>, scored: &[(ProductNumber, f64)]) -> Result<Vec<Value>, Problem> {
+    fn hits(
+        &self,
+        app: &App,
+        catalogue: &CatalogueReader<'_>,
+        scored: &[(ProductNumber, f64)],
+    ) -> Result<Vec<Value>, Problem> {
         let market = &app.parts.settings.default_market;
-        let shown: Vec<_> = scored.iter().filter_map(|(product, score)| Some((catalogue.entry(*product)?, score))).collect();
+        let shown: Vec<_> =
+            scored.iter().filter_map(|(product, score)| Some((catalogue.entry(*product)?, score))).collect();
         let ids: Vec<ProductId> = shown.iter().map(|(entry, _)| entry.id.clone()).collect();
         let products = app.parts.shop.products_by_id(&ids)?;
         let hit = |((entry, score), product): (&(&merx_decide::CatalogueEntry, &f64), _)| {
@@ -189,7 +199,9 @@ impl Question {
         for (place, candidate) in found.iter().enumerate() {
             // A list without scores still has an order.
             let weight = if candidate.score > 0.0 { f64::from(candidate.score) } else { 1e-6 / (place + 1) as f64 };
-            for value in catalogue.entry(candidate.product).map(|entry| entry.values(&field, market)).unwrap_or_default() {
+            for value in
+                catalogue.entry(candidate.product).map(|entry| entry.values(&field, market)).unwrap_or_default()
+            {
                 *weights.entry(value_text(&value)).or_default() += weight;
             }
         }
@@ -198,7 +210,8 @@ impl Question {
         let best = values.first().map_or(1.0, |(_, weight)| *weight);
         let scores = values.into_iter().map(|(value, weight)| (value, rounded(HIGHEST * weight / best)));
         let hits = scores.filter(|(_, score)| *score >= self.threshold).take(self.count);
-        let hits = hits.map(|(value, score)| json!({"facetName": name, "facetValue": value, "_score": score})).collect();
+        let hits =
+            hits.map(|(value, score)| json!({"facetName": name, "facetValue": value, "_score": score})).collect();
         self.result(hits, decision)
     }
 
@@ -218,7 +231,8 @@ impl Question {
 
 /// Scores as shares of the best, and what reaches the threshold.
 fn scored(found: &[Candidate], threshold: f64) -> Vec<(ProductNumber, f64)> {
-    let finite = |candidate: &Candidate| if candidate.score.is_finite() { f64::from(candidate.score.max(0.0)) } else { 0.0 };
+    let finite =
+        |candidate: &Candidate| if candidate.score.is_finite() { f64::from(candidate.score.max(0.0)) } else { 0.0 };
     let best = found.iter().map(finite).fold(0.0, f64::max);
     let share = |candidate: &Candidate| if best > 0.0 { rounded(HIGHEST * finite(candidate) / best) } else { 0.0 };
     let scored = found.iter().map(|candidate| (candidate.product, share(candidate)));
@@ -229,7 +243,12 @@ fn rounded(score: f64) -> f64 {
     (score * 100.0).round() / 100.0
 }
 
-fn decide(app: &App, search: &Search, slot: Slot, filter: Option<Filter>) -> Result<Decision<merx_domain::Answer>, Problem> {
+fn decide(
+    app: &App,
+    search: &Search,
+    slot: Slot,
+    filter: Option<Filter>,
+) -> Result<Decision<merx_domain::Answer>, Problem> {
     let parts = &app.parts;
     let subject = find_subject(app, &search.asked.who)?;
     let now = parts.clock.now();
@@ -237,11 +256,11 @@ fn decide(app: &App, search: &Search, slot: Slot, filter: Option<Filter>) -> Res
     let market = search.asked.market.clone();
     let static_list = parts.static_list.load();
     let rules = vec![SlotRules { filter, boosts: Vec::new() }];
-    let shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
+    let mut shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
     let consent = search.asked.consent;
     let situation = Situation { decision, subject, market, device: Device::Unknown, now, seed, consent };
-    let request = Request { situation, ask: Ask { slots: vec![slot] }, deadline_ms: None };
-    let decision = parts.recommendations.decide(request, &shelf);
+    let request = Request::new(situation, Ask { slots: vec![slot] });
+    let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     Ok(decision)
 }

@@ -6,7 +6,8 @@
 use compact_str::CompactString;
 use merx_decide::CatalogueEntry;
 use merx_domain::{
-    AttributeValue, Currency, MarketId, Money, Price, Product, ProductId, ProductStatus, TimestampMs, Variant, VariantId,
+    AttributeValue, Currency, MarketId, Money, Price, Product, ProductId, ProductStatus, TimestampMs, Variant,
+    VariantId,
 };
 use serde_json::{Map, Value, json};
 
@@ -185,7 +186,14 @@ fn check_forms(record: &Record) -> Result<(), String> {
 /// Whether a part became something else than an attribute.
 fn is_mapped(name: &str, value: &Value, variant: Option<&Variant>) -> bool {
     match name {
-        "name" | "category" | "categories" | "hierarchicalCategories" | "image" | "images" | "in_stock" | "created_at" => true,
+        "name"
+        | "category"
+        | "categories"
+        | "hierarchicalCategories"
+        | "image"
+        | "images"
+        | "in_stock"
+        | "created_at" => true,
         "description" | "brand" | "url" => value.is_string(),
         "stock" => value.is_i64(),
         "sku" | "gtin" => value.is_string() || value.is_number(),
@@ -245,7 +253,9 @@ fn path(record: &Record) -> Vec<CompactString> {
 }
 
 fn path_of(value: &Value) -> Vec<CompactString> {
-    let split = |path: &str| path.split(LEVELS).map(str::trim).filter(|level| !level.is_empty()).map(CompactString::from).collect();
+    let split = |path: &str| {
+        path.split(LEVELS).map(str::trim).filter(|level| !level.is_empty()).map(CompactString::from).collect()
+    };
     match value {
         Value::Object(levels) => {
             let named = (0..levels.len()).map_while(|depth| levels.get(&format!("lvl{depth}")));
@@ -280,7 +290,9 @@ fn variants(
         let shown = before.and_then(|before| before.price_in(shop.market));
         if price.is_some_and(|price| shown != Some(price)) || sku.is_some() || gtin.is_some() {
             let many = standing.len();
-            return Err(format!("{id} has {many} variants: price, sku and gtin are written with PUT /v1/products/{id}"));
+            return Err(format!(
+                "{id} has {many} variants: price, sku and gtin are written with PUT /v1/products/{id}"
+            ));
         }
         return Ok(standing.to_vec());
     }
@@ -320,7 +332,8 @@ fn price(shop: &Shop<'_>, record: &Record) -> Result<Option<Money>, String> {
         Some(Value::Bool(flag)) => return Err(format!("price: {flag} is no amount")),
         _ => return Ok(None),
     };
-    let currency = text(record, "currency").map(str::parse).transpose().map_err(|error| format!("currency: {error}"))?;
+    let currency =
+        text(record, "currency").map(str::parse).transpose().map_err(|error| format!("currency: {error}"))?;
     let price = Money::parse(&written, currency.unwrap_or(shop.currency)).map_err(|error| format!("price: {error}"))?;
     if price.minor < 0 {
         return Err(format!("price: {written} is below nothing"));
@@ -341,9 +354,9 @@ fn flatten(name: &str, value: &Value, depth: usize, product: &mut Product) -> Re
         }
         Value::String(text) => AttributeValue::Text(text.into()),
         Value::Object(parts) => {
-            return parts.iter().try_for_each(|(part, value)| {
-                flatten(&format!("{name}.{part}"), value, depth + 1, product)
-            });
+            return parts
+                .iter()
+                .try_for_each(|(part, value)| flatten(&format!("{name}.{part}"), value, depth + 1, product));
         }
         Value::Array(list) if list.len() > MOST_VALUES => {
             return Err(format!("{name}: {} values are more than {MOST_VALUES}", list.len()));
@@ -371,9 +384,9 @@ fn collect(name: &str, value: &Value, depth: usize, product: &mut Product) -> Re
         Value::Number(number) => CompactString::from(number.to_string()),
         Value::Array(list) => return list.iter().try_for_each(|one| collect(name, one, depth + 1, product)),
         Value::Object(parts) => {
-            return parts.iter().try_for_each(|(part, value)| {
-                collect(&format!("{name}.{part}"), value, depth + 1, product)
-            });
+            return parts
+                .iter()
+                .try_for_each(|(part, value)| collect(&format!("{name}.{part}"), value, depth + 1, product));
         }
     };
     match product.attributes.entry(name.into()).or_insert_with(|| AttributeValue::List(Vec::new())) {
@@ -509,7 +522,10 @@ mod tests {
 
     #[test]
     fn other_forms_of_the_same_are_read() {
-        let product = read(json!({"title": "Boot", "price": "5", "category": "Shoes > Boots", "created_at": 1_700_000_000}), None);
+        let product = read(
+            json!({"title": "Boot", "price": "5", "category": "Shoes > Boots", "created_at": 1_700_000_000}),
+            None,
+        );
         let product = product.unwrap();
         assert_eq!((product.name.as_str(), product.category_path.len()), ("Boot", 2));
         assert_eq!(product.created_at, TimestampMs(1_700_000_000_000));
@@ -561,12 +577,16 @@ mod tests {
 
     #[test]
     fn partial_updates_replace_and_compute() {
-        let mut base = record(json!({"objectID": "p1", "stock": 3, "in_stock": true, "tags": ["a", "1"], "category": "Shoes",
+        let mut base =
+            record(json!({"objectID": "p1", "stock": 3, "in_stock": true, "tags": ["a", "1"], "category": "Shoes",
             "categories": {"lvl0": "Shoes"}, "rating": 4}));
         let update = record(json!({"stock": {"_operation": "Increment", "value": 2}, "category": "Boots",
             "tags": {"_operation": "AddUnique", "value": "b"}, "rating": {"_operation": "IncrementSet", "value": 3}}));
         apply(&mut base, &update).unwrap();
-        assert_eq!(base, record(json!({"objectID": "p1", "stock": 5, "tags": ["a", "1", "b"], "category": "Boots", "rating": 4})));
+        assert_eq!(
+            base,
+            record(json!({"objectID": "p1", "stock": 5, "tags": ["a", "1", "b"], "category": "Boots", "rating": 4}))
+        );
         let of = |operation, before: Value, value: Value| operated(operation, Some(&before), &value);
         assert_eq!(of("Decrement", json!(5), json!(2)), Ok(Some(json!(3))));
         assert_eq!(of("IncrementFrom", json!(5), json!(5)), Ok(Some(json!(6))));

@@ -43,10 +43,15 @@ pub(super) fn with_defaults(app: &App, index: &str, params: &Params) -> Params {
         defaults.extend(settings.get(name).map(|value| (name.to_owned(), value.clone())));
     }
     // The order of searchable attributes is not followed, the choice of them is.
-    if let Some(searched) = settings.get("searchableAttributes").and_then(Value::as_array).filter(|list| !list.is_empty()) {
-        let bare = |name: &str| name.strip_prefix("unordered(").and_then(|name| name.strip_suffix(')')).unwrap_or(name).to_owned();
+    if let Some(searched) =
+        settings.get("searchableAttributes").and_then(Value::as_array).filter(|list| !list.is_empty())
+    {
+        let bare = |name: &str| {
+            name.strip_prefix("unordered(").and_then(|name| name.strip_suffix(')')).unwrap_or(name).to_owned()
+        };
         let names = searched.iter().filter_map(Value::as_str).flat_map(|names| names.split(','));
-        defaults.insert("restrictSearchableAttributes".to_owned(), names.map(|name| json!(bare(name.trim()))).collect());
+        defaults
+            .insert("restrictSearchableAttributes".to_owned(), names.map(|name| json!(bare(name.trim()))).collect());
     }
     params.or(defaults)
 }
@@ -70,7 +75,9 @@ pub(super) fn facets(app: &App, index: &str) -> Option<Vec<String>> {
     let shown = |name: &str| match name.split_once('(') {
         None => Some(name.to_owned()),
         Some(("filterOnly", _)) => None,
-        Some((_, inner)) => inner.strip_suffix(')').map(|inner| inner.trim_start_matches("searchable(").trim_end_matches(')').to_owned()),
+        Some((_, inner)) => inner
+            .strip_suffix(')')
+            .map(|inner| inner.trim_start_matches("searchable(").trim_end_matches(')').to_owned()),
     };
     Some(listed.iter().filter_map(Value::as_str).filter_map(shown).collect())
 }
@@ -103,8 +110,15 @@ pub(super) fn check(app: &App, change: &Settings) -> Result<Vec<String>, Problem
     let mut warnings = Vec::new();
     for (name, value) in change.iter().filter(|(_, value)| !value.is_null()) {
         match name.as_str() {
-            "attributesToRetrieve" | "attributesToHighlight" | "attributesToSnippet" | "searchableAttributes"
-            | "attributesForFaceting" | "replicas" | "ranking" | "customRanking" | "unretrievableAttributes" => {
+            "attributesToRetrieve"
+            | "attributesToHighlight"
+            | "attributesToSnippet"
+            | "searchableAttributes"
+            | "attributesForFaceting"
+            | "replicas"
+            | "ranking"
+            | "customRanking"
+            | "unretrievableAttributes" => {
                 let is_texts = value.as_array().is_some_and(|list| list.iter().all(Value::is_string));
                 if !is_texts {
                     return Err(wrong(name, "expected a list of texts".to_owned()));

@@ -64,7 +64,9 @@ impl Change {
         let body = body.ok_or_else(|| wrong("body: expected an object".to_owned()))?;
         let Some(read) = Action::of(action, body) else {
             let known = "addObject, updateObject, partialUpdateObject, partialUpdateObjectNoCreate, deleteObject";
-            return Err(wrong(format!("action: {action:?} is none of {known}; clear and delete have addresses of their own")));
+            return Err(wrong(format!(
+                "action: {action:?} is none of {known}; clear and delete have addresses of their own"
+            )));
         };
         let id = body.get("objectID").filter(|id| !id.is_null());
         let id = match (id, &read) {
@@ -139,7 +141,8 @@ fn write_products(app: &App, changes: &[Change]) -> Result<(), Problem> {
             (_, Some(after)) => {
                 if let Some(said) = state.stock {
                     let moved = level(app, &after, said);
-                    let (set, forgotten) = moved.map_err(|detail| Problem::mistake(state.at, "invalid_record", detail))?;
+                    let (set, forgotten) =
+                        moved.map_err(|detail| Problem::mistake(state.at, "invalid_record", detail))?;
                     levels.extend(set);
                     untracked.extend(forgotten);
                 }
@@ -309,8 +312,11 @@ pub(super) fn remove_products(app: &App, goes: &dyn Fn(&Product) -> bool) -> Res
         let products = app.parts.shop.products(after.as_ref(), PAGE)?;
         let Some(last) = products.last() else { return Ok(removed) };
         after = Some(last.id.clone());
-        let ids: Vec<ProductId> =
-            products.iter().filter(|product| State::is_shown(product) && goes(product)).map(|product| product.id.clone()).collect();
+        let ids: Vec<ProductId> = products
+            .iter()
+            .filter(|product| State::is_shown(product) && goes(product))
+            .map(|product| product.id.clone())
+            .collect();
         if !ids.is_empty() {
             removed += app.parts.shop.write_products(Vec::new(), ids)?;
         }

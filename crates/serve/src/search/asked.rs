@@ -1,12 +1,13 @@
 //! A search that has been read and found sound, and what is checked on the way to it.
 
+use compact_str::CompactString;
 use merx_decide::{Arm, CatalogueReader, Request, RequestShelf};
 use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{ConsentStamp, Decision, Device, Filter, MarketId, Situation};
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::recommend::{Mistakes, Who, find_subject};
+use crate::recommend::{Mistakes, Who, known_or_made};
 
 /// A longer query is no query.
 const MOST_QUERY_BYTES: usize = 512;
@@ -19,6 +20,7 @@ pub(crate) struct Asked {
     pub(crate) device: Device,
     pub(crate) consent: ConsentStamp,
     pub(crate) deadline_ms: Option<u32>,
+    pub(crate) session: Option<CompactString>,
     pub(crate) ask: SearchAsk,
 }
 
@@ -33,11 +35,11 @@ pub(crate) struct Decided<'a> {
 impl Asked {
     /// Asks the pipeline; the catalogue stands still until `write` is done.
     pub(crate) fn decide<T>(self, app: &App, write: impl FnOnce(&Decided<'_>) -> T) -> Result<T, Problem> {
-        let subject = find_subject(app, &self.who)?;
+        let subject = known_or_made(app, &self.who, self.consent)?;
         let now = app.parts.clock.now();
         let (decision, seed) = app.ids.decision(now.0);
         let market = self.market;
-        let shelf = RequestShelf::new(app.parts.catalogue.read(), market.clone(), now, Vec::new(), &[]);
+        let mut shelf = RequestShelf::new(app.parts.catalogue.read(), market.clone(), now, Vec::new(), &[]);
         let situation = Situation {
             decision,
             subject,
@@ -47,8 +49,13 @@ impl Asked {
             seed,
             consent: self.consent,
         };
-        let request = Request { situation, ask: self.ask, deadline_ms: self.deadline_ms };
-        let decision = app.parts.searches.decide(request, &shelf);
+        let request = Request {
+            deadline_ms: self.deadline_ms,
+            session: self.session,
+            segments: self.ask.segments.iter().map(CompactString::from).collect(),
+            ..Request::new(situation, self.ask)
+        };
+        let decision = app.parts.searches.decide(request, &mut shelf);
         app.metrics.count_decision(decision.fallback);
         app.activity.count_decision(now, decision.fallback);
         let arm = app.parts.searches.arm(subject);

@@ -7,7 +7,7 @@ mod wire;
 
 use axum::Extension;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::HeaderMap;
 use axum::response::Response;
 use merx_domain::Filter;
 use merx_domain::search::{FacetRequest, Refinement, SearchAsk, SortKey, SuggestAsk};
@@ -16,10 +16,11 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body::{Json, Query, blocking, json_bytes};
+use crate::body::{Json, Query, blocking};
 use crate::problem::{Code, Problem};
-use crate::recommend::{ConsentWire, DeviceName, Mistakes, may_ask_for, who};
+use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, may_ask_for, personal, session_of, who};
 use crate::routes::Shared;
+use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
 use crate::wire::Id;
 pub(crate) use asked::{Asked, Decided, REACHABLE, check_filter, check_length, check_ready, nobody};
@@ -69,6 +70,10 @@ pub(crate) struct SearchRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
     deadline_ms: Option<u32>,
+    /// The visit, as the page or app names it: experiments by session deal it as a whole.
+    #[serde(default)]
+    #[schema(max_length = 200)]
+    session_id: Option<String>,
     /// What every hit must pass, in the filter language.
     #[serde(default)]
     #[schema(example = "category = \"Shoes\" AND price < 50")]
@@ -148,7 +153,8 @@ pub(crate) async fn search(
     headers: HeaderMap,
     Json(request): Json<SearchRequest>,
 ) -> Result<Response, Problem> {
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let asked = read(&app, request, has_privacy_signal(&headers))?;
+    answer(app, &caller, asked).await.map(personal)
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -179,7 +185,8 @@ pub(crate) struct SearchQuery {
 
 /// Search, the simple form
 ///
-/// The same as `POST /v1/search` with its most used parts.
+/// The same as `POST /v1/search` with its most used parts. An answer for nobody in particular may be kept by browsers and
+/// edges (`Cache-Control`, `ETag`); a person's never.
 #[utoipa::path(get, path = "/v1/search", tag = "search", params(SearchQuery),
     responses((status = 200, description = "What was found", body = SearchResult)))]
 pub(crate) async fn search_simply(
@@ -206,26 +213,16 @@ pub(crate) async fn search_simply(
         sort: sort.into_iter().collect(),
         ..SearchRequest::default()
     };
-    answer(app, &caller, request, has_privacy_signal(&headers)).await
+    let asked = read(&app, request, has_privacy_signal(&headers))?;
+    let anybodys = matches!(asked.who, Who::Nobody);
+    let bytes = answer(app, &caller, asked).await?;
+    Ok(if anybodys { for_anybody(bytes, &headers) } else { personal(bytes) })
 }
 
-async fn answer(
-    app: Shared,
-    caller: &Caller,
-    request: SearchRequest,
-    privacy_signal: bool,
-) -> Result<Response, Problem> {
+async fn answer(app: Shared, caller: &Caller, asked: Asked) -> Result<Vec<u8>, Problem> {
     asked::check_ready(&app)?;
-    let asked = read(&app, request, privacy_signal)?;
     may_ask_for(&app, caller, &asked.who)?;
-    let bytes = blocking(move || asked.decide(&app, |decided| wire::write(&app, decided))?).await?;
-    Ok(fresh(bytes))
-}
-
-fn fresh(bytes: Vec<u8>) -> Response {
-    let mut response = json_bytes(bytes);
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
+    blocking(move || asked.decide(&app, |decided| wire::write(&app, decided))?).await
 }
 
 fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked, Problem> {
@@ -235,6 +232,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
         mistakes.within("deadline_ms".into(), deadline_ms, 1, MAX_DEADLINE_MS);
     }
     let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
+    let session = session_of(request.session_id, &mut mistakes);
     let count = mistakes.within("count".into(), request.count.unwrap_or(DEFAULT_COUNT), 0, MAX_COUNT);
     mistakes.within("offset".into(), request.offset, 0, REACHABLE);
     asked::check_query("query", &request.query, &mut mistakes);
@@ -287,7 +285,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
     };
     let device = request.device.map_or(merx_domain::Device::Unknown, DeviceName::device);
     let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
-    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, ask })
+    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, session, ask })
 }
 
 fn read_filter(app: &App, at: String, text: &str, mistakes: &mut Mistakes) -> Option<Filter> {
@@ -352,7 +350,7 @@ pub(crate) async fn suggest(
         let situation = asked::nobody(&app, market);
         wire::write_suggestions(&app, app.parts.searches.suggest(&ask, &situation), &situation)
     };
-    Ok(fresh(blocking(work).await?))
+    Ok(personal(blocking(work).await?))
 }
 
 /// Which values of which facet.
@@ -404,5 +402,5 @@ pub(crate) async fn facets(State(app): State<Shared>, Json(request): Json<Facets
         let found = found.map_err(|error| Problem::because(Code::Unavailable, error.to_string()))?;
         wire::write_facets(&request.field, found)
     };
-    Ok(fresh(blocking(work).await?))
+    Ok(personal(blocking(work).await?))
 }

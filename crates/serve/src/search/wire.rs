@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::asked::Decided;
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::recommend::{ModelAnswer, arm_name, fallback_name};
+use crate::recommend::{ArmAnswer, ModelAnswer, arm_answers, arm_name, fallback_name};
 use crate::wire::MoneyWire;
 
 #[derive(Serialize, ToSchema)]
@@ -44,6 +44,9 @@ pub(crate) struct SearchResult {
     fallback: &'static str,
     #[schema(example = "treated")]
     arm: &'static str,
+    /// Arms of the experiments that had a say in this answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    experiments: Vec<ArmAnswer>,
     latency_us: u32,
 }
 
@@ -200,6 +203,7 @@ pub(super) fn write(app: &App, decided: &Decided<'_>) -> Result<Vec<u8>, Problem
         model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
         fallback: fallback_name(decision.fallback),
         arm: arm_name(decided.arm),
+        experiments: arm_answers(app, &decided.decision.experiments),
         latency_us: decision.latency_us,
     })
 }

@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use compact_str::CompactString;
 use merx_decide::{
-    Arm, Catalogue, CatalogueEntry, DecisionRecord, FeatureSource, Pipeline, PipelineSettings, Recorder,
-    RecorderSettings, Request, RequestShelf,
+    Arm, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExposureLog,
+    FeatureSource, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
 };
+use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::search::{
     FacetCounts, FacetRequest, FacetValueCount, HitReason, SearchAnswer, SearchAsk, SearchHit, SuggestAsk, Suggestion,
     SuggestionKind,
@@ -19,12 +21,16 @@ use merx_domain::{
     Product, ProductId, ProductNumber, Proposal, Purposes, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel,
     SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
+use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
+use merx_measure::shop::{HoldoutPage, Page, PageError, Question, SegmentBy, holdout_page, page};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError, ModelEntry, ModelVersions, Parts,
-    RateLimit, Scope, Searches, Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, ModelChangeError,
+    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Reports, Scope, Searches,
+    Settings, ShopRecords, SlotPreset, StockPlace, Vitals,
 };
-use merx_store::{Appended, LogSettings, Migration, Store, StoreError};
+use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
 
 pub const NOW: TimestampMs = TimestampMs(1_795_228_774_000);
@@ -150,7 +156,7 @@ impl Searches for Finder {
         !self.building.load(Ordering::Relaxed)
     }
 
-    fn decide(&self, request: Request<SearchAsk>, shelf: &RequestShelf<'_>) -> Decision<SearchAnswer> {
+    fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer> {
         self.asked.lock().push(request.ask.clone());
         self.pipeline.decide(request, shelf)
     }
@@ -215,6 +221,10 @@ impl FeatureSource for NoFeatures {
     fn subject_features(&self, _grant: &Grant, _now: TimestampMs) -> SubjectFeatures {
         SubjectFeatures::default()
     }
+
+    fn shown_arms(&self, _grant: &Grant) -> Vec<(ExperimentId, CompactString)> {
+        Vec::new()
+    }
 }
 
 /// Keeps drafts of events in memory, each once.
@@ -259,6 +269,10 @@ impl Intake for MemoryIntake {
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
+    }
+
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+        Ok(self.subject(kind, value))
     }
 }
 
@@ -393,6 +407,80 @@ impl Jobs for Unwilling {
     }
 }
 
+/// The register, without anybody who works on it.
+pub struct PrivacyDesk {
+    vault: Vault,
+    requests: Requests,
+    reads: Reads,
+}
+
+fn store_error(error: VaultError) -> StoreError {
+    match error {
+        VaultError::Store(error) => error,
+        other => StoreError::Unavailable { what: "vault", detail: other.to_string() },
+    }
+}
+
+impl Privacy for PrivacyDesk {
+    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+        let due = NOW.plus_ms(30 * merx_domain::DAY_MS);
+        Ok(self.requests.submit(&self.vault, &new, NOW, due).map_err(store_error)?)
+    }
+
+    fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
+        self.requests.get(id)
+    }
+
+    fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError> {
+        self.requests.latest(limit)
+    }
+
+    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
+        self.requests.cancel(id, NOW)
+    }
+
+    fn data(&self, id: &str, _who: &str) -> Result<serde_json::Value, PrivacyError> {
+        Err(PrivacyError::Refused(format!("nothing is held for {id}")))
+    }
+
+    fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
+        self.reads.note(read)
+    }
+
+    fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError> {
+        self.reads.latest(limit)
+    }
+
+    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+        Ok(self.vault.rotate(MasterKey::random().unwrap()).map_err(store_error)?)
+    }
+}
+
+/// Reads reports off the log, with nothing known of costs.
+struct LogReports {
+    log: Arc<dyn EventLog>,
+    clock: Arc<ManualClock>,
+}
+
+impl Reports for LogReports {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+        let question = Question {
+            experiment: &definition.experiment,
+            own_exposure: merx_decide::OWN_EXPOSURE,
+            told_by_pages: false,
+            segment_by,
+            currency: Currency::EUR,
+            now: self.clock.now(),
+            cost: &|_, _| None,
+        };
+        page(&*self.log, &question)
+    }
+
+    fn holdout(&self) -> Result<HoldoutPage, StoreError> {
+        holdout_page(&*self.log, Currency::EUR, &|subject| subject.0.is_multiple_of(10))
+    }
+}
+
 #[derive(Default)]
 pub struct Pulse {
     pub broken: AtomicBool,
@@ -435,6 +523,7 @@ pub struct Shop {
     pub recorder: Arc<Recorder>,
     pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
+    pub log: Arc<dyn EventLog>,
     _folder: tempfile::TempDir,
 }
 
@@ -453,6 +542,12 @@ pub fn settings() -> Settings {
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
         shutdown_grace_ms: 2_000,
+        privacy: PrivacySettings {
+            shopify_secret: Some("shpss_secret".to_owned()),
+            opendsr_secret: Some("opendsr secret".to_owned()),
+            controller_id: "shop".to_owned(),
+            processor_domain: "shop.example".to_owned(),
+        },
         id_key: [1; 32],
     }
 }
@@ -484,6 +579,7 @@ impl Shop {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
+        migrations.extend(merx_ingest::MIGRATIONS);
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
         let clock = Arc::new(ManualClock::new(NOW));
@@ -500,16 +596,22 @@ impl Shop {
             shop.write_products(vec![product], Vec::new()).unwrap();
         }
         let rules = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION },
+            consent: ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION | Purposes::ANALYTICS },
             holdout: 0.0,
             holdout_salt: "test".into(),
             deadline_ms: 1_000,
         };
+        let metrics = ["conversion", "revenue_per_visitor"].map(CompactString::new).into();
+        let holdout = Holdout { salt: "everything".into(), share: 0 };
+        let definitions = Arc::new(Definitions::open(Arc::clone(&store.records), holdout, metrics).unwrap());
+        let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
+        let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(NoFeatures)));
         let pipeline = Pipeline::new(
             Arc::new(NewestFirst),
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&dealer),
             rules.clone(),
         );
         let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
@@ -518,12 +620,19 @@ impl Shop {
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&dealer),
             rules,
         );
         let finder =
             Arc::new(Finder { pipeline: search_pipeline, building: AtomicBool::new(false), asked: Mutex::default() });
         let intake = Arc::new(MemoryIntake::default());
         let pulse = Arc::new(Pulse::default());
+        let records = || Arc::clone(&store.records);
+        let privacy = PrivacyDesk {
+            vault: Vault::open(records(), vec![MasterKey::random().unwrap()], 10).unwrap(),
+            requests: Requests::new(records()),
+            reads: Reads::new(records()),
+        };
         let app = App::new(Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
@@ -535,8 +644,11 @@ impl Shop {
             catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
+            dealer,
+            reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
+            privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
         });
@@ -552,6 +664,7 @@ impl Shop {
             recorder,
             catalogue,
             clock,
+            log: store.log,
             _folder: folder,
         }
     }

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use merx_domain::SubjectId;
 use parking_lot::RwLock;
 use rusqlite::{Connection, OptionalExtension, Transaction};
 
@@ -167,17 +166,19 @@ impl IdIndex {
         Ok(())
     }
 
-    /// Takes the ids of a subject's events from the index; returns them.
-    pub(super) fn erase(&self, transaction: &Transaction<'_>, subject: SubjectId) -> Result<Vec<Id>> {
+    /// Takes the ids of the events at these places from the index; returns them.
+    pub(super) fn remove(&self, transaction: &Transaction<'_>, places: &[LogOffset]) -> Result<Vec<Id>> {
         let fail = |error: rusqlite::Error| explain(WHAT, &error);
-        let mut select = transaction.prepare_cached("SELECT id FROM events WHERE subject = $1").map_err(fail)?;
-        let rows = select.query_map([&subject.to_bytes()[..]], |row| row.get::<_, Id>(0)).map_err(fail)?;
-        let erased: Vec<Id> = rows.collect::<rusqlite::Result<_>>().map_err(fail)?;
+        let mut select = transaction.prepare_cached("SELECT id FROM events WHERE place = $1").map_err(fail)?;
         let mut delete = transaction.prepare_cached("DELETE FROM ids WHERE id = $1").map_err(fail)?;
-        for id in &erased {
+        let mut removed = Vec::with_capacity(places.len());
+        for place in places {
+            let id: Option<Id> = select.query_row([place.0 as i64], |row| row.get(0)).optional().map_err(fail)?;
+            let Some(id) = id else { continue };
             delete.execute([&id[..]]).map_err(fail)?;
+            removed.push(id);
         }
-        Ok(erased)
+        Ok(removed)
     }
 
     pub(super) fn forget(&self, erased: &[Id]) {
@@ -304,7 +305,11 @@ mod tests {
                     }
                     Step::Erase(subject) => {
                         let transaction = connection.transaction().unwrap();
-                        let erased = index.erase(&transaction, SubjectId::from_bytes([subject; 16])).unwrap();
+                        let places: Vec<LogOffset> = transaction
+                            .prepare("SELECT place FROM events WHERE subject = $1").unwrap()
+                            .query_map([&[subject; 16][..]], offset).unwrap()
+                            .collect::<rusqlite::Result<_>>().unwrap();
+                        let erased = index.remove(&transaction, &places).unwrap();
                         transaction.execute("DELETE FROM events WHERE subject = $1", [&[subject; 16][..]]).unwrap();
                         transaction.commit().unwrap();
                         index.forget(&erased);

@@ -30,6 +30,8 @@ use crate::{Lake, Result, StoreError};
 
 const WHAT: &str = "lake";
 const MERGED: &str = "merged";
+/// Ends the name of a file that is not complete.
+const WRITING: &str = "writing";
 /// The key in the footer of a merged file: JSON `[[part, rows], ..]` in the order of the rows.
 const PARTS_KEY: &str = "merx.parts";
 const BATCH_ROWS: usize = 8_192;
@@ -181,6 +183,7 @@ impl Lake for ParquetLake {
         let _change = self.changes.lock();
         let mut removed = 0;
         for folder in entries(&self.table_folder(table)?)? {
+            remove_unfinished(&folder)?;
             let merged = merged_pieces(&folder)?;
             removed += self.rewrite_file(&merged, keep)?;
             // Files that a crash left beside the merged one hold rows too, though they count no longer.
@@ -215,7 +218,7 @@ struct Finished {
 
 impl PartWriter {
     fn create(path: &Path, schema: SchemaRef) -> Result<Self> {
-        let beside = path.with_extension("writing");
+        let beside = path.with_extension(WRITING);
         let file = File::create(&beside).map_err(|error| file_error(WHAT, &error))?;
         let level = ZstdLevel::try_new(3).map_err(|error| write_error(&error))?;
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(level)).build();
@@ -301,6 +304,12 @@ fn part_files(folder: &Path) -> Result<Vec<(String, PathBuf)>> {
     }
     files.sort();
     Ok(files)
+}
+
+/// What a crash left of files on their way. They hold rows, though nobody reads them.
+fn remove_unfinished(folder: &Path) -> Result<()> {
+    let unfinished = entries(folder)?.into_iter().filter(|path| path.extension().is_some_and(|end| end == WRITING));
+    unfinished.into_iter().try_for_each(|path| remove_file(&path))
 }
 
 /// Neighbouring ranges of the merged file as one, so that it's opened once.

@@ -12,13 +12,15 @@ use parking_lot::{Condvar, Mutex};
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use super::ids::{Arrived, IdIndex};
-use super::sqlite::{Readers, explain, open_writer};
+use super::sqlite::{Readers, explain, open_writer, scrub};
 use crate::codec::{decode_event, encode_event};
-use crate::{Appended, EventLog, LogOffset, Result, StoreError};
+use crate::{Appended, EventLog, LogOffset, Result, Scrub, StoreError};
 
 const WHAT: &str = "event log";
 /// Events of one commit: a longer transaction gains nothing and keeps senders waiting.
 const COMMIT_EVENTS: usize = 20_000;
+/// Events removed in one transaction.
+const REMOVE_EVENTS: usize = 10_000;
 
 /// `events` has no index: ids are found through `ids` (see `ids.rs`), and by subject only erasure asks, which may read
 /// the whole log. `ends` repeats the last place (and the furthest ever given, which erasure does not take back): where
@@ -61,7 +63,8 @@ type Append = (Vec<Encoded>, Sender<Result<Vec<Appended>>>);
 enum Request {
     Append(Append),
     Commit(String, LogOffset, Sender<Result<()>>),
-    Erase(SubjectId, Sender<Result<u64>>),
+    Remove(Vec<LogOffset>, Sender<Result<u64>>),
+    Scrub(Scrub, Sender<Result<()>>),
 }
 
 /// Wakes readers that wait for new events.
@@ -204,8 +207,34 @@ impl EventLog for SqliteEventLog {
         Ok(self.place_of(id)?.is_some())
     }
 
-    fn erase(&self, subject: SubjectId) -> Result<u64> {
-        self.ask(|reply| Request::Erase(subject, reply))
+    fn of_subjects(
+        &self,
+        subjects: &[SubjectId],
+        after: Option<LogOffset>,
+        limit: usize,
+    ) -> Result<Vec<(LogOffset, Event)>> {
+        self.readers.with(|reader| read_of_subjects(reader, subjects, after, limit))
+    }
+
+    fn remove(&self, offsets: &[LogOffset]) -> Result<u64> {
+        self.ask(|reply| Request::Remove(offsets.to_vec(), reply))
+    }
+
+    /// The long way through the table is a reader's, so that appends go on; the writer takes rows out by their place.
+    fn erase(&self, subjects: &[SubjectId]) -> Result<u64> {
+        let mut removed = 0;
+        loop {
+            let places = self.readers.with(|reader| places_of_subjects(reader, subjects, REMOVE_EVENTS))?;
+            if places.is_empty() {
+                self.scrub(Scrub::Journals)?;
+                return Ok(removed);
+            }
+            removed += self.remove(&places)?;
+        }
+    }
+
+    fn scrub(&self, scrub: Scrub) -> Result<()> {
+        self.ask(|reply| Request::Scrub(scrub, reply))
     }
 }
 
@@ -244,8 +273,11 @@ impl Writer {
                     Request::Commit(reader, offset, reply) => {
                         let _ = reply.send(self.save_checkpoint(&reader, offset));
                     }
-                    Request::Erase(subject, reply) => {
-                        let _ = reply.send(self.erase(subject));
+                    Request::Remove(places, reply) => {
+                        let _ = reply.send(self.remove(&places));
+                    }
+                    Request::Scrub(how, reply) => {
+                        let _ = reply.send(scrub(&self.connection, WHAT, how));
                     }
                 }
                 if events < COMMIT_EVENTS {
@@ -325,26 +357,22 @@ impl Writer {
         self.connection.execute(sql, (reader, offset.0 as i64)).map(drop).map_err(|error| explain(WHAT, &error))
     }
 
-    fn erase(&mut self, subject: SubjectId) -> Result<u64> {
+    fn remove(&mut self, places: &[LogOffset]) -> Result<u64> {
         let fail = |error: rusqlite::Error| explain(WHAT, &error);
-        // Freed pages are overwritten with zeros, and the write-ahead log is emptied: erased means gone.
-        self.connection.execute_batch("PRAGMA secure_delete = ON").map_err(fail)?;
         let transaction = self.connection.transaction().map_err(fail)?;
-        let erased = self.ids.erase(&transaction, subject)?;
-        let removed =
-            transaction.execute("DELETE FROM events WHERE subject = $1", [&subject.to_bytes()[..]]).map_err(fail)?;
+        let removed = self.ids.remove(&transaction, places)?;
+        {
+            let mut delete = transaction.prepare_cached("DELETE FROM events WHERE place = $1").map_err(fail)?;
+            for place in places {
+                delete.execute([place.0 as i64]).map_err(fail)?;
+            }
+        }
         let end = note_end(&transaction)?;
         transaction.commit().map_err(fail)?;
-        self.ids.forget(&erased);
+        self.ids.forget(&removed);
         // Whoever waits must not be woken for what is no longer there.
         *self.bell.end.lock() = end;
-        let busy: bool =
-            self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
-        if busy {
-            // Readers were in the way for long; asked again, it finishes.
-            return Err(StoreError::Busy { what: WHAT, retry_after_ms: 1_000 });
-        }
-        Ok(removed as u64)
+        Ok(removed.len() as u64)
     }
 }
 
@@ -353,8 +381,44 @@ fn encode(event: &Event) -> Result<Encoded> {
 }
 
 fn read(reader: &Connection, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>> {
-    let fail = |error: rusqlite::Error| explain(WHAT, &error);
     let sql = "SELECT place, id, subject, body FROM events WHERE place > $1 ORDER BY place LIMIT $2";
+    read_rows(reader, sql, after, limit)
+}
+
+fn read_of_subjects(
+    reader: &Connection,
+    subjects: &[SubjectId],
+    after: Option<LogOffset>,
+    limit: usize,
+) -> Result<Vec<(LogOffset, Event)>> {
+    let list = blob_list(subjects);
+    let sql = format!(
+        "SELECT place, id, subject, body FROM events WHERE place > $1 AND subject IN ({list}) ORDER BY place LIMIT $2"
+    );
+    read_rows(reader, &sql, after, limit)
+}
+
+fn places_of_subjects(reader: &Connection, subjects: &[SubjectId], limit: usize) -> Result<Vec<LogOffset>> {
+    let fail = |error: rusqlite::Error| explain(WHAT, &error);
+    let list = blob_list(subjects);
+    let sql = format!("SELECT place FROM events WHERE subject IN ({list}) ORDER BY place LIMIT $1");
+    let mut statement = reader.prepare(&sql).map_err(fail)?;
+    let rows = statement.query_map([limit as i64], offset).map_err(fail)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(fail)
+}
+
+/// Pseudonyms as SQL writes bytes: `x'0a..', ..`.
+fn blob_list(subjects: &[SubjectId]) -> String {
+    subjects.iter().map(|subject| format!("x'{subject}'")).collect::<Vec<_>>().join(", ")
+}
+
+fn read_rows(
+    reader: &Connection,
+    sql: &str,
+    after: Option<LogOffset>,
+    limit: usize,
+) -> Result<Vec<(LogOffset, Event)>> {
+    let fail = |error: rusqlite::Error| explain(WHAT, &error);
     let mut statement = reader.prepare_cached(sql).map_err(fail)?;
     let mut before = after.map_or(-1, |offset| offset.0 as i64);
     let mut rows = statement.query([before, i64::try_from(limit).unwrap_or(i64::MAX)]).map_err(fail)?;

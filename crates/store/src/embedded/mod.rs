@@ -6,6 +6,7 @@ mod lake;
 mod log;
 mod online;
 mod records;
+pub mod scan;
 mod sqlite;
 mod wal;
 

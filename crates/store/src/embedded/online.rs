@@ -11,6 +11,8 @@ use super::file_error;
 use crate::{LogOffset, OnlineKey, OnlineStore, Result};
 
 const WHAT: &str = "online store";
+/// Ends the name of a file that is not complete.
+const WRITING: &str = "writing";
 const SHARDS: usize = 64;
 /// Format 1: `[magic][format u16][offset u64][count u64]` then `[space u8][id 16][length u32][bytes]`.., all little
 /// endian but the id, and the BLAKE3 hash of everything before it.
@@ -69,6 +71,11 @@ impl MemoryOnlineStore {
     pub fn open(path: &Path) -> Result<Self> {
         let mut store = Self::volatile();
         store.snapshot = Some(path.to_owned());
+        // What a crash left of a snapshot on its way.
+        match fs::remove_file(path.with_extension(WRITING)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(file_error(WHAT, &error)),
+            _ => {}
+        }
         if path.exists() {
             match load(path) {
                 Ok((at, entries)) => {
@@ -144,7 +151,7 @@ impl OnlineStore for MemoryOnlineStore {
     fn snapshot(&self, at: LogOffset) -> Result<()> {
         let Some(path) = &self.snapshot else { return Ok(()) };
         let _one = self.saving.lock();
-        let beside = path.with_extension("writing");
+        let beside = path.with_extension(WRITING);
         let saved = self.save(path, &beside, at);
         if saved.is_err() {
             // On a full disk the room is needed.

@@ -9,8 +9,8 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, TransactionBehavior};
 
-use super::sqlite::{Readers, bind, explain, open_writer};
-use crate::{Migration, Records, Result, Row, StoreError, Transaction, Value};
+use super::sqlite::{Readers, bind, explain, open_writer, scrub};
+use crate::{Migration, Records, Result, Row, Scrub, StoreError, Transaction, Value};
 
 const WHAT: &str = "records";
 /// Callers that may wait for the writer; beyond them `transaction` answers `Busy`.
@@ -116,6 +116,15 @@ impl Records for SqliteRecords {
         let committed = group.wait();
         let outcome = outcome.unwrap_or_else(|panic| resume_unwind(panic));
         if committed { outcome } else { self.transaction_alone(work) }
+    }
+
+    fn scrub(&self, how: Scrub) -> Result<()> {
+        let mut writer = self.lock_writer()?;
+        if writer.group.is_some() {
+            // Its members learn of a failure from the group.
+            let _ = writer.commit_group();
+        }
+        scrub(&writer.connection, WHAT, how)
     }
 }
 

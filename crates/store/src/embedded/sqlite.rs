@@ -6,14 +6,16 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
 
 use super::wal::check_wal;
-use crate::{Result, StoreError};
+use crate::{Result, Scrub, StoreError};
 
-/// Opens for writing: write-ahead log, and every commit reaches the disk before it is acknowledged.
+/// Opens for writing: write-ahead log, every commit reaches the disk before it is acknowledged, and what is deleted is
+/// overwritten with zeros.
 pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection> {
     check_wal(path, what)?;
     let connection = Connection::open(path).map_err(|error| explain(what, &error))?;
     let settings = "PRAGMA journal_mode = WAL;
                     PRAGMA synchronous = FULL;
+                    PRAGMA secure_delete = ON;
                     PRAGMA busy_timeout = 10000;
                     PRAGMA cache_size = -65536;
                     PRAGMA wal_autocheckpoint = 16000;
@@ -21,6 +23,16 @@ pub(super) fn open_writer(path: &Path, what: &'static str) -> Result<Connection>
     connection.execute_batch(settings).map_err(|error| explain(what, &error))?;
     connection.set_prepared_statement_cache_capacity(256);
     Ok(connection)
+}
+
+/// Empties the write-ahead log, which repeats pages as they were; before that, writes the whole file anew where asked to.
+pub(super) fn scrub(connection: &Connection, what: &'static str, scrub: Scrub) -> Result<()> {
+    let fail = |error: rusqlite::Error| explain(what, &error);
+    if scrub == Scrub::Everything {
+        connection.execute_batch("VACUUM").map_err(fail)?;
+    }
+    let busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(fail)?;
+    if busy { Err(StoreError::Busy { what, retry_after_ms: 1_000 }) } else { Ok(()) }
 }
 
 /// Readers kept open; further ones are opened and closed.

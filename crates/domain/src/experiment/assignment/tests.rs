@@ -3,7 +3,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::*;
-use crate::experiment::{ArmDefinition, BucketRange, ExperimentError, ExperimentState, Holdout, LayerId};
+use crate::experiment::{
+    ArmDefinition, BucketRange, ExperimentError, ExperimentKind, ExperimentState, Holdout, LayerId,
+};
 
 const NOW: TimestampMs = TimestampMs(1_000_000);
 
@@ -11,6 +13,7 @@ fn experiment(name: &str, shares: &[u16]) -> Experiment {
     let arms = shares.iter().enumerate();
     Experiment {
         id: ExperimentId::new(name),
+        kind: ExperimentKind::Test,
         state: ExperimentState::Running,
         unit: UnitKind::Subject,
         layer: LayerId::new(name),

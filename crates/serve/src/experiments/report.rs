@@ -1,0 +1,207 @@
+//! What an experiment was worth, and how long one has to run.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use merx_domain::experiment::ExperimentId;
+use merx_measure::power::{Plan, PlanError, Rule};
+use merx_measure::shop::{METRICS, PageError, SegmentBy};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::body::{Answered, Json, PathId, Query, blocking};
+use crate::problem::{Code, Problem};
+use crate::routes::Shared;
+
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SegmentName {
+    #[default]
+    Device,
+    Market,
+    /// New shoppers against those seen in the four weeks before.
+    Newness,
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ReportQuery {
+    /// What segments are told apart by.
+    #[serde(default)]
+    #[param(inline, default = "device")]
+    segment_by: SegmentName,
+}
+
+impl From<PageError> for Problem {
+    fn from(error: PageError) -> Self {
+        match error {
+            PageError::Store(error) => error.into(),
+            PageError::Panel(error) => Self::because(Code::Conflict, error.to_string()),
+        }
+    }
+}
+
+/// The report of an experiment
+///
+/// Read off the log now: whether it can be trusted (sample ratio), and for every metric the arms' means, the lift with an interval
+/// that stays valid however often somebody looks (`sequential`), the same for one planned look, the Bayesian view, and segments. The
+/// metrics that decide come first and are corrected for each other; the others are only watched.
+#[utoipa::path(get, path = "/v1/experiments/{id}/report", tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id", example = "home-variety"), ReportQuery),
+    responses((status = 200, description = "The page about it", body = Object),
+        (status = 409, description = "A flag with one arm has nothing to compare", body = crate::problem::ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn experiment_report(
+    State(app): State<Shared>,
+    PathId(id): PathId<String>,
+    Query(query): Query<ReportQuery>,
+) -> Result<Response, Problem> {
+    let segment_by = match query.segment_by {
+        SegmentName::Device => SegmentBy::Device,
+        SegmentName::Market => SegmentBy::Market,
+        SegmentName::Newness => SegmentBy::Newness,
+    };
+    blocking(move || {
+        let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
+        app.parts.dealer.exposures.flush();
+        Ok(Answered(app.parts.reports.experiment(&stored.definition, segment_by)?).into_response())
+    })
+    .await
+}
+
+/// What everything automatic earns
+///
+/// Revenue a visitor of the shop's holdout (`experiments.holdout`) against everybody else's, month by month, and the sum of what was
+/// gained.
+#[utoipa::path(get, path = "/v1/holdout", tag = "experiments",
+    responses((status = 200, description = "By month", body = Object)))]
+pub(crate) async fn holdout_report(State(app): State<Shared>) -> Result<Response, Problem> {
+    blocking(move || Ok(Answered(app.parts.reports.holdout()?).into_response())).await
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MetricList {
+    items: Vec<MetricAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct MetricAnswer {
+    #[schema(example = "conversion")]
+    name: &'static str,
+    words: &'static str,
+    /// share, money, count, ms.
+    unit: &'static str,
+    higher_is_better: bool,
+}
+
+/// The metrics that experiments may be decided by
+#[utoipa::path(get, path = "/v1/experiment-metrics", tag = "experiments",
+    responses((status = 200, description = "Names and what they mean", body = MetricList)))]
+pub(crate) async fn experiment_metrics() -> Response {
+    let items = METRICS.iter().map(|metric| MetricAnswer {
+        name: metric.name,
+        words: metric.words,
+        unit: metric.unit,
+        higher_is_better: metric.higher_is_better,
+    });
+    Answered(MetricList { items: items.collect() }).into_response()
+}
+
+/// A metric as it is without the change, and what is asked of the experiment.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"share": 0.03, "lift": 0.05, "units_per_day": 20000}))]
+pub(crate) struct PlanRequest {
+    /// Of a share (conversion): the control's.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1)]
+    share: Option<f64>,
+    /// Of a mean (revenue per visitor): the control's mean and the variance of one shopper's value.
+    #[serde(default)]
+    mean: Option<f64>,
+    #[serde(default)]
+    variance: Option<f64>,
+    /// The relative lift that is to be found: .05 is 5 % more.
+    #[serde(default)]
+    lift: Option<f64>,
+    /// In place of a lift: how small a lift do so many shoppers find?
+    #[serde(default)]
+    units: Option<u64>,
+    #[serde(default)]
+    units_per_day: Option<f64>,
+    /// Share of the treatment, of both arms.
+    #[serde(default = "half")]
+    #[schema(default = 0.5)]
+    treated_share: f64,
+    /// Chance of a false call where nothing has changed.
+    #[serde(default = "five_percent")]
+    #[schema(default = 0.05)]
+    alpha: f64,
+    /// Chance of a call where the effect is as large as planned.
+    #[serde(default = "four_fifths")]
+    #[schema(default = 0.8)]
+    power: f64,
+    /// Read as often as one likes (as reports are), or once at the end.
+    #[serde(default = "yes")]
+    #[schema(default = true)]
+    peeking: bool,
+}
+
+fn half() -> f64 {
+    0.5
+}
+fn five_percent() -> f64 {
+    0.05
+}
+fn four_fifths() -> f64 {
+    0.8
+}
+fn yes() -> bool {
+    true
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct PlanAnswer {
+    /// Shoppers of both arms together.
+    #[schema(example = 450000)]
+    units: u64,
+    /// The relative lift that they find.
+    #[schema(example = 0.05)]
+    lift: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 23)]
+    days: Option<u64>,
+}
+
+/// Plan an experiment
+///
+/// How many shoppers and days it takes to find a lift, or how small a lift so many shoppers find.
+#[utoipa::path(post, path = "/v1/experiment-plan", tag = "experiments", request_body = PlanRequest,
+    responses((status = 200, description = "Shoppers, lift and days", body = PlanAnswer)))]
+pub(crate) async fn plan_experiment(Json(request): Json<PlanRequest>) -> Result<Response, Problem> {
+    let wrong = |at: &str, error: PlanError| Problem::mistake(at, "out_of_range", error.to_string());
+    let base = match (request.share, request.mean, request.variance) {
+        (Some(share), None, None) => {
+            Plan::of_proportion(share, request.lift.unwrap_or(0.0)).map_err(|error| wrong("share", error))?
+        }
+        (None, Some(mean), Some(variance)) => Plan::of_mean(mean, variance),
+        _ => return Err(Problem::mistake("share", "missing", "give a share, or a mean and a variance")),
+    };
+    let plan = Plan {
+        treated_share: request.treated_share,
+        alpha: request.alpha,
+        power: request.power,
+        rule: if request.peeking { Rule::Sequential } else { Rule::Fixed },
+        ..base
+    };
+    let (units, lift) = match (request.lift, request.units) {
+        (Some(lift), None) => (plan.sample_size(lift).map_err(|error| wrong("lift", error))?, lift),
+        (None, Some(units)) => (units, plan.minimal_detectable_lift(units).map_err(|error| wrong("units", error))?),
+        _ => return Err(Problem::mistake("lift", "missing", "give either a lift or units")),
+    };
+    let days = match request.units_per_day {
+        Some(per_day) if per_day > 0.0 => Some((units as f64 / per_day).ceil() as u64),
+        Some(_) => return Err(wrong("units_per_day", PlanError::NoUnits)),
+        None => None,
+    };
+    Ok(Answered(PlanAnswer { units, lift, days }).into_response())
+}

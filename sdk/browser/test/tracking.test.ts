@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, mock, test } from 'node:test';
+import { createMerx } from '../src/index';
+import { type Call, batches, calls, openPage, pass, scrollTo, settings, told, YES } from './page';
+
+beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_800_000_000_000 }));
+afterEach(() => mock.timers.reset());
+
+test('events go out together, with who, where and what is allowed', async () => {
+  openPage();
+  const merx = createMerx({ ...settings, consent: YES, market: 'de' });
+  merx.page('Product');
+  merx.track('Product Viewed', { product_id: 'p1', price: 19.99, currency: 'EUR' });
+  assert.deepEqual(calls, [], 'the page is not held up');
+  await pass(300);
+  assert.equal(batches().length, 1);
+  const [page, viewed] = told() as [any, any];
+  assert.equal(page.type, 'page');
+  assert.equal(viewed.event, 'Product Viewed');
+  assert.equal(viewed.anonymousId, merx.visitor);
+  assert.match(viewed.messageId, /^[0-9a-f]{32}$/);
+  assert.deepEqual(viewed.context.consent.categoryPreferences, { Analytics: true, Personalisation: true });
+  assert.equal(viewed.context.market, 'de');
+  assert.equal((calls as Call[])[0]?.headers.Authorization, 'Bearer mx_pub_1');
+  await pass(1_000);
+  assert.equal(batches().length, 1, 'what was taken is not sent again');
+});
+
+test('nothing is sent or kept before the shopper has said yes, and then everything of this page is', async () => {
+  const window = openPage();
+  const merx = createMerx(settings);
+  merx.track('Product Viewed', { product_id: 'p1' });
+  const visitor = merx.visitor;
+  await pass(2_000);
+  assert.deepEqual(calls, []);
+  assert.equal(window.document.cookie, '');
+  assert.equal(window.localStorage.length, 0);
+  merx.consent.set(YES);
+  await pass(300);
+  assert.deepEqual(told().map(event => event.event), ['Product Viewed', 'Segment Consent Preference Updated']);
+  assert.ok(told().every(event => event.anonymousId === visitor), 'the page and its visitor stay one');
+  assert.equal(window.document.cookie, `merx_id=${visitor}`);
+});
+
+test('a refusal tells the server once, and leaves nothing behind', async () => {
+  const window = openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  const visitor = merx.visitor;
+  merx.consent.set({ analytics: false, personalisation: false });
+  merx.track('Product Viewed', { product_id: 'p2' });
+  await pass(2_000);
+  assert.deepEqual(told().map(event => event.event), ['Segment Consent Preference Updated']);
+  assert.equal(told()[0]?.anonymousId, visitor, 'the server knows whose refusal it is');
+  assert.deepEqual(told()[0]?.context.consent.categoryPreferences, { Analytics: false, Personalisation: false });
+  assert.equal(window.document.cookie, '');
+  assert.notEqual(merx.visitor, visitor);
+  const kept = [...Array(window.localStorage.length)].map((_, place) => window.localStorage.key(place));
+  assert.deepEqual(kept.filter(name => !['merx.consent', 'merx.queue'].includes(String(name))), []);
+});
+
+test('Global Privacy Control refuses sale and sharing, whatever else is said', async () => {
+  openPage({ gpc: true });
+  const merx = createMerx({ ...settings, consent: { ...YES, sale_sharing: true } });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  await pass(300);
+  assert.equal(told()[0]?.context.consent.categoryPreferences.DataSharing, false);
+});
+
+test('what can\'t be sent is sent later, in order, under the same ids', async () => {
+  let up = false;
+  const window = openPage({ answer: () => (up ? { json: {} } : 'down') });
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  await pass(400);
+  const first = told().map(event => event.messageId);
+  assert.equal(first.length, 1);
+  merx.track('Product Viewed', { product_id: 'p2' });
+  await pass(200);
+  assert.equal(batches().length, 1, 'a server in trouble is left alone for a while');
+
+  // The shopper goes on to the next page; it finds what the last one could not send.
+  openPage({ keep: window, answer: () => (up ? { json: {} } : 'down') });
+  up = true;
+  createMerx({ ...settings, consent: YES });
+  await pass(300);
+  assert.deepEqual(told().map(event => event.properties.product_id), ['p1', 'p2']);
+  assert.equal(told()[0]?.messageId, first[0]);
+});
+
+test('429 waits as long as the server says; a refused batch is not sent again', async () => {
+  let status = 429;
+  openPage({ answer: () => ({ status, headers: { 'Retry-After': '7' } }) });
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  await pass(6_500);
+  assert.equal(batches().length, 1);
+  status = 400;
+  await pass(1_000);
+  assert.equal(batches().length, 2);
+  await pass(120_000);
+  assert.equal(batches().length, 2);
+});
+
+test('a queue is bounded and keeps the newest', async () => {
+  openPage({ answer: () => 'down' });
+  const merx = createMerx({ ...settings, consent: YES });
+  for (let number = 0; number < 700; number += 1) merx.track('Product Viewed', { product_id: `p${number}` });
+  await pass(300);
+  const kept = JSON.parse(String(localStorage.getItem('merx.queue')));
+  assert.equal(kept.length, 500);
+  assert.equal(kept.at(-1).properties.product_id, 'p699');
+});
+
+test('a page that is left sends what waits, and may be closed meanwhile', async () => {
+  const window = openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Added', { product_id: 'p1' });
+  window.dispatchEvent(new window.Event('pagehide'));
+  await pass(50);
+  assert.equal(calls[0]?.keepalive, true);
+});
+
+test('half a second in view is a view, told once for a decision; a click is remembered until the order', async () => {
+  const window = openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  const show = (product_id: string, position: number) => {
+    const element = window.document.createElement('a') as unknown as HTMLElement;
+    merx.watch(element, { decision_id: 'd1', product_id, position, slot: 'home' });
+    return element;
+  };
+  const [first, second, passing] = [show('p1', 1), show('p2', 2), show('p3', 3)];
+  scrollTo(first, true);
+  scrollTo(second, true);
+  scrollTo(passing, true);
+  await pass(300);
+  scrollTo(passing, false);
+  await pass(1_200);
+  const shown = told().filter(event => event.event === 'Recommendation Shown');
+  assert.deepEqual(shown.map(event => event.properties), [
+    { decision_id: 'd1', slot: 'home', products: [{ product_id: 'p1', position: 1 }, { product_id: 'p2', position: 2 }] },
+  ]);
+  first.click();
+  merx.track('Product Added', { product_id: 'p1' });
+  merx.track('Product Added', { product_id: 'p9' });
+  merx.track('Order Completed', { order_id: 'o1', products: [{ product_id: 'p9' }, { product_id: 'p1' }] });
+  await pass(300);
+  const outcome = (name: string) => told().filter(event => event.event === name).map(event => event.properties.decision_id);
+  assert.deepEqual(outcome('Product Clicked'), ['d1']);
+  assert.deepEqual(outcome('Product Added'), ['d1', undefined]);
+  assert.deepEqual(outcome('Order Completed'), ['d1']);
+  mock.timers.setTime(1_800_000_000_000 + 25 * 3600 * 1000);
+  merx.track('Product Added', { product_id: 'p1' });
+  await pass(300);
+  assert.equal(outcome('Product Added').at(-1), undefined, 'a day later it is another visit');
+});
+
+test('a customer who signs out leaves another visitor', async () => {
+  openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  const visitor = merx.visitor;
+  merx.identify('c1', { plan: 'gold' });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  await pass(300);
+  assert.deepEqual(told().map(event => [event.anonymousId, event.userId]), [[visitor, 'c1'], [visitor, 'c1']]);
+  merx.reset();
+  assert.equal(merx.user, undefined);
+  assert.notEqual(merx.visitor, visitor);
+});
