@@ -20,6 +20,7 @@ export async function watchedPage(browser, origins) {
   });
   page.on('console', message => { if (['error', 'warn'].includes(message.type())) troubles.push(`console: ${message.text()}`); });
   page.on('pageerror', error => troubles.push(`error: ${error.message}`));
-  page.on('requestfailed', request => troubles.push(`failed: ${request.url()}`));
+  // A page that is left, or asks anew, gives its requests up: that is no failure.
+  page.on('requestfailed', request => { if (request.failure()?.errorText !== 'net::ERR_ABORTED') troubles.push(`failed: ${request.url()}`); });
   return { page, troubles };
 }

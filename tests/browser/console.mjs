@@ -12,7 +12,8 @@ const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const FIRST_VIEW_LIMIT_BYTES = 400_000;
 const PRODUCT = process.env.PRODUCT || 'P000019';
 const PAGES = ['', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`,
-  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings'];
+  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings',
+  'experiments', 'experiments?new=1', 'privacy', 'privacy?new=1'];
 
 const post = async (path, body, key = publicKey) => {
   const reply = await fetch(`${origin}${path}`, { method: 'POST', headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
@@ -34,14 +35,14 @@ async function shoppers() {
 }
 
 const settled = async page => {
-  await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main [aria-busy="true"]'), { timeout: 15_000 });
+  await page.waitForFunction(() => document.querySelector('main h1') && !document.querySelector('main [aria-busy="true"]'), { timeout: 60_000 });
 };
 const open = async (page, path) => {
   await page.goto(`${origin}/console${path ? `/${path}` : ''}`, { waitUntil: 'domcontentloaded' });
   await settled(page);
 };
 const text = (page, selector) => page.$eval(selector, node => node.innerText);
-const shows = (page, words) => page.waitForFunction(words => document.body.innerText.includes(words), { timeout: 15_000 }, words);
+const shows = (page, words) => page.waitForFunction(words => document.body.innerText.includes(words), { timeout: 60_000 }, words);
 
 /** What axe finds serious or worse. */
 async function accessible(page, name) {
@@ -163,17 +164,49 @@ async function keyIsMadeAndRevoked(page) {
   await page.type('input[maxlength="200"]', 'made by a test');
   await page.click('form button.primary');
   await shows(page, 'Here it is, this once');
-  const id = await page.evaluate(() => [...document.querySelectorAll('tbody tr')].find(row => row.innerText.includes('made by a test')).querySelector('code').innerText);
+  const made = await page.waitForFunction(() => [...document.querySelectorAll('tbody tr')].find(row => row.innerText.includes('made by a test'))?.querySelector('code').innerText);
+  const id = await made.jsonValue();
   await page.evaluate(id => [...document.querySelectorAll('tbody tr')].find(row => row.innerText.includes(id)).querySelector('button').click(), id);
   await page.waitForSelector('dialog[open] .primary');
   await page.click('dialog[open] .primary');
   await shows(page, `Key ${id} is revoked`);
 }
 
+/** A change is tried: kept as a draft, started, read, ended. */
+async function experimentIsRun(page) {
+  await open(page, 'experiments?new=1');
+  const name = `Variety, tried ${Date.now()}`;
+  await page.type('input[name=title]', name);
+  await page.click('dialog form button.primary');
+  const press = async words => {
+    const button = await page.waitForFunction(words => [...document.querySelectorAll('dialog button')].find(one => one.innerText.trim() === words), {}, words);
+    await button.click();
+  };
+  await press('Start');
+  await shows(page, 'End it');
+  await page.waitForFunction(() => document.querySelector('dialog [role=img][aria-label^=Lift]'));
+  await accessible(page, 'an experiment');
+  await press('End it');
+  await shows(page, 'Ended');
+}
+
+/** A visitor is erased, and the proof is shown. */
+async function visitorIsErased(page) {
+  await view(PRODUCT, 'browser-forgotten');
+  await open(page, 'privacy?new=1');
+  await page.select('select[name=kind]', 'erasure');
+  await page.select('select[name=name-kind]', 'anonymous_id');
+  await page.type('input[name=value]', 'browser-forgotten');
+  await page.click('dialog form button.primary');
+  await page.waitForFunction(() => document.querySelector('dialog .proof'), { timeout: 60_000 });
+  await shows(page, 'Completed');
+}
+
 /** A secret key opens what it reaches; the rest says why not. */
 async function reachIsShown(browser) {
   const context = await browser.createBrowserContext();
   const { page, troubles } = await watchedPage(context, [origin]);
+  await page.setViewport(DESK);
   await page.goto(`${origin}/console/models`);
   await page.waitForSelector('input[name=key]');
   await page.type('input[name=key]', secretKey);
@@ -212,6 +245,8 @@ try {
   await searchIsTried(page);
   await keysLeadAnywhere(page);
   await keyIsMadeAndRevoked(page);
+  await experimentIsRun(page);
+  await visitorIsErased(page);
   assert.match(await text(page, '#menu'), /admin key/);
 
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);
@@ -227,6 +262,7 @@ try {
     assert.ok(width <= PHONE.width, `${path || 'home'} scrolls sideways on a phone: ${width} px`);
     if (path === '') await shot(page, 'console-phone');
   }
+  await open(page, '');
   await page.click('button[aria-label=Menu]');
   await page.waitForSelector('#menu.menu');
   await accessible(page, 'the menu on a phone');

@@ -17,8 +17,10 @@ export const PAGES: Page[] = [
   { name: 'catalogue', title: 'Catalogue', icon: 'box', group: 'Shop', needs: 'secret', load: () => import('../pages/Catalogue.svelte') },
   { name: 'search', title: 'Search', icon: 'search', group: 'Shop', needs: 'secret', load: () => import('../pages/Search.svelte') },
   { name: 'recommendations', title: 'Recommendations', icon: 'spark', group: 'Shop', needs: 'secret', load: () => import('../pages/Recommendations.svelte') },
+  { name: 'experiments', title: 'Experiments', icon: 'flask', group: 'Learning', needs: 'secret', load: () => import('../pages/Experiments.svelte') },
   { name: 'decisions', title: 'Decisions', icon: 'scale', group: 'Learning', needs: 'secret', load: () => import('../pages/Decisions.svelte') },
   { name: 'models', title: 'Models', icon: 'layers', group: 'Learning', needs: 'admin', load: () => import('../pages/Models.svelte') },
+  { name: 'privacy', title: 'Privacy', icon: 'shield', group: 'Running', needs: 'admin', load: () => import('../pages/Privacy.svelte') },
   { name: 'health', title: 'Health', icon: 'heart', group: 'Running', needs: 'secret', load: () => import('../pages/Health.svelte') },
   { name: 'settings', title: 'Settings', icon: 'key', group: 'Running', needs: 'admin', load: () => import('../pages/Settings.svelte') },
 ];

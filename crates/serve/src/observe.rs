@@ -18,6 +18,7 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     let id = sent_id.unwrap_or_else(|| header_value(&app.ids.request()));
     let shown_id = id.to_str().unwrap_or_default();
     let method = request.method().clone();
+    let is_probe = request.uri().path().starts_with("/health/");
     let dialect = Dialect::of(request.uri().path());
     // Neither the path's ids nor the query string reach the log: both may name persons or keys.
     let span = tracing::info_span!(
@@ -37,8 +38,11 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     let route = response.extensions().get::<RouteNumber>().map(|route| route.0);
     let status = response.status().as_u16();
     app.metrics.count_request(route, status, latency_us);
-    let of_shoppers = route.is_some_and(|route| app.metrics.is_of_shoppers(route));
-    app.activity.count_request(app.parts.clock.now(), status, latency_us, of_shoppers);
+    // A probe that finds the server not ready yet is no failure that anybody met.
+    if !is_probe {
+        let of_shoppers = route.is_some_and(|route| app.metrics.is_of_shoppers(route));
+        app.activity.count_request(app.parts.clock.now(), status, latency_us, of_shoppers);
+    }
     log(&span, response.status(), latency_us);
     response.headers_mut().insert("x-request-id", id);
     response
