@@ -119,7 +119,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_embedded(folder.path(), &[], LogSettings::default()).unwrap();
         let kinds = [EventKind::Page, EventKind::ProductViewed, EventKind::OrderCompleted];
-        let ages = [1, 20, 40, 500];
+        let ages: [i64; 4] = [1, 20, 40, 500];
         let events = ages.iter().enumerate().flat_map(|(number, age)| {
             kinds.iter().enumerate().map(move |(place, kind)| {
                 let id = EventId((number * kinds.len() + place) as u128);

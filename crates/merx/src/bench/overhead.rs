@@ -80,7 +80,7 @@ pub(super) fn run(arguments: &OverheadArguments) -> Result<()> {
         Arc::clone(&shop.dealer),
         Arc::clone(&shop.automations),
         PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::all() },
+            consent: ConsentPolicy { allowed_unless_denied: Purposes::all() }.into(),
             holdout: 0.0,
             holdout_salt: "bench".to_owned(),
             deadline_ms: 50,

@@ -28,7 +28,10 @@ use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::shop::{HoldoutPage, Page, PageError, Question, SegmentBy, holdout_page, page};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, Jobs, JobState, Keys, Merchandise, ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, Scope, Searches, SearchFigures, SearchOverview, SearchReports, SearchSpan, Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise,
+    ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
+    QueryOrder, RateLimit, Reports, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
+    Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;

@@ -7,7 +7,7 @@ use crate::search::text::fold;
 
 /// What a rule looks at.
 #[derive(Debug, Clone, Copy)]
-pub struct Occasion<'a> {
+pub(crate) struct Occasion<'a> {
     pub query: &'a str,
     pub category: Option<&'a str>,
     pub segments: &'a [String],
