@@ -114,7 +114,7 @@ impl House {
         let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(People)));
         let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["recommend"], NOW).unwrap());
         let settings = PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::ANALYTICS | Purposes::PERSONALISATION },
+            consent: ConsentPolicy { allowed_unless_denied: Purposes::ANALYTICS | Purposes::PERSONALISATION }.into(),
             holdout: 0.0,
             holdout_salt: "test".to_owned(),
             deadline_ms: 1_000,
