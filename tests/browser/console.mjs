@@ -234,7 +234,7 @@ try {
   for (const path of PAGES) {
     await open(page, path);
     await accessible(page, path || 'home');
-    if (!path.includes('&')) await shot(page, `console-${path.split('?')[0] || 'home'}`);
+    if (!path.includes('&') && !path.includes('new=')) await shot(page, `console-${path.split('?')[0] || 'home'}`);
   }
   await liveEventsArrive(page);
   const rows = await tableIsWalked(page);
