@@ -353,6 +353,10 @@ impl Searches for Searching {
         self.engine().facet_fields()
     }
 
+    fn state(&self) -> IndexState {
+        self.engine().state()
+    }
+
     fn has_seen(&self, state: CatalogueState) -> bool {
         let reached = *self.reached.lock();
         self.is_ready() && reached.products.0 >= state.products && reached.stock.0 >= state.stock

@@ -324,6 +324,10 @@ fn addresses_are_routed() {
                 let end = rest.find(|c: char| !(c.is_alphanumeric() || "/_-{}$".contains(c))).unwrap_or(rest.len());
                 let address = rest[..end].trim_end_matches('/');
                 let before = page.text[..at].trim_end_matches(' ').rsplit([' ', '`', '\n']).next().unwrap();
+                // Somebody else's protocol, with an address of its own before the version.
+                if before.starts_with('/') && paths.contains_key(&format!("{before}{address}")) {
+                    continue;
+                }
                 let method = METHODS.contains(&before).then(|| before.to_lowercase());
                 let mut fitting = paths.iter().filter(|(path, _)| fits(address, path));
                 if address != "/v1"

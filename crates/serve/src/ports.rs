@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::merchandising::{Rule, Synonym};
-use merx_domain::search::{SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
     Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, MarketId, ModelVersion, Money,
     Situation, SubjectId, TimestampMs,
@@ -143,6 +143,8 @@ pub trait Searches: Send + Sync {
     fn has_field(&self, field: &str) -> bool;
     /// All fields that facets know.
     fn facet_fields(&self) -> Vec<String>;
+    /// What searches are answered from now.
+    fn state(&self) -> IndexState;
     /// Whether searches see the records as they were at a state, or later.
     fn has_seen(&self, state: CatalogueState) -> bool;
 }

@@ -104,7 +104,8 @@ fn an_erased_person_is_left_nowhere() {
     let verify = [&["privacy", "verify"][..], &person].concat();
     let words = fail(shop.merx().args(&verify).args(["--url", &server.url, "--key", &server.keys.admin]));
     assert!(words.contains("something is left"), "{words}");
-    assert!(any_file_has(&shop.data(), subject.as_bytes()), "the lake's rows have it");
+    let pseudonym: SubjectId = subject.parse().unwrap();
+    assert!(any_file_has(&shop.data(), &pseudonym.to_bytes()), "its bytes would be seen if they were there");
 
     let erase = [&["privacy", "erase"][..], &person].concat();
     let said = ask(&shop, &server, &erase);
@@ -131,7 +132,6 @@ fn an_erased_person_is_left_nowhere() {
     live(&server);
     assert_eq!(server.get("/v1/orders/order-of-kim")["subject_id"], Value::Null);
     server.stop();
-    let pseudonym: SubjectId = subject.parse().unwrap();
     for form in [
         subject.as_bytes(),
         &pseudonym.to_bytes(),

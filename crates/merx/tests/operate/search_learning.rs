@@ -272,7 +272,7 @@ fn stock_shows_within_a_second_and_replays_say_what_changed() {
         .iter()
         .map(|level| json!({ "product_id": id, "variant_id": level["variant_id"], "location_id": level["location_id"], "quantity": 0 }))
         .collect();
-    server.post("/v1/stock", &json!({ "upsert": sold_out }));
+    server.post("/v1/stock/batch", &json!({ "upsert": sold_out }));
     let one = json!({ "filter": format!("id = \"{id}\" AND in_stock = true") });
     let began = Instant::now();
     until(|| server.post("/v1/search", &one), |answer| answer["total"] == 0);

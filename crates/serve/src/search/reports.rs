@@ -225,7 +225,7 @@ pub(crate) async fn overview(State(app): State<Shared>, Query(query): Query<Span
 /// Search analytics by query
 ///
 /// The same of each query: what is searched for most, what finds nothing, what is never clicked.
-#[utoipa::path(get, path = "/v1/search/analytics/queries", tag = "search", params(QueriesQuery),
+#[utoipa::path(get, path = "/v1/search/analytics/queries", operation_id = "search_queries", tag = "search", params(QueriesQuery),
     responses((status = 200, description = "In the order asked for", body = QueryList)))]
 pub(crate) async fn queries(State(app): State<Shared>, Query(query): Query<QueriesQuery>) -> Result<Response, Problem> {
     let mut mistakes = Mistakes::default();

@@ -59,23 +59,23 @@ async fn a_policy_is_tried_then_put_and_counts_for_the_next_request() {
         call(&shop, "GET", &path, &shop.secret, None).await.ok()["granted"].clone()
     };
     for _ in 0..25 {
-        assert_eq!(decide().await, json!(["necessary", "personalisation"]));
+        assert_eq!(decide().await, json!(["necessary", "analytics", "personalisation"]));
     }
     let strict = policy(&["sale_sharing"], &[]);
     let tried = call(&shop, "POST", "/v1/policy/dry-run", &shop.admin, Some(strict.clone())).await.ok();
     assert_eq!((&tried["decisions"], &tried["by_region"]), (&json!(25), &json!({"all": 25})));
     assert_eq!(tried["by_purpose"]["personalisation"], json!({"before": 25, "after": 0, "gained": 0, "lost": 25}));
     assert_eq!(tried["locks_everybody_out"], true);
-    assert_eq!(decide().await, json!(["necessary", "personalisation"]), "trying changes nothing");
+    assert_eq!(decide().await, json!(["necessary", "analytics", "personalisation"]), "trying changes nothing");
 
     let reply = call(&shop, "PUT", "/v1/policy", &shop.admin, Some(strict.clone())).await;
     assert!(reply.problem(409, "conflict")["detail"].as_str().unwrap().contains("force"));
     let put = call(&shop, "PUT", "/v1/policy?force=true", &shop.admin, Some(strict)).await.ok();
     assert_eq!((&put["version"], put["versions"].as_array().unwrap().len()), (&json!(1), 1));
     assert_eq!(decide().await, json!(["necessary"]), "the very next request");
-    let mild = policy(&[], &["personalisation", "analytics"]);
+    let mild = policy(&[], &["analytics"]);
     assert_eq!(call(&shop, "PUT", "/v1/policy", &shop.admin, Some(mild)).await.ok()["version"], 2);
-    assert_eq!(decide().await, json!(["necessary", "analytics", "personalisation"]));
+    assert_eq!(decide().await, json!(["necessary", "analytics"]));
     let all = ["analytics", "personalisation", "marketing", "automated_decisions", "sale_sharing"];
     for (wrong, code) in [
         (policy(&all, &[]), "locks_everybody_out"),

@@ -14,8 +14,8 @@ use merx_decide::{
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{
-    FacetCounts, FacetRequest, FacetValueCount, HitReason, SearchAnswer, SearchAsk, SearchHit, SuggestAsk, Suggestion,
-    SuggestionKind,
+    FacetCounts, FacetRequest, FacetValueCount, HitReason, IndexState, SearchAnswer, SearchAsk, SearchHit, SuggestAsk,
+    Suggestion, SuggestionKind,
 };
 use merx_domain::{
     Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
@@ -231,6 +231,10 @@ impl Searches for Finder {
 
     fn facet_fields(&self) -> Vec<String> {
         ["attributes.colour", "price"].map(str::to_owned).to_vec()
+    }
+
+    fn state(&self) -> IndexState {
+        IndexState::default()
     }
 
     fn has_seen(&self, _: CatalogueState) -> bool {
