@@ -71,7 +71,7 @@ fn more_of(app: &App, page: &Page, hits: &[(&SearchHit, &CatalogueEntry)]) -> Re
         let cut = page.snippets.iter().any(|(snippet, _)| snippet == name);
         page.retrieved.has(name) || page.highlighted.has(name) || cut
     };
-    if hits.is_empty() || !record::DETAILS.iter().any(|name| named(name)) {
+    if hits.is_empty() || !record::DETAILS.iter().any(named) {
         return Ok(vec![None; hits.len()]);
     }
     let ids: Vec<ProductId> = hits.iter().map(|(_, entry)| entry.id.clone()).collect();

@@ -47,6 +47,9 @@ pub(crate) enum SettingsError {
     Store(#[from] StoreError),
 }
 
+/// An `objectID` and what stands under it.
+type NamedRecord = (String, Map<String, Value>);
+
 pub struct Indexes {
     records: Arc<dyn Records>,
     settings: ArcSwap<BTreeMap<String, Arc<Settings>>>,
@@ -131,7 +134,7 @@ impl Indexes {
         let name = Column::Text(index.to_owned());
         self.records.transaction(&mut |transaction| {
             match &written {
-                None => transaction.execute("DELETE FROM algolia_settings WHERE index_name = $1", &[name.clone()])?,
+                None => transaction.execute("DELETE FROM algolia_settings WHERE index_name = $1", std::slice::from_ref(&name))?,
                 Some(document) => transaction.execute(
                     "INSERT INTO algolia_settings (index_name, document, updated_at_ms) VALUES ($1, $2, $3)
                      ON CONFLICT (index_name) DO UPDATE SET document = excluded.document, updated_at_ms = excluded.updated_at_ms",
@@ -176,12 +179,7 @@ impl Indexes {
     }
 
     /// Staged records in the order of their ids, after one of them.
-    pub(crate) fn staged(
-        &self,
-        index: &str,
-        after: &str,
-        most: usize,
-    ) -> Result<Vec<(String, Map<String, Value>)>, StoreError> {
+    pub(crate) fn staged(&self, index: &str, after: &str, most: usize) -> Result<Vec<NamedRecord>, StoreError> {
         let most = Column::Integer(i64::try_from(most).unwrap_or(i64::MAX));
         let sql = "SELECT object_id, document FROM algolia_staged WHERE index_name = $1 AND object_id > $2
                    ORDER BY object_id LIMIT $3";

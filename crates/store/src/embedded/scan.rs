@@ -354,7 +354,7 @@ impl Search {
         let fail = |error: rusqlite::Error| explain(WHAT, &error);
         let sql = format!("SELECT * FROM \"{}\"", name.replace('"', "\"\""));
         let mut statement = connection.prepare(&sql).map_err(fail)?;
-        let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+        let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
         let mut counts = vec![self.none(); columns.len()];
         let mut rows = statement.query([]).map_err(fail)?;
         while let Some(row) = rows.next().map_err(fail)? {
