@@ -24,6 +24,9 @@ console: ## Build the merchants' console, which goes into the binary.
 
 test: ## Everything the continuous integration runs.
 	tools/setup rust node console browser python
+	# The pages first: they go into the binary that is tested.
+	tools/pages
+	console/build
 	tools/test
 
 lint: ## Formatting and clippy, warnings are errors.
