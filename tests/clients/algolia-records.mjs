@@ -3,7 +3,7 @@
 import { algoliasearch } from 'algoliasearch';
 import { recommendClient } from '@algolia/recommend';
 import { createRequire } from 'node:module';
-import { api, check, eventually, finish, origin, run, secretKey, writeKey } from './server.mjs';
+import { api, boughtWithOthers, check, eventually, finish, origin, run, secretKey, writeKey } from './server.mjs';
 import { recorded } from './recorder.mjs';
 
 const indexName = 'products';
@@ -97,7 +97,7 @@ async function version4() {
 async function recommend() {
   const recorder = await recorded(origin, 'recommend-v5');
   const client = recommendClient('SHOP', writeKey, { hosts: [{ url: new URL(recorder.origin).host, accept: 'readWrite', protocol: 'http' }] });
-  const popular = (await api('GET', '/v1/recommend/popular?count=1')).body.slots[0].items[0].product_id;
+  const popular = (await boughtWithOthers()).product_id;
   const category = (await api('POST', '/v1/search', { count: 0, facets: ['category'] })).body.facets[0].values[0].value;
   const { results } = await client.getRecommendations({ requests: [
     { indexName, model: 'bought-together', objectID: popular, threshold: 0, maxRecommendations: 4 },

@@ -45,6 +45,7 @@ await eventually('the change arrives', async () => client.getStringDetails(id, '
 
 const count = seen.length;
 await OpenFeature.setContext({ targetingKey: `customer-${run}` });
-check('a new context is evaluated afresh', seen[count]?.status === 200 && !seen[count].sent, seen.slice(count));
+// A poll of before may still come in between.
+check('a new context is evaluated afresh', seen.slice(count).some(one => one.status === 200 && !one.sent), seen.slice(count));
 check('and has the flag', client.getStringDetails(id, 'default').value === 'winter');
 finish();

@@ -47,6 +47,16 @@ export async function history(shopper) {
   return record.body.history;
 }
 
+// A popular product that others were bought with: in a small shop not every one is.
+export async function boughtWithOthers() {
+  const { body } = await api('GET', '/v1/recommend/popular?count=40');
+  for (const item of body.slots[0].items) {
+    const asked = await api('POST', '/v1/recommend', { slots: [{ scenario: 'bought_together', count: 1, products: [item.product_id] }] });
+    if (asked.body.slots[0].items.length) return item;
+  }
+  throw new Error('no popular product was bought with another');
+}
+
 export const sleep = ms => new Promise(done => setTimeout(done, ms));
 
 // Reads until the answer is right or two seconds are over.

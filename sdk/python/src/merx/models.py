@@ -2,9 +2,110 @@
 
 from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 
+ActivityAnswer = TypedDict('ActivityAnswer', {
+    'minutes': 'list[MinuteAnswer]',
+    'started_at': 'str',
+})
+
+Alert = TypedDict('Alert', {
+    'at': 'str',
+    'automation': 'str',
+    'number': 'int',
+    'words': 'str',
+})
+
+AlertList = TypedDict('AlertList', {
+    'items': 'list[Alert]',
+})
+
+AlgoliaMessage = TypedDict('AlgoliaMessage', {
+    'message': 'str',
+    'status': 'int',
+})
+
+Approval: TypeAlias = 'Any'
+
+ApprovalList = TypedDict('ApprovalList', {
+    'items': 'list[Approval]',
+})
+
+ArmAnswer = TypedDict('ArmAnswer', {
+    'arm': 'str',
+    'experiment': 'str',
+    'value': NotRequired['Any'],
+})
+
 AskedBy: TypeAlias = "Literal['schedule', 'request']"
 
+Assortment = TypedDict('Assortment', {
+    'items': 'list[AssortmentLine]',
+    'next': NotRequired['int | None'],
+    'total': 'int',
+})
+
+AssortmentLine = TypedDict('AssortmentLine', {
+    'attributes': 'int',
+    'brand': NotRequired['str | None'],
+    'category': 'list[str]',
+    'image': NotRequired['str | None'],
+    'lacks': 'list[str]',
+    'margin': NotRequired['float | None'],
+    'name': 'str',
+    'price': NotRequired['Money | None'],
+    'product_id': 'str',
+    'stock': NotRequired['int | None'],
+    'visible': 'bool',
+})
+
+AttStatus: TypeAlias = "Literal['notDetermined', 'restricted', 'denied', 'authorized']"
+
+AttributeCoverage = TypedDict('AttributeCoverage', {
+    'name': 'str',
+    'products': 'int',
+})
+
 AttributeValue: TypeAlias = 'bool | float | str | list[str]'
+
+AuditEntry = TypedDict('AuditEntry', {
+    'action': 'str',
+    'actor': 'str',
+    'at': 'str',
+    'detail': 'Any',
+    'hash': 'str',
+    'number': 'int',
+    'target': 'str',
+})
+
+AuditList = TypedDict('AuditList', {
+    'items': 'list[AuditEntry]',
+})
+
+AuditVerification = TypedDict('AuditVerification', {
+    'broken_at': NotRequired['int | None'],
+    'entries': 'int',
+    'head': 'str',
+    'knows_head': NotRequired['bool | None'],
+    'sound': 'bool',
+})
+
+Automation: TypeAlias = 'Any'
+
+AutomationDescription = TypedDict('AutomationDescription', {
+    'ends_at': NotRequired['str'],
+    'four_eyes': NotRequired['bool'],
+    'guardrails': NotRequired['list[Guardrail]'],
+    'kpi': NotRequired['str'],
+    'most_per_hour': NotRequired['int'],
+    'owner': NotRequired['str'],
+    'purpose': NotRequired['str'],
+    'starts_at': NotRequired['str'],
+})
+
+AutomationList = TypedDict('AutomationList', {
+    'items': 'list[Automation]',
+})
+
+AutomationMode: TypeAlias = "Literal['off', 'shadow', 'suggest', 'canary', 'live']"
 
 BatchAnswer = TypedDict('BatchAnswer', {
     'deleted': 'int',
@@ -25,12 +126,61 @@ BoostRequest = TypedDict('BoostRequest', {
     'strength': 'float',
 })
 
+ChangedBoost = TypedDict('ChangedBoost', {
+    'field': 'str',
+    'strength': 'float',
+})
+
+ConfiguredSlot = TypedDict('ConfiguredSlot', {
+    'boosts': 'int',
+    'count': 'int',
+    'diversity': 'float',
+    'filtered': 'bool',
+    'name': 'str',
+    'scenario': 'str',
+})
+
+ConsentState = TypedDict('ConsentState', {
+    'allowed': 'list[str]',
+    'denied': 'list[str]',
+    'global_privacy_control': 'bool',
+    'granted': 'list[str]',
+    'policy_version': 'int',
+    'region': 'str',
+})
+
 ConsentWire = TypedDict('ConsentWire', {
     'analytics': NotRequired['bool | None'],
     'automated_decisions': NotRequired['bool | None'],
     'marketing': NotRequired['bool | None'],
     'personalisation': NotRequired['bool | None'],
     'sale_sharing': NotRequired['bool | None'],
+})
+
+ConsentWord = TypedDict('ConsentWord', {
+    'anonymous_id': NotRequired['str'],
+    'att': NotRequired['AttStatus'],
+    'global_privacy_control': NotRequired['bool'],
+    'market': NotRequired['str'],
+    'purposes': NotRequired['dict[str, bool]'],
+    'tcf': NotRequired['str'],
+    'user_id': NotRequired['str'],
+})
+
+Coverage = TypedDict('Coverage', {
+    'attributes': 'list[AttributeCoverage]',
+    'departments': 'list[DepartmentCount]',
+    'hidden': 'int',
+    'lacks': 'dict[str, int]',
+    'products': 'int',
+    'sold_out': 'int',
+    'untracked': 'int',
+})
+
+DecidedArm = TypedDict('DecidedArm', {
+    'arm': 'str',
+    'experiment': 'str',
+    'propensity': 'float',
 })
 
 DecidedItem = TypedDict('DecidedItem', {
@@ -49,16 +199,20 @@ DecidedSlot = TypedDict('DecidedSlot', {
 DecisionAnswer = TypedDict('DecisionAnswer', {
     'arm': 'str',
     'at': 'str',
+    'automation': 'str',
     'decision_id': 'str',
     'engine': 'str',
+    'experiments': 'list[DecidedArm]',
     'fallback': 'str',
     'granted': 'list[str]',
+    'held_out': 'bool',
     'history': 'list[str]',
     'latency_us': 'int',
     'market': 'str',
     'model_version': NotRequired['int | None'],
     'propensity': 'float',
     'query': NotRequired['str'],
+    'shadow': NotRequired['list[DecidedItem]'],
     'slots': 'list[DecidedSlot]',
     'subject_id': NotRequired['str | None'],
     'trouble': 'list[str]',
@@ -68,7 +222,77 @@ DecisionList = TypedDict('DecisionList', {
     'items': 'list[DecisionAnswer]',
 })
 
+DepartmentCount = TypedDict('DepartmentCount', {
+    'name': 'str',
+    'products': 'int',
+    'sold_out': 'int',
+})
+
 DeviceName: TypeAlias = "Literal['unknown', 'desktop', 'phone', 'tablet', 'server']"
+
+EvaluationRequest = TypedDict('EvaluationRequest', {
+    'context': 'Any',
+})
+
+Experiment = TypedDict('Experiment', {
+    'arms': 'list[ExperimentArm]',
+    'ends_at': NotRequired['str'],
+    'hypothesis': NotRequired['str'],
+    'kind': NotRequired['ExperimentKind'],
+    'layer': NotRequired['str'],
+    'layer_range': NotRequired['list[float]'],
+    'metrics': NotRequired['list[str]'],
+    'owner': NotRequired['str'],
+    'ramp_percent': NotRequired['float'],
+    'salt': NotRequired['str'],
+    'slot_minutes': NotRequired['int'],
+    'starts_at': NotRequired['str'],
+    'surface': NotRequired['ExperimentSurface'],
+    'targeting': NotRequired['ExperimentTargeting'],
+    'title': NotRequired['str'],
+    'unit': NotRequired['ExperimentUnit'],
+})
+
+ExperimentAnswer: TypeAlias = 'Any'
+
+ExperimentArm = TypedDict('ExperimentArm', {
+    'change': NotRequired['ExperimentChange'],
+    'name': 'str',
+    'percent': 'float',
+    'value': NotRequired['Any'],
+})
+
+ExperimentChange = TypedDict('ExperimentChange', {
+    'boosts': NotRequired['list[ChangedBoost]'],
+    'count': NotRequired['int'],
+    'diversity': NotRequired['float'],
+    'filter': NotRequired['str'],
+    'model_version': NotRequired['int'],
+    'scenario': NotRequired['str'],
+    'serve': NotRequired['str'],
+    'typo_tolerance': NotRequired['bool'],
+})
+
+ExperimentCheck = TypedDict('ExperimentCheck', {
+    'errors': 'list[Mistake]',
+    'sound': 'bool',
+})
+
+ExperimentKind: TypeAlias = "Literal['test', 'flag']"
+
+ExperimentList = TypedDict('ExperimentList', {
+    'items': 'list[ExperimentAnswer]',
+})
+
+ExperimentSurface: TypeAlias = 'Any'
+
+ExperimentTargeting = TypedDict('ExperimentTargeting', {
+    'devices': NotRequired['list[TargetedDevice]'],
+    'markets': NotRequired['list[str]'],
+    'segments': NotRequired['list[str]'],
+})
+
+ExperimentUnit: TypeAlias = "Literal['subject', 'session', 'market_slot']"
 
 ExplainedItem = TypedDict('ExplainedItem', {
     'name': 'str',
@@ -118,6 +342,29 @@ FacetsRequest = TypedDict('FacetsRequest', {
     'text': NotRequired['str'],
 })
 
+FlagEvaluation = TypedDict('FlagEvaluation', {
+    'key': 'str',
+    'metadata': 'Any',
+    'reason': 'str',
+    'value': NotRequired['Any'],
+    'variant': NotRequired['str'],
+})
+
+FlagEvaluations = TypedDict('FlagEvaluations', {
+    'eventStreams': 'list[Any]',
+    'flags': 'list[FlagEvaluation]',
+    'metadata': 'Any',
+})
+
+Guardrail = TypedDict('Guardrail', {
+    'at_most': 'float',
+    'fewest': NotRequired['int'],
+    'measure': 'GuardrailMeasure',
+    'window_minutes': NotRequired['int'],
+})
+
+GuardrailMeasure: TypeAlias = "Literal['fallback_share', 'trouble_share', 'latency_ms']"
+
 Health = TypedDict('Health', {
     'log_lag_events': NotRequired['int'],
     'status': 'str',
@@ -154,7 +401,7 @@ JobAnswer = TypedDict('JobAnswer', {
     'step': 'str',
 })
 
-JobKind: TypeAlias = "Literal['training', 'export']"
+JobKind: TypeAlias = "Literal['training', 'export', 'privacy', 'retention']"
 
 JobList = TypedDict('JobList', {
     'items': 'list[JobAnswer]',
@@ -179,6 +426,31 @@ KeyList = TypedDict('KeyList', {
     'items': 'list[KeyAnswer]',
 })
 
+LiveEvent = TypedDict('LiveEvent', {
+    'at': 'str',
+    'attributed': 'bool',
+    'device': NotRequired['str | None'],
+    'market': NotRequired['str | None'],
+    'name': 'str',
+    'products': 'list[LiveProduct]',
+    'query': NotRequired['str | None'],
+    'refusal': NotRequired['Refusal | None'],
+    'value': NotRequired['Money | None'],
+})
+
+LiveProduct = TypedDict('LiveProduct', {
+    'name': NotRequired['str | None'],
+    'product_id': 'str',
+})
+
+LoggedRow = TypedDict('LoggedRow', {
+    'predicted': NotRequired['float'],
+    'predicted_target': NotRequired['float'],
+    'propensity': 'float',
+    'reward': 'float',
+    'target': 'float',
+})
+
 MarketAvailability = TypedDict('MarketAvailability', {
     'from': NotRequired['str | None'],
     'market': 'str',
@@ -191,12 +463,67 @@ Measurement = TypedDict('Measurement', {
     'value': 'float',
 })
 
+MerchandiseChange = TypedDict('MerchandiseChange', {
+    'after': NotRequired['Any'],
+    'at': 'str',
+    'before': NotRequired['Any'],
+    'id': 'str',
+    'kind': 'MerchandiseKind',
+    'made_by': 'str',
+    'number': 'int',
+})
+
+MerchandiseChangeList = TypedDict('MerchandiseChangeList', {
+    'items': 'list[MerchandiseChange]',
+})
+
+MerchandiseKind: TypeAlias = "Literal['rule', 'synonym']"
+
+MetricAnswer = TypedDict('MetricAnswer', {
+    'higher_is_better': 'bool',
+    'name': 'str',
+    'unit': 'str',
+    'words': 'str',
+})
+
+MetricList = TypedDict('MetricList', {
+    'items': 'list[MetricAnswer]',
+})
+
 MintedKey: TypeAlias = 'Any'
+
+MinuteAnswer = TypedDict('MinuteAnswer', {
+    'at': 'str',
+    'by_model': 'int',
+    'decisions': 'int',
+    'events': 'int',
+    'failed': 'int',
+    'p50_ms': NotRequired['float'],
+    'p99_ms': NotRequired['float'],
+    'refused': 'int',
+    'rejected': 'int',
+    'requests': 'int',
+})
 
 Mistake = TypedDict('Mistake', {
     'at': 'str',
     'code': 'str',
     'detail': 'str',
+})
+
+ModeAnswer = TypedDict('ModeAnswer', {
+    'canary_percent': NotRequired['float'],
+    'mode': 'AutomationMode',
+})
+
+ModeRequest = TypedDict('ModeRequest', {
+    'canary_percent': NotRequired['float | None'],
+    'expected_effect': NotRequired['str'],
+    'market': NotRequired['str | None'],
+    'mode': 'AutomationMode',
+    'risk': NotRequired['str'],
+    'roll_back': NotRequired['str'],
+    'why': NotRequired['str'],
 })
 
 ModelAnswer = TypedDict('ModelAnswer', {
@@ -236,9 +563,66 @@ NewKey = TypedDict('NewKey', {
     'scope': 'Scope',
 })
 
+NewPrivacyRequest = TypedDict('NewPrivacyRequest', {
+    'kind': 'PrivacyRequestKind',
+    'names': NotRequired['list[PersonName]'],
+    'regulation': NotRequired['str'],
+    'request_id': NotRequired['str'],
+    'subject_ids': NotRequired['list[str]'],
+    'suppress': NotRequired['bool'],
+})
+
 NowLive = TypedDict('NowLive', {
     'name': 'str',
     'version': 'int',
+})
+
+OffPolicyRequest = TypedDict('OffPolicyRequest', {
+    'rows': 'list[LoggedRow]',
+    'threshold': NotRequired['float'],
+})
+
+OpenDsrDiscovery = TypedDict('OpenDsrDiscovery', {
+    'api_version': 'str',
+    'supported_identities': 'list[OpenDsrSupportedIdentity]',
+    'supported_subject_request_types': 'list[str]',
+})
+
+OpenDsrIdentity = TypedDict('OpenDsrIdentity', {
+    'identity_format': NotRequired['str'],
+    'identity_type': 'str',
+    'identity_value': 'str',
+})
+
+OpenDsrReceipt = TypedDict('OpenDsrReceipt', {
+    'controller_id': 'str',
+    'encoded_request': 'str',
+    'expected_completion_time': 'str',
+    'received_time': 'str',
+    'subject_request_id': 'str',
+})
+
+OpenDsrRequest = TypedDict('OpenDsrRequest', {
+    'regulation': 'str',
+    'status_callback_urls': NotRequired['list[str]'],
+    'subject_identities': 'list[OpenDsrIdentity]',
+    'subject_request_id': 'str',
+    'subject_request_type': 'str',
+    'submitted_time': 'str',
+})
+
+OpenDsrStatus = TypedDict('OpenDsrStatus', {
+    'api_version': 'str',
+    'controller_id': 'str',
+    'expected_completion_time': 'str',
+    'request_status': 'str',
+    'results_url': NotRequired['str'],
+    'subject_request_id': 'str',
+})
+
+OpenDsrSupportedIdentity = TypedDict('OpenDsrSupportedIdentity', {
+    'identity_format': 'str',
+    'identity_type': 'str',
 })
 
 Order = TypedDict('Order', {
@@ -276,10 +660,110 @@ OrderPage = TypedDict('OrderPage', {
 
 OrderStatus: TypeAlias = "Literal['completed', 'cancelled', 'refunded']"
 
+PersonName = TypedDict('PersonName', {
+    'format': NotRequired['PersonNameFormat'],
+    'kind': 'PersonNameKind',
+    'value': 'str',
+})
+
+PersonNameFormat: TypeAlias = "Literal['raw', 'md5', 'sha1', 'sha256']"
+
+PersonNameKind: TypeAlias = "Literal['user_id', 'anonymous_id', 'email', 'phone']"
+
+PersonalRead = TypedDict('PersonalRead', {
+    'at': 'str',
+    'subject_id': NotRequired['str'],
+    'what': 'str',
+    'who': 'str',
+    'why': 'str',
+})
+
+PersonalReadList = TypedDict('PersonalReadList', {
+    'items': 'list[PersonalRead]',
+})
+
+PlanAnswer = TypedDict('PlanAnswer', {
+    'days': NotRequired['int'],
+    'lift': 'float',
+    'units': 'int',
+})
+
+PlanRequest = TypedDict('PlanRequest', {
+    'alpha': NotRequired['float'],
+    'lift': NotRequired['float | None'],
+    'mean': NotRequired['float | None'],
+    'peeking': NotRequired['bool'],
+    'power': NotRequired['float'],
+    'share': NotRequired['float | None'],
+    'treated_share': NotRequired['float'],
+    'units': NotRequired['int | None'],
+    'units_per_day': NotRequired['float | None'],
+    'variance': NotRequired['float | None'],
+})
+
+Policy = TypedDict('Policy', {
+    'default_region': 'str',
+    'regions': 'dict[str, PolicyRegion]',
+})
+
+PolicyDryRun = TypedDict('PolicyDryRun', {
+    'by_purpose': 'dict[str, PolicyEffect]',
+    'by_region': 'dict[str, int]',
+    'decisions': 'int',
+    'locks_everybody_out': 'bool',
+})
+
+PolicyEffect = TypedDict('PolicyEffect', {
+    'after': 'int',
+    'before': 'int',
+    'gained': 'int',
+    'lost': 'int',
+})
+
+PolicyInForce = TypedDict('PolicyInForce', {
+    'policy': 'Policy',
+    'version': 'int',
+    'versions': 'list[PolicyVersion]',
+})
+
+PolicyRegion = TypedDict('PolicyRegion', {
+    'allowed_unless_denied': NotRequired['list[str]'],
+    'markets': NotRequired['list[str]'],
+    'never': NotRequired['list[str]'],
+    'refused_by_privacy_control': NotRequired['list[str]'],
+})
+
+PolicyVersion = TypedDict('PolicyVersion', {
+    'at': 'str',
+    'policy': 'Policy',
+    'version': 'int',
+    'who': 'str',
+})
+
 Price = TypedDict('Price', {
     'amount': 'Money',
     'list_amount': NotRequired['Money | None'],
     'market': NotRequired['str | None'],
+})
+
+PrivacyRequest = TypedDict('PrivacyRequest', {
+    'completed_at': NotRequired['str'],
+    'due_at': 'str',
+    'error': NotRequired['str'],
+    'id': 'str',
+    'kind': 'str',
+    'received_at': 'str',
+    'regulation': 'str',
+    'report': NotRequired['Any'],
+    'source': 'str',
+    'state': 'str',
+    'suppress': 'bool',
+})
+
+PrivacyRequestKind: TypeAlias = "Literal['access', 'portability', 'erasure', 'verification']"
+
+PrivacyRequestList = TypedDict('PrivacyRequestList', {
+    'items': 'list[PrivacyRequest]',
 })
 
 Problem = TypedDict('Problem', {
@@ -327,6 +811,12 @@ Promotion = TypedDict('Promotion', {
     'version': NotRequired['int | None'],
 })
 
+QueryFigures: TypeAlias = 'Any'
+
+QueryFiguresList = TypedDict('QueryFiguresList', {
+    'items': 'list[QueryFigures]',
+})
+
 ReasonAnswer = TypedDict('ReasonAnswer', {
     'age_days': NotRequired['float'],
     'elapsed_days': NotRequired['float'],
@@ -340,6 +830,7 @@ ReasonAnswer = TypedDict('ReasonAnswer', {
 RecommendAnswer = TypedDict('RecommendAnswer', {
     'arm': 'str',
     'decision_id': 'str',
+    'experiments': NotRequired['list[ArmAnswer]'],
     'fallback': 'str',
     'latency_us': 'int',
     'model': NotRequired['ModelAnswer | None'],
@@ -353,6 +844,8 @@ RecommendRequest = TypedDict('RecommendRequest', {
     'deadline_ms': NotRequired['int | None'],
     'device': NotRequired['DeviceName | None'],
     'market': NotRequired['str | None'],
+    'segments': NotRequired['list[str]'],
+    'session_id': NotRequired['str | None'],
     'slots': 'list[SlotRequest]',
     'subject_id': NotRequired['str | None'],
     'user_id': NotRequired['str | None'],
@@ -361,6 +854,12 @@ RecommendRequest = TypedDict('RecommendRequest', {
 RefinementRequest = TypedDict('RefinementRequest', {
     'field': 'str',
     'filter': 'str',
+})
+
+Refusal = TypedDict('Refusal', {
+    'code': 'str',
+    'hint': 'str',
+    'problem': 'str',
 })
 
 RejectedEvent = TypedDict('RejectedEvent', {
@@ -379,22 +878,38 @@ RejectedEvents = TypedDict('RejectedEvents', {
 })
 
 Replay = TypedDict('Replay', {
+    'changed_since': 'list[str]',
     'identical': 'bool',
     'recorded': 'list[list[DecidedItem]]',
     'replayed': 'list[list[DecidedItem]]',
 })
 
-Scope: TypeAlias = "Literal['public', 'secret', 'admin']"
+Scope: TypeAlias = "Literal['public', 'secret', 'admin', 'owner', 'merchandiser', 'analyst', 'support', 'auditor']"
 
-SearchAnswer = TypedDict('SearchAnswer', {
-    'arm': 'str',
+SearchAnalytics: TypeAlias = 'Any'
+
+SearchAnswer: TypeAlias = 'Any'
+
+SearchDay: TypeAlias = 'Any'
+
+SearchFigures = TypedDict('SearchFigures', {
+    'carts': 'int',
+    'click_rate': 'float',
+    'clicked': 'int',
+    'clicks': 'int',
+    'conversion_rate': 'float',
+    'mean_click_position': NotRequired['float'],
+    'no_result_rate': 'float',
+    'ordered': 'int',
+    'revenue': 'list[Money]',
+    'searches': 'int',
+    'without_results': 'int',
+})
+
+SearchFound = TypedDict('SearchFound', {
     'banners': 'list[str]',
-    'decision_id': 'str',
     'facets': 'list[Facet]',
-    'fallback': 'str',
     'hits': 'list[SearchHit]',
-    'latency_us': 'int',
-    'model': NotRequired['ModelAnswer | None'],
     'named': 'list[NamedInQuery]',
     'redirect': NotRequired['str'],
     'rules': 'list[str]',
@@ -418,6 +933,24 @@ SearchHit = TypedDict('SearchHit', {
     'url': NotRequired['str | None'],
 })
 
+SearchLatency = TypedDict('SearchLatency', {
+    'p50_ms': 'float',
+    'p95_ms': 'float',
+    'p99_ms': 'float',
+})
+
+SearchPreviewRequest = TypedDict('SearchPreviewRequest', {
+    'at': NotRequired['str'],
+    'rules': NotRequired['list[SearchRule]'],
+    'search': 'SearchRequest',
+    'synonyms': NotRequired['list[SearchSynonym]'],
+})
+
+SearchRefinement = TypedDict('SearchRefinement', {
+    'count': 'int',
+    'field': 'str',
+})
+
 SearchRequest = TypedDict('SearchRequest', {
     'anonymous_id': NotRequired['str | None'],
     'category': NotRequired['str | None'],
@@ -435,6 +968,7 @@ SearchRequest = TypedDict('SearchRequest', {
     'query': NotRequired['str'],
     'refinements': NotRequired['list[RefinementRequest]'],
     'segments': NotRequired['list[str]'],
+    'session_id': NotRequired['str | None'],
     'sort': NotRequired['list[SortRequest]'],
     'subject_id': NotRequired['str | None'],
     'typo_tolerance': NotRequired['bool | None'],
@@ -442,14 +976,86 @@ SearchRequest = TypedDict('SearchRequest', {
     'user_id': NotRequired['str | None'],
 })
 
+SearchRule = TypedDict('SearchRule', {
+    'conditions': NotRequired['list[SearchRuleCondition]'],
+    'consequences': 'list[SearchRuleConsequence]',
+    'enabled': NotRequired['bool'],
+    'from': NotRequired['str'],
+    'id': NotRequired['str'],
+    'markets': NotRequired['list[str]'],
+    'name': NotRequired['str'],
+    'priority': NotRequired['int'],
+    'segments': NotRequired['list[str]'],
+    'until': NotRequired['str'],
+})
+
+SearchRuleCondition = TypedDict('SearchRuleCondition', {
+    'category': NotRequired['str'],
+    'query': NotRequired['SearchRuleQuery'],
+    'segment': NotRequired['str'],
+})
+
+SearchRuleConsequence: TypeAlias = 'Any'
+
+SearchRuleList = TypedDict('SearchRuleList', {
+    'items': 'list[SearchRule]',
+})
+
+SearchRuleMatch: TypeAlias = "Literal['is', 'starts_with', 'ends_with', 'contains']"
+
+SearchRuleQuery = TypedDict('SearchRuleQuery', {
+    'match': NotRequired['SearchRuleMatch'],
+    'text': 'str',
+})
+
 SearchStep = TypedDict('SearchStep', {
     'type': 'str',
     'words': 'str',
 })
 
+SearchSynonym = TypedDict('SearchSynonym', {
+    'from': NotRequired['str'],
+    'id': NotRequired['str'],
+    'to': NotRequired['list[str]'],
+    'words': NotRequired['list[str]'],
+})
+
+SearchSynonymList = TypedDict('SearchSynonymList', {
+    'items': 'list[SearchSynonym]',
+})
+
+SessionAnswer = TypedDict('SessionAnswer', {
+    'csrf_token': NotRequired['str'],
+    'label': NotRequired['str'],
+    'scope': NotRequired['Scope'],
+    'signed_in': 'bool',
+})
+
+ShopifyComplianceWebhook = TypedDict('ShopifyComplianceWebhook', {
+    'customer': NotRequired['ShopifyCustomer'],
+})
+
+ShopifyCustomer = TypedDict('ShopifyCustomer', {
+    'email': NotRequired['str | None'],
+    'id': NotRequired['int | None'],
+    'phone': NotRequired['str | None'],
+})
+
+ShopifyTaken = TypedDict('ShopifyTaken', {
+    'request_id': 'str',
+})
+
+SignIn = TypedDict('SignIn', {
+    'key': 'str',
+})
+
 SlotAnswer = TypedDict('SlotAnswer', {
     'items': 'list[ItemAnswer]',
     'name': 'str',
+})
+
+SlotList = TypedDict('SlotList', {
+    'items': 'list[ConfiguredSlot]',
 })
 
 SlotRequest = TypedDict('SlotRequest', {
@@ -550,10 +1156,25 @@ Suggestion = TypedDict('Suggestion', {
     'price': NotRequired['Money'],
     'product_id': NotRequired['str'],
     'text': 'str',
+    'trending': 'bool',
     'type': 'str',
     'url': NotRequired['str'],
     'weight': 'int',
 })
+
+SynonymProposal = TypedDict('SynonymProposal', {
+    'id': 'str',
+    'likeness': 'float',
+    'pairs': 'int',
+    'proposed_at': 'str',
+    'words': 'list[str]',
+})
+
+SynonymProposalList = TypedDict('SynonymProposalList', {
+    'items': 'list[SynonymProposal]',
+})
+
+TargetedDevice: TypeAlias = "Literal['unknown', 'desktop', 'phone', 'tablet', 'server']"
 
 TextPart = TypedDict('TextPart', {
     'hit': 'bool',
@@ -585,4 +1206,8 @@ Variant = TypedDict('Variant', {
     'id': 'str',
     'images': NotRequired['list[str]'],
     'prices': NotRequired['list[Price]'],
+})
+
+VaultRotation = TypedDict('VaultRotation', {
+    'keys_wrapped': 'int',
 })
