@@ -99,7 +99,7 @@ function counted(): void {
   const badge = byId('basket-count');
   badge.hidden = !count;
   badge.textContent = String(count);
-  byId('basket-link').setAttribute('aria-label', `Basket, ${count} ${count === 1 ? 'thing' : 'things'}`);
+  byId('basket-link').setAttribute('aria-label', `Basket ${count} ${count === 1 ? 'thing' : 'things'}`);
 }
 
 function mark(path: string): void {

@@ -56,6 +56,8 @@ async function ask(page, text) {
 }
 
 async function accessible(page, what) {
+  // What is fading in or out has its colours afterwards.
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map(animation => animation.finished)));
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
   const serious = violations.filter(({ impact }) => impact === 'serious' || impact === 'critical');
