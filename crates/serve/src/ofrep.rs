@@ -333,9 +333,24 @@ impl Stream for Changes {
     }
 }
 
-/// A refusal as the protocol writes it. `path` names the flag.
+/// A refusal as the protocol writes it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = FlagRefusal)]
+pub(crate) struct Refusal {
+    #[schema(example = "FLAG_NOT_FOUND")]
+    error_code: &'static str,
+    #[schema(example = "There is no such thing here: there is no flag home-variety")]
+    error_details: String,
+    /// The flag, where one was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    key: Option<String>,
+}
+
+/// `path` names the flag.
 pub(crate) fn refusal(problem: &Problem, path: &str) -> Vec<u8> {
-    let code = match problem.code {
+    let error_code = match problem.code {
         Code::InvalidJson => "PARSE_ERROR",
         Code::MissingTargetingKey => "TARGETING_KEY_MISSING",
         Code::InvalidContext | Code::InvalidParameter => "INVALID_CONTEXT",
@@ -344,11 +359,8 @@ pub(crate) fn refusal(problem: &Problem, path: &str) -> Vec<u8> {
     };
     let mut words = vec![problem.code.title().to_owned()];
     words.extend(problem.detail.clone());
-    let mut body = json!({"errorCode": code, "errorDetails": words.join(": ")});
-    if let Some(key) = path.strip_prefix("/ofrep/v1/evaluate/flags/") {
-        body["key"] = key.into();
-    }
-    body.to_string().into_bytes()
+    let key = path.strip_prefix("/ofrep/v1/evaluate/flags/").map(str::to_owned);
+    serde_json::to_vec(&Refusal { error_code, error_details: words.join(": "), key }).unwrap_or_default()
 }
 
 #[cfg(test)]

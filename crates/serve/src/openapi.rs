@@ -19,6 +19,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::auth::Access;
 use crate::body::json_bytes;
 use crate::keys::Scope;
+use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
@@ -58,6 +59,7 @@ pub fn openapi() -> OpenApi {
     ProblemDocument::schemas(&mut schemas);
     schemas.push((ProblemDocument::name().into_owned(), ProblemDocument::schema()));
     schemas.push((Message::name().into_owned(), Message::schema()));
+    schemas.push((Refusal::name().into_owned(), Refusal::schema()));
     for endpoint in table() {
         schemas.extend(endpoint.schemas.iter().cloned());
         let operation = with_refusals(&endpoint);
@@ -123,10 +125,10 @@ fn with_refusals(endpoint: &Endpoint) -> Operation {
     }
     for code in codes {
         let status = code.status().as_u16().to_string();
-        operation.responses.responses.entry(status).or_insert_with(|| refusal(endpoint.access, code.title()));
+        operation.responses.responses.entry(status).or_insert_with(|| refusal(endpoint, code.title()));
     }
     let rest = operation.responses.responses.entry("default".to_owned());
-    rest.or_insert_with(|| refusal(endpoint.access, "Any other problem"));
+    rest.or_insert_with(|| refusal(endpoint, "Any other problem"));
     operation.security = security(endpoint.access);
     operation.extensions = narrowest_key(endpoint.access).map(|scope| Extensions::from_iter([("x-key", scope.name())]));
     operation
@@ -152,13 +154,17 @@ fn security(access: Access) -> Option<Vec<SecurityRequirement>> {
     }
 }
 
-fn refusal(access: Access, description: &str) -> RefOr<utoipa::openapi::Response> {
-    if let Access::FrontEnd(_) = access {
-        let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(Message::name()))).build();
-        return ResponseBuilder::new().description(description).content("application/json", content).build().into();
-    }
-    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDocument::name()))).build();
-    ResponseBuilder::new().description(description).content("application/problem+json", content).build().into()
+/// Protocols of others have forms of their own.
+fn refusal(endpoint: &Endpoint, description: &str) -> RefOr<utoipa::openapi::Response> {
+    let (schema, kind) = if let Access::FrontEnd(_) = endpoint.access {
+        (Message::name(), "application/json")
+    } else if endpoint.path.starts_with("/ofrep/") {
+        (Refusal::name(), "application/json")
+    } else {
+        (ProblemDocument::name(), "application/problem+json")
+    };
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
+    ResponseBuilder::new().description(description).content(kind, content).build().into()
 }
 
 /// This document

@@ -356,6 +356,12 @@ FlagEvaluations = TypedDict('FlagEvaluations', {
     'metadata': 'Any',
 })
 
+FlagRefusal = TypedDict('FlagRefusal', {
+    'errorCode': 'str',
+    'errorDetails': 'str',
+    'key': NotRequired['str'],
+})
+
 Guardrail = TypedDict('Guardrail', {
     'at_most': 'float',
     'fewest': NotRequired['int'],
