@@ -35,7 +35,7 @@ const LOOKS: [&str; 4] = ["/replay", "/dry-run", "/check", "/plan"];
 
 const MERCHANDISER: &[(&str, Right)] = &[
     ("recommendations", Read),
-    ("search", Read),
+    ("search", Change),
     ("algolia", Read),
     ("catalogue", Change),
     ("stock", Change),
@@ -125,7 +125,8 @@ mod tests {
     use super::*;
 
     /// Part, change, then who may: owner, merchandiser, analyst, support, auditor.
-    const TABLE: [(&str, Right, [bool; 5]); 18] = [
+    const TABLE: [(&str, Right, [bool; 5]); 19] = [
+        ("search", Change, [true, true, false, false, false]),
         ("catalogue", Read, [true, true, true, true, true]),
         ("catalogue", Change, [true, true, false, false, false]),
         ("stock", Change, [true, true, false, false, false]),
