@@ -1,8 +1,8 @@
 //! What follows the log and the records: features in the online store, the catalogue in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use compact_str::CompactString;
@@ -15,10 +15,12 @@ use merx_store::{LogOffset, Store};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::background::Repeated;
 use crate::directory::Directory;
 
 /// How long a change of the catalogue may go unseen.
 const POLL_MS: u64 = 200;
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const BATCH: usize = 5_000;
 /// Events between snapshots of the online store: what a restart replays at most, but for the last stop.
 const SNAPSHOT_EVENTS: u64 = 500_000;
@@ -199,47 +201,22 @@ impl FeatureSource for Projection {
     }
 }
 
-/// The thread that keeps a projection current.
-pub(crate) struct Follower {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Follower {
-    pub(crate) fn start(projection: Arc<Projection>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("projection".into()).spawn(move || {
-            let mut since_snapshot = 0;
-            while !stopping.load(Ordering::Relaxed) {
-                match projection.catch_up() {
-                    Ok(applied) => since_snapshot += applied,
-                    Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "projection: trying again");
-                        std::thread::sleep(std::time::Duration::from_secs(1));
-                    }
-                }
-                if since_snapshot >= SNAPSHOT_EVENTS {
-                    since_snapshot = 0;
-                    if let Err(error) = projection.snapshot() {
-                        tracing::error!(error = format!("{error:#}"), "online snapshot");
-                    }
-                }
-                let waited = projection.store.log.wait_beyond(projection.applied(), POLL_MS);
-                if let Err(error) = waited {
-                    tracing::error!(%error, "event log");
-                }
+/// Keeps a projection current.
+pub(crate) fn follow(projection: Arc<Projection>) -> Result<Repeated> {
+    let mut since_snapshot = 0;
+    Repeated::start("projection", Duration::ZERO, move || {
+        match projection.catch_up() {
+            Ok(applied) => since_snapshot += applied,
+            Err(error) => {
+                std::thread::sleep(AFTER_FAILURE);
+                return Err(error);
             }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
         }
-    }
+        if since_snapshot >= SNAPSHOT_EVENTS {
+            since_snapshot = 0;
+            projection.snapshot().context("online snapshot")?;
+        }
+        projection.store.log.wait_beyond(projection.applied(), POLL_MS)?;
+        Ok(())
+    })
 }
