@@ -6,6 +6,7 @@
 mod crash_import;
 mod crash_ingest;
 mod crash_train;
+mod demo;
 mod experimenting;
 mod faults;
 mod harness;
