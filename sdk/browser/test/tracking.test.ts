@@ -59,6 +59,77 @@ test('a refusal tells the server once, and leaves nothing behind', async () => {
   assert.deepEqual(kept.filter(name => !['merx.consent', 'merx.queue'].includes(String(name))), []);
 });
 
+test('another purpose chosen first leaves analytics open', async () => {
+  openPage();
+  const merx = createMerx(settings);
+  merx.track('Product Viewed', { product_id: 'p1' });
+  const visitor = merx.visitor;
+  merx.consent.set({ marketing: false });
+  await pass(2_000);
+  assert.deepEqual(calls, [], 'nothing is told before analytics was answered');
+  merx.consent.set({ analytics: true });
+  await pass(300);
+  assert.deepEqual(told().map(event => [event.event, event.anonymousId]), [['Product Viewed', visitor], ['Segment Consent Preference Updated', visitor]]);
+  assert.deepEqual(told()[1]?.context.consent.categoryPreferences, { Marketing: false, Analytics: true });
+});
+
+test('a refusal on a later page names the visitor of the earlier ones', async () => {
+  const window = openPage();
+  const earlier = createMerx(settings);
+  earlier.consent.set(YES);
+  const visitor = earlier.visitor;
+  await pass(300);
+  openPage({ keep: window });
+  createMerx(settings).consent.set({ analytics: false });
+  await pass(300);
+  assert.deepEqual(told().map(event => event.anonymousId), [visitor]);
+  assert.equal(window.document.cookie, '');
+});
+
+test('a refusal that could not be told yet outlives further choices', async () => {
+  let up = false;
+  openPage({ answer: () => (up ? { json: {} } : 'down') });
+  const merx = createMerx({ ...settings, consent: YES });
+  const visitor = merx.visitor;
+  merx.consent.set({ analytics: false });
+  merx.consent.set({ marketing: false });
+  await pass(300);
+  up = true;
+  calls.length = 0;
+  await pass(5_000);
+  assert.equal(told()[0]?.anonymousId, visitor);
+});
+
+test('without consent nothing personal outlives the page; with it, what the page held does', async () => {
+  const answer = { decision_id: 'd1', slots: [], hits: [] };
+  const window = openPage({ answer: () => ({ json: answer }) });
+  const merx = createMerx(settings);
+  merx.identify('c1');
+  merx.clicked({ decision_id: 'd1', product_id: 'p1', position: 1 });
+  await merx.search({ query: 'a private word' });
+  assert.equal(window.localStorage.length, 0);
+  assert.equal(merx.user, 'c1');
+  merx.consent.set(YES);
+  const kept = () => Object.keys(window.localStorage).filter(name => !name.startsWith('merx.queue')).sort();
+  assert.deepEqual(kept(), ['merx.answers', 'merx.clicked', 'merx.consent', 'merx.user', 'merx.visitor']);
+  merx.consent.set({ analytics: false });
+  await pass(300);
+  assert.deepEqual(kept(), ['merx.consent']);
+});
+
+test('lines that one decision led to share it, and a line\'s own decision stands', async () => {
+  openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.clicked({ decision_id: 'd1', product_id: 'p1', position: 1 });
+  merx.clicked({ decision_id: 'd2', product_id: 'p2', position: 2 });
+  merx.track('Order Completed', { order_id: 'o1', products: [{ product_id: 'p1' }, { product_id: 'p9', decision_id: 'd1' }] });
+  merx.track('Order Completed', { order_id: 'o2', products: [{ product_id: 'p1' }, { product_id: 'p2' }] });
+  await pass(300);
+  const [one, two] = told().filter(event => event.event === 'Order Completed').map(event => event.properties);
+  assert.deepEqual(one, { order_id: 'o1', decision_id: 'd1', products: [{ product_id: 'p1', decision_id: 'd1' }, { product_id: 'p9', decision_id: 'd1' }] });
+  assert.deepEqual(two, { order_id: 'o2', products: [{ product_id: 'p1', decision_id: 'd1' }, { product_id: 'p2', decision_id: 'd2' }] });
+});
+
 test('Global Privacy Control refuses sale and sharing, whatever else is said', async () => {
   openPage({ gpc: true });
   const merx = createMerx({ ...settings, consent: { ...YES, sale_sharing: true } });
@@ -148,7 +219,9 @@ test('half a second in view is a view, told once for a decision; a click is reme
   const outcome = (name: string) => told().filter(event => event.event === name).map(event => event.properties.decision_id);
   assert.deepEqual(outcome('Product Clicked'), ['d1']);
   assert.deepEqual(outcome('Product Added'), ['d1', undefined]);
-  assert.deepEqual(outcome('Order Completed'), ['d1']);
+  const order = told().find(event => event.event === 'Order Completed') as any;
+  assert.equal(order.properties.decision_id, undefined, 'the decision led to one of its lines only');
+  assert.deepEqual(order.properties.products, [{ product_id: 'p9' }, { product_id: 'p1', decision_id: 'd1' }]);
   mock.timers.setTime(1_800_000_000_000 + 25 * 3600 * 1000);
   merx.track('Product Added', { product_id: 'p1' });
   await pass(300);
@@ -166,4 +239,19 @@ test('a customer who signs out leaves another visitor', async () => {
   merx.reset();
   assert.equal(merx.user, undefined);
   assert.notEqual(merx.visitor, visitor);
+});
+
+test('who signs out leaves no clicks, notes or waiting events to whoever comes next', async () => {
+  openPage();
+  const merx = createMerx(settings);
+  merx.clicked({ decision_id: 'd1', product_id: 'p1', position: 1 });
+  merx.reset();
+  const seen: unknown[] = [];
+  merx.listen(note => seen.push(note));
+  assert.deepEqual(seen, []);
+  merx.consent.set(YES);
+  merx.track('Product Added', { product_id: 'p1' });
+  await pass(300);
+  assert.deepEqual(told().map(event => event.event), ['Segment Consent Preference Updated', 'Product Added']);
+  assert.equal(told()[1]?.properties.decision_id, undefined);
 });
