@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, mock, test } from 'node:test';
 import { createMerx } from '../src/index';
-import { type Call, batches, calls, openPage, pass, scrollTo, settings, told, YES } from './page';
+import { type Call, batches, calls, openPage, pass, scrollTo, settings, told, waiting, YES } from './page';
 
 beforeEach(() => mock.timers.enable({ apis: ['setTimeout', 'Date'], now: 1_800_000_000_000 }));
 afterEach(() => mock.timers.reset());
@@ -55,8 +55,7 @@ test('a refusal tells the server once, and leaves nothing behind', async () => {
   assert.deepEqual(told()[0]?.context.consent.categoryPreferences, { Analytics: false, Personalisation: false });
   assert.equal(window.document.cookie, '');
   assert.notEqual(merx.visitor, visitor);
-  const kept = [...Array(window.localStorage.length)].map((_, place) => window.localStorage.key(place));
-  assert.deepEqual(kept.filter(name => !['merx.consent', 'merx.queue'].includes(String(name))), []);
+  assert.deepEqual(Object.keys(window.localStorage), ['merx.consent']);
 });
 
 test('another purpose chosen first leaves analytics open', async () => {
@@ -151,6 +150,7 @@ test('what can\'t be sent is sent later, in order, under the same ids', async ()
   assert.equal(batches().length, 1, 'a server in trouble is left alone for a while');
 
   // The shopper goes on to the next page; it finds what the last one could not send.
+  window.dispatchEvent(new window.Event('pagehide'));
   openPage({ keep: window, answer: () => (up ? { json: {} } : 'down') });
   up = true;
   createMerx({ ...settings, consent: YES });
@@ -173,14 +173,82 @@ test('429 waits as long as the server says; a refused batch is not sent again', 
   assert.equal(batches().length, 2);
 });
 
+test('a flush meanwhile does not hurry a server that asked for time', async () => {
+  openPage({ answer: () => ({ status: 429, headers: { 'Retry-After': '7' } }) });
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  void merx.flush();
+  void merx.flush();
+  await pass(1_000);
+  void merx.flush();
+  await pass(5_500);
+  assert.equal(batches().length, 1);
+  await pass(1_000);
+  assert.equal(batches().length, 2);
+});
+
+test('a flush meanwhile does not try again at once what has just failed', async () => {
+  openPage({ answer: () => 'down' });
+  const merx = createMerx({ ...settings, consent: YES });
+  merx.track('Product Viewed', { product_id: 'p1' });
+  void merx.flush();
+  void merx.flush();
+  await pass(100);
+  assert.equal(batches().length, 1);
+});
+
+test('tabs keep what they could not send beside each other, and the next page sends all of it', async () => {
+  const window = openPage({ answer: () => 'down' });
+  const [one, other] = [createMerx({ ...settings, consent: YES }), createMerx({ ...settings, consent: YES })];
+  one.track('Product Viewed', { product_id: 'p1' });
+  other.track('Product Viewed', { product_id: 'p2' });
+  await pass(300);
+  openPage({ keep: window });
+  createMerx({ ...settings, consent: YES });
+  await pass(100);
+  assert.deepEqual(calls, [], 'tabs that live look after their own');
+  window.dispatchEvent(new window.Event('pagehide'));
+  openPage({ keep: window });
+  createMerx({ ...settings, consent: YES });
+  await pass(300);
+  assert.deepEqual(told().map(event => event.properties.product_id), ['p1', 'p2']);
+  assert.deepEqual(waiting(), []);
+});
+
+test('what a tab that crashed kept is sent by a later page', async () => {
+  const window = openPage();
+  const kept = (at: number, messageId: string) => JSON.stringify({ at, left: false, waiting: [{ type: 'track', messageId }] });
+  window.localStorage.setItem('merx.queue.living', kept(Date.now() - 60_000, 'living'));
+  window.localStorage.setItem('merx.queue.crashed', kept(Date.now() - 6 * 60_000, 'crashed'));
+  createMerx({ ...settings, consent: YES });
+  await pass(300);
+  assert.deepEqual(told().map(event => event.messageId), ['crashed']);
+  assert.deepEqual(waiting().map(event => event.messageId), ['living']);
+});
+
+test('a page that is shown again leaves what the next one took over to it', async () => {
+  let up = false;
+  const window = openPage({ answer: () => (up ? { json: {} } : 'down') });
+  createMerx({ ...settings, consent: YES }).track('Product Viewed', { product_id: 'p1' });
+  await pass(300);
+  window.dispatchEvent(new window.Event('pagehide'));
+  await pass(50);
+  openPage({ keep: window, answer: () => (up ? { json: {} } : 'down') });
+  up = true;
+  createMerx({ ...settings, consent: YES });
+  window.dispatchEvent(Object.assign(new window.Event('pageshow'), { persisted: true }));
+  await pass(5_000);
+  assert.deepEqual(told().map(event => event.properties.product_id), ['p1']);
+});
+
 test('a queue is bounded and keeps the newest', async () => {
   openPage({ answer: () => 'down' });
   const merx = createMerx({ ...settings, consent: YES });
   for (let number = 0; number < 700; number += 1) merx.track('Product Viewed', { product_id: `p${number}` });
   await pass(300);
-  const kept = JSON.parse(String(localStorage.getItem('merx.queue')));
+  const kept = waiting();
   assert.equal(kept.length, 500);
-  assert.equal(kept.at(-1).properties.product_id, 'p699');
+  assert.equal(kept.at(-1)?.properties.product_id, 'p699');
 });
 
 test('a page that is left sends what waits, and may be closed meanwhile', async () => {
