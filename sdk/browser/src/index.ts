@@ -15,6 +15,8 @@ export type * from './events';
 export type { CallOptions } from './calls';
 export type { Shown } from './attribution';
 export { ConsentGate } from './consent';
+export { quoted } from './filter';
+export { major } from './money';
 
 export const VERSION = '0.1.0';
 
