@@ -33,6 +33,8 @@ export class Identity {
   /** Called when consent comes: the page's id becomes the visitor's, unless one is known already. */
   keep(): void {
     if (!this.mayKeep() || this.#id === undefined) return;
+    // Another tab may have been first.
+    this.#id = readCookie() ?? this.#id;
     this.store.set('visitor', this.#id);
     writeCookie(this.#id, MAX_AGE_S);
   }

@@ -64,11 +64,11 @@ export class Merx {
     this.#refused = this.consent.current.analytics === false;
     const mayKeep = () => this.consent.allows('analytics');
     this.#personal = new PersonalStore(this.store, mayKeep);
-    this.#identity = new Identity(this.#personal, mayKeep);
+    this.#identity = new Identity(this.#personal, () => options.persist !== false && mayKeep());
     this.#calls = new Calls(this.#server, options.key, this.#personal, options.timeoutMs ?? 3_000);
     this.#queue = new Queue(this.store, (batch, leaving) => this.#send(batch, leaving));
     this.#attribution = new Attribution(this.#personal, shown => this.#tellShown(shown));
-    this.consent.onChange(() => this.#consentChanged());
+    this.consent.onChange((_, elsewhere) => this.#consentChanged(elsewhere));
   }
 
   get #server(): string {
@@ -242,7 +242,7 @@ export class Merx {
     return { ...message, anonymousId: this.visitor, ...(user && { userId: user }), context };
   }
 
-  #consentChanged(): void {
+  #consentChanged(elsewhere: boolean): void {
     // Another purpose was chosen; whether anything may be told or kept is still open.
     if (this.consent.pending) return;
     const told: Message = {
@@ -252,16 +252,17 @@ export class Merx {
       this.#refused = false;
       this.#personal.keep();
       this.#identity.keep();
-      for (const message of [...this.#held.splice(0), told]) this.#queue.push(this.#stamped(message));
+      for (const message of [...this.#held.splice(0), ...(elsewhere ? [] : [told])]) this.#queue.push(this.#stamped(message));
       return;
     }
     // What the server holds must hear of the refusal; nothing else is told, and nothing stays here.
     const refusal = this.#stamped(told);
     if (!this.#refused) {
       this.#refused = true;
-      this.#queue.clear();
+      this.#queue.clear(!elsewhere);
       this.#forget();
     }
+    if (elsewhere) return;
     this.#queue.push(refusal);
     void this.#queue.flush();
   }

@@ -52,10 +52,10 @@ export class Queue {
     if (!this.#failures) this.#soon(this.#waiting.length >= BATCH ? 0 : BUNDLE_MS);
   }
 
-  /** Gives up what waits in this browser. */
-  clear(): void {
+  /** Gives up what waits in this tab, and what other tabs keep. */
+  clear(others: boolean): void {
     this.#waiting = [];
-    for (const name of this.#stored()) this.store.remove(name);
+    for (const name of others ? this.#stored() : [this.#name]) this.store.remove(name);
   }
 
   /** Sends what waits now. A page that is left sends once and doesn't wait for the answer. */

@@ -1,6 +1,6 @@
 // Where the library keeps things: localStorage under one prefix, or memory where a browser refuses it.
 
-const PREFIX = 'merx.';
+export const PREFIX = 'merx.';
 
 export interface Store {
   get<T>(name: string): T | undefined;

@@ -323,3 +323,35 @@ test('who signs out leaves no clicks, notes or waiting events to whoever comes n
   assert.deepEqual(told().map(event => event.event), ['Segment Consent Preference Updated', 'Product Added']);
   assert.equal(told()[1]?.properties.decision_id, undefined);
 });
+
+test('what is said in one tab counts in all, and is told by one', async () => {
+  const window = openPage();
+  const [one, other] = [createMerx(settings), createMerx(settings)];
+  const heard = () => window.dispatchEvent(Object.assign(new window.Event('storage'), { key: 'merx.consent' }));
+  other.track('Product Viewed', { product_id: 'p1' });
+  void other.visitor;
+  one.consent.set(YES);
+  void one.visitor;
+  heard();
+  await pass(300);
+  assert.deepEqual(told().filter(event => event.event !== 'Product Viewed').length, 1);
+  assert.deepEqual(told().filter(event => event.event === 'Product Viewed').map(event => event.anonymousId), [one.visitor], 'both tabs are one visitor');
+  other.track('Product Viewed', { product_id: 'p2' });
+  one.consent.set({ analytics: false });
+  heard();
+  other.track('Product Viewed', { product_id: 'p3' });
+  calls.length = 0;
+  await pass(1_000);
+  assert.deepEqual(told().map(event => event.event), [], 'the refusal went out at once, nothing comes after it');
+  assert.deepEqual(Object.keys(window.localStorage), ['merx.consent']);
+});
+
+test('who wants nothing persisted gets no cookie either', async () => {
+  const window = openPage();
+  const merx = createMerx({ ...settings, consent: YES, persist: false });
+  merx.identify('c1');
+  await pass(300);
+  assert.equal(told().length, 1);
+  assert.equal(window.document.cookie, '');
+  assert.equal(window.localStorage.length, 0);
+});
