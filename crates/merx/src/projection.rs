@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 use compact_str::CompactString;
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
 use merx_domain::experiment::ExperimentId;
-use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
+use merx_domain::{
+    ConsentStamp, Grant, ProductId, ProductNumber, Purposes, SubjectFeatures, SubjectId, TimestampMs, VariantId,
+};
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_store::{LogOffset, Store};
@@ -102,8 +104,10 @@ impl Projection {
             let Some(last) = changed.last() else { break };
             seen.products = last.change;
             let mut directory = self.directory.write();
+            changed.iter().for_each(|stored| directory.put(stored.number, &stored.product));
+            // A decision reads the catalogue first and the directory then: never hold both the other way round.
+            drop(directory);
             let entries = changed.iter().map(|stored| {
-                directory.put(stored.number, &stored.product);
                 let stock = seen.levels.get(&stored.product.id).map(total);
                 (stored.number, CatalogueEntry::new(&stored.product, stock))
             });
@@ -113,7 +117,6 @@ impl Projection {
             let changed = self.ingest.stock.changed_since(seen.stock, BATCH)?;
             let Some(last) = changed.last() else { return Ok(()) };
             seen.stock = last.change;
-            let directory = self.directory.read();
             for change in changed {
                 let place = (change.level.variant, change.level.location);
                 let levels = seen.levels.entry(change.level.product.clone()).or_default();
@@ -122,7 +125,8 @@ impl Projection {
                 } else {
                     levels.insert(place, change.level.quantity);
                 }
-                if let Some(number) = directory.number(&change.level.product) {
+                let number = self.number(&change.level.product);
+                if let Some(number) = number {
                     let stock = if levels.is_empty() { None } else { Some(total(levels)) };
                     self.catalogue.set_stock(number, stock);
                 }
@@ -176,13 +180,17 @@ impl Projection {
 }
 
 fn total(levels: &FxHashMap<(VariantId, merx_domain::LocationId), i64>) -> i64 {
-    levels.values().sum()
+    // Shops say "more than enough" with the largest number there is.
+    levels.values().fold(0, |sum: i64, quantity| sum.saturating_add(*quantity))
 }
 
 impl FeatureSource for Projection {
     fn consent(&self, subject: SubjectId) -> ConsentStamp {
-        // What can't be read is not known; the request's own word still counts.
-        self.ingest.consents.of(subject).unwrap_or_default()
+        // A refusal that can't be read must not count as silence.
+        self.ingest.consents.of(subject).unwrap_or_else(|error| {
+            tracing::error!(%error, "consent could not be read; it counts as refused");
+            ConsentStamp { denied: Purposes::all() - Purposes::NECESSARY, ..ConsentStamp::default() }
+        })
     }
 
     fn subject_features(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures {

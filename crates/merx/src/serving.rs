@@ -57,7 +57,7 @@ impl Intake for Rooms {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
 
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         let mut identities = Identities::default();
         match kind {
             IdentityKind::UserId => identities.user_id = Some(value.into()),
@@ -65,11 +65,13 @@ impl Intake for Rooms {
         }
         // No event tells of an absorption here, so none counts as told.
         let now = self.shop.clock.now();
+        if self.shop.ingest.vault.was_erased(&identities, now) {
+            return Ok(None);
+        }
         let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
             Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
         });
-        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
-        made.map_err(store_error)?.ok_or_else(missing)
+        made.map_err(store_error)
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
@@ -295,16 +297,15 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
-    serve_with(shop, |_| Ok(None), ready)
+    serve_with(Arc::new(shop), |_| Ok(None), ready)
 }
 
 /// The same with a shop's pages beside the API, if `front` makes some.
 pub(crate) fn serve_with(
-    shop: Shop,
+    shop: Arc<Shop>,
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
-    let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
