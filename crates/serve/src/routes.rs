@@ -30,8 +30,8 @@ use crate::{
     activity,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
-    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
-    tracking,
+    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage, stock,
+    storefront, tracking,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -146,6 +146,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
         endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
         endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
+        endpoint::<stage::__path_get_stage>(SECRET, get(stage::get_stage)),
+        endpoint::<stage::__path_play_scene>(ADMIN, post(stage::play_scene)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
