@@ -22,7 +22,7 @@ use merx_models::registry::{RegisteredModel, Registry};
 use merx_serve::{CatalogueState, Merchandise, Searches};
 use merx_store::Records;
 use parking_lot::Mutex;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::background::Repeated;
 use crate::config;
@@ -205,7 +205,7 @@ impl Searching {
         let stock = self.projection.stock_seen();
         let mut products = Products::of(self);
         let catalogue = self.engine();
-        let put = |read: Result<(ProductNumber, Product, Option<i64>)>| {
+        let put = |read: Result<(ProductNumber, Product, Option<i64>)>| -> Result<(ProductNumber, Product)> {
             let (number, product, stock) = read?;
             catalogue.note(number, &product, stock);
             Ok((number, product))
@@ -266,11 +266,14 @@ struct Products<'a> {
     searching: &'a Searching,
     seen: ChangeNumber,
     page: std::vec::IntoIter<merx_ingest::StoredProduct>,
+    read: FxHashSet<ProductNumber>,
+    ended: bool,
 }
 
 impl<'a> Products<'a> {
     fn of(searching: &'a Searching) -> Self {
-        Self { searching, seen: ChangeNumber::default(), page: Vec::new().into_iter() }
+        let (seen, page, read) = (ChangeNumber::default(), Vec::new().into_iter(), FxHashSet::default());
+        Self { searching, seen, page, read, ended: false }
     }
 }
 
@@ -278,6 +281,9 @@ impl Iterator for Products<'_> {
     type Item = Result<(ProductNumber, Product, Option<i64>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
         let stored = match self.page.next() {
             Some(stored) => stored,
             None => {
@@ -289,6 +295,11 @@ impl Iterator for Products<'_> {
                 self.page.next()?
             }
         };
+        // It has changed since it was read. From here on everything is newer than the beginning, and is followed as changes are.
+        if !self.read.insert(stored.number) {
+            self.ended = true;
+            return None;
+        }
         self.seen = stored.change;
         let stock = self.searching.projection.stock_of(&stored.product.id);
         Some(Ok((stored.number, stored.product, stock)))
