@@ -33,6 +33,8 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 2;
+/// Bytes that later fields of an engine's ask take up at their defaults.
+const MOST_ADDED: usize = 32;
 /// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
 /// nothing in shadow.
 const ADDED_IN_2: [u8; 4] = [0, 0, 0, 0];
@@ -160,7 +162,7 @@ impl DecisionRecord {
     }
 
     pub fn ask<Ask: DeserializeOwned>(&self) -> Result<Ask, RecordError> {
-        postcard::from_bytes(&self.ask).map_err(|error| RecordError::Unreadable(error.to_string()))
+        read_grown(&self.ask)
     }
 
     pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
@@ -184,6 +186,15 @@ impl DecisionRecord {
             other => Err(RecordError::Unreadable(format!("unknown format {other}"))),
         }
     }
+}
+
+/// An ask as it was written, or as it was before fields were added at its end whose defaults are written as zeros.
+fn read_grown<Ask: DeserializeOwned>(bytes: &[u8]) -> Result<Ask, RecordError> {
+    let read = match postcard::from_bytes(bytes) {
+        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; MOST_ADDED]].concat()),
+        read => read,
+    };
+    read.map_err(|error| RecordError::Unreadable(error.to_string()))
 }
 
 /// Some records in a row.
@@ -508,5 +519,23 @@ mod tests {
         assert!((0..100).all(|subject| held(subject) == held(subject)));
         let other = |subject| matches!(Arm::assign("other", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
         assert!((0..20_000).any(|subject| held(subject) != other(subject)));
+    }
+
+    #[test]
+    fn an_ask_is_read_from_before_it_grew() {
+        #[derive(Debug, PartialEq, Default, Serialize, serde::Deserialize)]
+        struct Grown {
+            text: String,
+            count: u32,
+            added: Vec<(u8, f32)>,
+            also: Option<u64>,
+            switch: bool,
+        }
+        let before = postcard::to_stdvec(&("shoe", 20u32)).unwrap_or_default();
+        let expected = Grown { text: "shoe".to_owned(), count: 20, ..Grown::default() };
+        assert_eq!(read_grown::<Grown>(&before).ok(), Some(expected));
+        let now = Grown { added: vec![(1, 0.5)], also: Some(7), switch: true, ..Grown::default() };
+        assert_eq!(read_grown(&postcard::to_stdvec(&now).unwrap_or_default()).ok(), Some(now));
+        assert!(read_grown::<Grown>(&[100, b'a']).is_err(), "a text that ends before its end");
     }
 }

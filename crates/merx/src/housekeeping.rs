@@ -109,6 +109,7 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
             Some(limits) => retention::let_go(&shop.store, &limits, &say),
             None => Ok(serde_json::json!({ "events": 0, "lake_rows": 0 })),
         },
+        JobKind::Indexing => shop.searching.rebuild(),
     };
     tell(job, &outcome);
     board.end(job.id, outcome);

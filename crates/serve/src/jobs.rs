@@ -23,6 +23,8 @@ pub enum JobKind {
     Privacy,
     /// Lets events go that have had their time.
     Retention,
+    /// Builds the search index anew from the records; the old one answers until the new one is ready.
+    Indexing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

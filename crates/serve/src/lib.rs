@@ -58,7 +58,9 @@ pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
 pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
-pub use merchandise::{Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError};
+pub use merchandise::{
+    Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError, Others as OtherMerchandise,
+};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
     CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, QueryFigures,

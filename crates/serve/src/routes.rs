@@ -24,7 +24,8 @@ use crate::observe::observe;
 use crate::privacy::{opendsr, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
-use crate::search::{merchandise, reports};
+use crate::search::merchandise::{self, synonyms};
+use crate::search::reports;
 use crate::{
     activity,
     algolia::{self, manage, objects},
@@ -97,13 +98,13 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<merchandise::__path_delete_rule>(SECRET, delete(merchandise::delete_rule)),
         endpoint::<merchandise::__path_preview>(SECRET, post(merchandise::preview)),
         endpoint::<merchandise::__path_list_changes>(SECRET, get(merchandise::list_changes)),
-        endpoint::<merchandise::__path_list_synonyms>(SECRET, get(merchandise::list_synonyms)),
-        endpoint::<merchandise::__path_get_synonym>(SECRET, get(merchandise::get_synonym)),
-        endpoint::<merchandise::__path_put_synonym>(SECRET, put(merchandise::put_synonym)),
-        endpoint::<merchandise::__path_delete_synonym>(SECRET, delete(merchandise::delete_synonym)),
-        endpoint::<merchandise::__path_list_proposals>(SECRET, get(merchandise::list_proposals)),
-        endpoint::<merchandise::__path_approve_proposal>(SECRET, post(merchandise::approve_proposal)),
-        endpoint::<merchandise::__path_refuse_proposal>(SECRET, post(merchandise::refuse_proposal)),
+        endpoint::<synonyms::__path_list_synonyms>(SECRET, get(synonyms::list_synonyms)),
+        endpoint::<synonyms::__path_get_synonym>(SECRET, get(synonyms::get_synonym)),
+        endpoint::<synonyms::__path_put_synonym>(SECRET, put(synonyms::put_synonym)),
+        endpoint::<synonyms::__path_delete_synonym>(SECRET, delete(synonyms::delete_synonym)),
+        endpoint::<synonyms::__path_list_proposals>(SECRET, get(synonyms::list_proposals)),
+        endpoint::<synonyms::__path_approve_proposal>(SECRET, post(synonyms::approve_proposal)),
+        endpoint::<synonyms::__path_refuse_proposal>(SECRET, post(synonyms::refuse_proposal)),
         endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
         endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),
 
@@ -128,6 +129,18 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_task>(BACK_END, get(manage::task)),
         endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
+        endpoint::<algolia::merchandise::__path_search_rules>(BACK_END, post(algolia::merchandise::search_rules)),
+        endpoint::<algolia::merchandise::__path_put_rule_batch>(BACK_END, post(algolia::merchandise::put_rule_batch)),
+        endpoint::<algolia::merchandise::__path_clear_rules>(BACK_END, post(algolia::merchandise::clear_rules)),
+        endpoint::<algolia::merchandise::__path_get_rule>(BACK_END, get(algolia::merchandise::get_rule)),
+        endpoint::<algolia::merchandise::__path_put_rule>(BACK_END, put(algolia::merchandise::put_rule)),
+        endpoint::<algolia::merchandise::__path_delete_rule>(BACK_END, delete(algolia::merchandise::delete_rule)),
+        endpoint::<algolia::merchandise::__path_search_synonyms>(BACK_END, post(algolia::merchandise::search_synonyms)),
+        endpoint::<algolia::merchandise::__path_put_synonym_batch>(BACK_END, post(algolia::merchandise::put_synonym_batch)),
+        endpoint::<algolia::merchandise::__path_clear_synonyms>(BACK_END, post(algolia::merchandise::clear_synonyms)),
+        endpoint::<algolia::merchandise::__path_get_synonym>(BACK_END, get(algolia::merchandise::get_synonym)),
+        endpoint::<algolia::merchandise::__path_put_synonym>(BACK_END, put(algolia::merchandise::put_synonym)),
+        endpoint::<algolia::merchandise::__path_delete_synonym>(BACK_END, delete(algolia::merchandise::delete_synonym)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
