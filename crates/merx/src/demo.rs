@@ -89,7 +89,7 @@ fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
     })
 }
 
-fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
+pub(crate) fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     let now = shop.clock.now();
     let products: Vec<Product> = simulated.products().map(in_shop).collect();
     let bar = progress(products.len() as u64, "products");

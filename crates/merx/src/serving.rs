@@ -13,13 +13,15 @@ use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, Stock
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
-    Site, SlotPreset, StockPlace, Vitals,
+    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings,
+    ShopRecords, Site, SlotPreset, StockPlace, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
 use crate::config::{Config, purposes};
+use crate::courier::Courier;
 use crate::housekeeping::{self, Housekeeping};
+use crate::inspector::Inspector;
 use crate::jobs::JobBoard;
 use crate::privacy;
 use crate::projection::Follower;
@@ -173,6 +175,7 @@ impl ModelVersions for Rooms {
         let version = version.or(newest).ok_or_else(nothing)?;
         self.shop.registry.promote(name, version).map_err(registry_error)?;
         self.reload()?;
+        crate::drifting::watch_shadows(&self.shop)?;
         Ok(version)
     }
 
@@ -184,6 +187,10 @@ impl ModelVersions for Rooms {
         let version = self.shop.registry.roll_back(name).map_err(registry_error)?;
         self.reload()?;
         Ok(version)
+    }
+
+    fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError> {
+        self.shop.books.segments(&self.shop, name, version)
     }
 }
 
@@ -312,6 +319,9 @@ pub(crate) fn serve_with(
     let indexer = Indexer::start(Arc::clone(&shop.searching))?;
     let watchman = Watchman::start(Arc::clone(&shop))?;
     let search_follower = SearchFollower::start(Arc::clone(&shop.search_log))?;
+    let book = Arc::clone(shop.automations.book());
+    let courier = Courier::start(book, Arc::clone(&shop.clock), &shop.config.alerts)?;
+    let inspector = Inspector::start(Arc::clone(&shop), Arc::clone(&board))?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -326,6 +336,8 @@ pub(crate) fn serve_with(
         anyhow::Ok(())
     });
     drop(housekeeping);
+    drop(inspector);
+    drop(courier);
     drop(watchman);
     drop(search_follower);
     drop(indexer);
@@ -360,6 +372,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         dealer: Arc::clone(&shop.dealer),
         automations: Arc::clone(&shop.automations),
         audit: Arc::new(merx_decide::AuditLog::new(Arc::clone(&shop.store.records))),
+        labels: merx_decide::Labels::new(Arc::clone(&shop.store.records)),
         reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
@@ -398,6 +411,10 @@ fn settings(config: &Config) -> Result<Settings> {
         rate_limit: RateLimit {
             requests_per_second: config.limits.requests_per_second,
             burst: f64::from(config.limits.burst),
+        },
+        newcomers: RateLimit {
+            requests_per_second: config.limits.newcomers_per_second,
+            burst: f64::from(config.limits.newcomers_burst),
         },
         max_body_bytes: config.server.max_body_bytes,
         request_timeout_ms: config.server.request_timeout_ms,

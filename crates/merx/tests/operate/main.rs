@@ -8,6 +8,7 @@ mod crash_ingest;
 mod crash_train;
 mod experimenting;
 mod faults;
+mod governing;
 mod harness;
 mod live;
 mod planted;
