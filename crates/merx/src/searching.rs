@@ -400,11 +400,11 @@ impl Searches for Searching {
 pub(crate) fn keep_current(searching: &Arc<Searching>) -> Result<[Repeated; 2]> {
     let (index, signals) = (Arc::clone(searching), Arc::clone(searching));
     Ok([
-        Repeated::start("search-index", POLL, move || index.catch_up())?,
+        Repeated::start("search-index", POLL, move |_| index.catch_up())?,
         Repeated::start(
             "search-signals",
             POLL,
-            move || if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
+            move |_| if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
         )?,
     ])
 }

@@ -17,6 +17,8 @@ use crate::routes::Shared;
 pub enum JobKind {
     /// Fits the models on the log; what passes the gate goes live.
     Training,
+    /// Fits recommendations on the log; what comes of it goes into the shadow of live decisions, whatever the gate says.
+    Retraining,
     /// Writes new events of the log to the lake.
     Export,
     /// Answers what people ask about their data.

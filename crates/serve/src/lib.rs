@@ -5,6 +5,7 @@
 //! configuration file: `merx` fills [`Parts`].
 
 mod activity;
+mod alerts;
 mod algolia;
 mod app;
 mod assortment;
@@ -18,10 +19,12 @@ mod console;
 mod decisions;
 mod entities;
 mod experiments;
+mod figures;
 mod health;
 mod jobs;
 mod keys;
 mod keys_api;
+mod labels;
 mod limits;
 mod live;
 mod merchandise;
@@ -63,9 +66,9 @@ pub use merchandise::{
 };
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, QueryFigures,
-    QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
-    ShopRecords, StockPlace, Vitals,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,
+    ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
+    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
 pub use privacy::PrivacySettings;
 pub use problem::{Code, Mistake, Problem};

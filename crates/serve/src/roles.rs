@@ -31,7 +31,7 @@ use Right::{Change, Read};
 /// Parts of the API where what a public key may ask changes nothing, whatever the method.
 const ASKED: [&str; 3] = ["recommendations", "search", "algolia"];
 /// Ends of addresses that are posted to and change nothing.
-const LOOKS: [&str; 4] = ["/replay", "/dry-run", "/check", "/plan"];
+const LOOKS: [&str; 5] = ["/replay", "/dry-run", "/check", "/plan", "/fairness"];
 
 const MERCHANDISER: &[(&str, Right)] = &[
     ("recommendations", Read),
@@ -43,6 +43,10 @@ const MERCHANDISER: &[(&str, Right)] = &[
     ("experiments", Change),
     ("flags", Change),
     ("automations", Change),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Change),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("events", Read),
@@ -57,6 +61,10 @@ const ANALYST: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("policy", Read),
@@ -81,6 +89,10 @@ const AUDITOR: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("webhooks", Read),
     ("audit", Read),
     ("models", Read),
     ("jobs", Read),

@@ -27,10 +27,11 @@ use crate::roles::{Right, right_of};
 use crate::search::merchandise::{self, synonyms};
 use crate::search::reports;
 use crate::{
-    activity,
+    activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
-    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage, stock,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
+    live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
+    stock,
     storefront, tracking,
 };
 
@@ -164,6 +165,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
 
         endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_bandit_report>(SECRET, get(experiments::bandit_report)),
         endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
         endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
         endpoint::<experiments::__path_off_policy_estimate>(SECRET, post(experiments::off_policy_estimate)),
@@ -183,7 +185,27 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<automations::__path_list_approvals>(SECRET, get(automations::list_approvals)),
         endpoint::<automations::__path_approve>(ADMIN, post(automations::approve)),
         endpoint::<automations::__path_refuse>(ADMIN, post(automations::refuse)),
-        endpoint::<automations::__path_list_alerts>(SECRET, get(automations::list_alerts)),
+
+        endpoint::<figures::__path_value_report>(SECRET, get(figures::value_report)),
+        endpoint::<figures::__path_kpis>(SECRET, get(figures::kpis)),
+        endpoint::<figures::__path_data_quality>(SECRET, get(figures::data_quality)),
+        endpoint::<figures::__path_drift>(SECRET, get(figures::drift)),
+        endpoint::<figures::__path_save_reference>(ADMIN, post(figures::save_reference)),
+        endpoint::<figures::__path_fairness>(SECRET, post(figures::fairness)),
+
+        endpoint::<alerts::__path_list_alerts>(SECRET, get(alerts::list_alerts)),
+        endpoint::<alerts::__path_acknowledge_alert>(SECRET, post(alerts::acknowledge_alert)),
+        endpoint::<alerts::__path_test_alert>(ADMIN, post(alerts::test_alert)),
+        endpoint::<alerts::__path_list_webhooks>(ADMIN, get(alerts::list_webhooks)),
+        endpoint::<alerts::__path_add_webhook>(ADMIN, post(alerts::add_webhook)),
+        endpoint::<alerts::__path_remove_webhook>(ADMIN, delete(alerts::remove_webhook)),
+        endpoint::<alerts::__path_list_deliveries>(ADMIN, get(alerts::list_deliveries)),
+
+        endpoint::<labels::__path_add_cases>(SECRET, post(labels::add_cases)),
+        endpoint::<labels::__path_list_cases>(SECRET, get(labels::list_cases)),
+        endpoint::<labels::__path_next_case>(SECRET, get(labels::next_case)),
+        endpoint::<labels::__path_judge_case>(SECRET, post(labels::judge_case)),
+        endpoint::<labels::__path_agreement>(SECRET, get(labels::agreement)),
 
         endpoint::<audit::__path_audit_log>(ADMIN, get(audit::audit_log)),
         endpoint::<audit::__path_verify_audit>(ADMIN, get(audit::verify_audit)),
@@ -216,6 +238,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<stock::__path_delete_stock>(SECRET, delete(stock::delete_stock)),
 
         endpoint::<models::__path_list_models>(ADMIN, get(models::list_models)),
+        endpoint::<models::__path_model_card>(ADMIN, get(models::model_card)),
         endpoint::<models::__path_promote_model>(ADMIN, post(models::promote_model)),
         endpoint::<models::__path_roll_back_model>(ADMIN, post(models::roll_back_model)),
 

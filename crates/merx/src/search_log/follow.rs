@@ -257,5 +257,5 @@ fn set_place(transaction: &mut dyn Transaction, reader: &str, place: &[u8]) -> R
 
 /// Keeps the sums current.
 pub(crate) fn follow(log: Arc<SearchLog>) -> Result<Repeated> {
-    Repeated::start("search-log", POLL, move || log.catch_up())
+    Repeated::start("search-log", POLL, move |_| log.catch_up())
 }

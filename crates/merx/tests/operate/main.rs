@@ -9,6 +9,7 @@ mod crash_train;
 mod demo;
 mod experimenting;
 mod faults;
+mod governing;
 mod harness;
 mod live;
 mod planted;

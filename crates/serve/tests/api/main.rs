@@ -15,6 +15,7 @@ mod consent;
 mod console;
 mod entities;
 mod experiments;
+mod governing;
 mod merchandise;
 mod operating;
 mod privacy;
