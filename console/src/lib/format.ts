@@ -42,3 +42,12 @@ export function title(name: string): string {
   const words = name.replace(/[_-]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** A tick of an axis, as precise as the ticks stand apart (both in seconds). */
+export function timeLabel(at: number, step: number): string {
+  const date = new Date(at * 1_000);
+  if (step >= 86_400) return date.toLocaleDateString(LOCALE, { day: 'numeric', month: 'short' });
+  return date.toLocaleTimeString(LOCALE, { hour: '2-digit', minute: '2-digit', ...(step < 60 ? { second: '2-digit' } : {}) });
+}
+/** The day of an ISO date, as people say it. */
+export const day = (at: string): string => new Date(at).toLocaleDateString(LOCALE, { day: 'numeric', month: 'short', year: 'numeric' });

@@ -48,6 +48,8 @@ mod slots;
 mod stock;
 mod storefront;
 mod tracking;
+mod users;
+mod users_api;
 mod wire;
 
 pub use algolia::Indexes;
@@ -64,12 +66,13 @@ pub use ports::{
     QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
     ShopRecords, StockPlace, Vitals,
 };
-pub use privacy::PrivacySettings;
+pub use privacy::{PrivacySettings, RetentionPeriods};
 pub use problem::{Code, Mistake, Problem};
 pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
+pub use users::{User, UserError, Users};
 
 /// What this room keeps in the shop's records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];
