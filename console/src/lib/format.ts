@@ -30,7 +30,9 @@ export function duration(ms: number): string {
 export function ago(at: string | number, now = Date.now()): string {
   const ms = now - new Date(at).getTime();
   if (Math.abs(ms) < 2_000) return 'now';
-  return ms < 0 ? `in ${duration(-ms)}` : `${duration(ms)} ago`;
+  const whole = Math.max(Math.round(Math.abs(ms) / 1_000) * 1_000, 1_000);
+  const words = whole < 60_000 ? `${whole / 1_000} s` : duration(whole);
+  return ms < 0 ? `in ${words}` : `${words} ago`;
 }
 
 export const time = (at: string | number): string => new Date(at).toLocaleTimeString(LOCALE, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
