@@ -5,8 +5,8 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use merx_domain::experiment::ExperimentId;
 use merx_domain::{
-    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, ModelVersion, Proposal, Purposes,
-    Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, MarketId, ModelVersion, Proposal,
+    Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
 use crate::automations::{Automations, Seen, Taken};
@@ -217,14 +217,14 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         Some(self.settings.consent.check_in(subject, &situation.market, situation.consent))
     }
 
-    /// What a person allows who now says `consent`.
-    pub fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
-        self.settings.consent.check(subject, self.features.consent(subject).then(consent))
+    /// What a person of this market allows who now says `consent`.
+    pub fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant {
+        self.settings.consent.check_in(subject, market, self.features.consent(subject).then(consent))
     }
 
-    /// Whether somebody of whom this is all that was said may be measured.
-    pub fn may_measure(&self, consent: ConsentStamp) -> bool {
-        self.settings.consent.check(SubjectId(0), consent).allows(Purposes::ANALYTICS)
+    /// Whether somebody of this market of whom this is all that was said may be measured.
+    pub fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool {
+        self.settings.consent.check_in(SubjectId(0), market, consent).allows(Purposes::ANALYTICS)
     }
 
     /// The arms of the experiments that the ask meets; what they change is applied. Where no model may decide there is nothing to

@@ -46,15 +46,21 @@ pub(crate) struct Saying<'e> {
 pub struct Consents {
     records: Arc<dyn Records>,
     cache: Mutex<BoundedMap<SubjectId, Said>>,
+    /// Held from the reading of what was said before to the writing of what is said now, so that no word is lost between.
+    changing: Mutex<()>,
 }
 
 impl Consents {
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)) }
+        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)), changing: Mutex::default() }
     }
 
     /// What is known of a person's consent; nothing where they said nothing.
     pub fn of(&self, subject: SubjectId) -> Result<ConsentStamp> {
+        if let Some(known) = self.cache.lock().get(&subject) {
+            return Ok(known.stamp);
+        }
+        let _held = self.changing.lock();
         Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
     }
 
@@ -69,6 +75,7 @@ impl Consents {
 
     pub fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
         let list: Vec<Value> = subjects.iter().map(|subject| wide(subject.0)).collect();
+        let _held = self.changing.lock();
         self.records.transaction(&mut |transaction| {
             execute_in(transaction, "DELETE FROM consents WHERE subject IN ({list})", &list)?;
             Ok(())
@@ -83,6 +90,7 @@ impl Consents {
     /// Completes each stamp with what the person said before, in order, and stores what is new before returning.
     pub(crate) fn complete(&self, sayings: Vec<Saying<'_>>) -> Result<()> {
         let subjects = sayings.iter().flat_map(|saying| [Some(saying.subject), saying.merged_from]).flatten();
+        let _held = self.changing.lock();
         let mut said = self.said(subjects)?;
         let mut changed: FxHashMap<SubjectId, Said> = FxHashMap::default();
         for saying in sayings {
@@ -100,11 +108,15 @@ impl Consents {
             }
             if own.stamp != before.stamp {
                 changed.insert(saying.subject, *own);
+            } else if own.at != before.at {
+                // Said again: an older word that comes late must not win. Kept in memory only, as most events say it again.
+                self.cache.lock().insert(saying.subject, *own);
             }
         }
         self.store(&changed)
     }
 
+    /// `changing` must be held.
     fn said(&self, subjects: impl Iterator<Item = SubjectId>) -> Result<FxHashMap<SubjectId, Said>> {
         let mut said = FxHashMap::default();
         let mut unknown = Vec::new();

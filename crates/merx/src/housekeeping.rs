@@ -1,6 +1,7 @@
 //! What a shop does beside answering: jobs that were asked for, the schedule that asks for them, records that leave.
 
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,7 +64,11 @@ impl Housekeeping {
                     keep_house(&shop, &working);
                 }
                 while let Some(job) = working.take(LOOK_ROUND) {
-                    run(&shop, &working, &job);
+                    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(&shop, &working, &job)));
+                    if done.is_err() {
+                        working
+                            .end(job.id, Err(anyhow::anyhow!("a fault of Merx itself; standard error has the panic")));
+                    }
                 }
             }
         })?;

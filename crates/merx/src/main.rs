@@ -1,5 +1,6 @@
 //! The binary: command line, configuration, wiring. The only crate that names a backend.
 
+mod background;
 mod bench;
 mod config;
 mod demo;
@@ -23,7 +24,6 @@ mod searching;
 mod serving;
 mod shop;
 mod training;
-mod watchman;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -16,9 +16,10 @@ pub(crate) struct ShopReports(pub(crate) Arc<Shop>);
 impl Reports for ShopReports {
     fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
         let shop = &self.0;
-        let catalogue = shop.catalogue().read();
-        // The catalogue that decisions look at knows one cost a product: that of its cheapest variant.
+        // The catalogue that decisions look at knows one cost a product: that of its cheapest variant. Looked up one by
+        // one: whoever held the catalogue for the whole log would keep every decision waiting.
         let cost = |product: &ProductId, _: Option<&VariantId>| -> Option<Money> {
+            let catalogue = shop.catalogue().read();
             catalogue.entry(catalogue.number(product)?)?.cost()
         };
         let question = Question {

@@ -4,7 +4,6 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -25,6 +24,7 @@ use merx_store::Records;
 use parking_lot::Mutex;
 use rustc_hash::FxHasher;
 
+use crate::background::Repeated;
 use crate::config;
 use crate::projection::Projection;
 use crate::search_log::{facet_choices, logged_queries};
@@ -363,38 +363,15 @@ impl Searches for Searching {
     }
 }
 
-/// The threads that build the index and keep it current: one for what the shop changes, one for what shoppers teach.
-pub(crate) struct Indexer {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Indexer {
-    pub(crate) fn start(searching: Arc<Searching>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let repeated = |name: &str, work: fn(&Searching) -> Result<()>| {
-            let (stopping, searching) = (Arc::clone(&stop), Arc::clone(&searching));
-            std::thread::Builder::new().name(name.into()).spawn(move || {
-                while !stopping.load(Ordering::Relaxed) {
-                    if let Err(error) = work(&searching) {
-                        tracing::error!(error = format!("{error:#}"), "search index: trying again");
-                    }
-                    std::thread::park_timeout(POLL);
-                }
-            })
-        };
-        let signals = |searching: &Searching| if searching.is_ready() { searching.follow_signals() } else { Ok(()) };
-        let threads = vec![repeated("search-index", Searching::catch_up)?, repeated("search-signals", signals)?];
-        Ok(Self { stop, threads })
-    }
-}
-
-impl Drop for Indexer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
+/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach.
+pub(crate) fn keep_current(searching: &Arc<Searching>) -> Result<[Repeated; 2]> {
+    let (index, signals) = (Arc::clone(searching), Arc::clone(searching));
+    Ok([
+        Repeated::start("search-index", POLL, move || index.catch_up())?,
+        Repeated::start(
+            "search-signals",
+            POLL,
+            move || if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
+        )?,
+    ])
 }

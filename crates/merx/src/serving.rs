@@ -1,6 +1,7 @@
 //! The server: what `serve` asks of the rooms behind it, filled in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use merx_domain::{
@@ -18,15 +19,16 @@ use merx_serve::{
 };
 use merx_store::{Appended, StoreError};
 
+use crate::background::Repeated;
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
-use crate::privacy;
-use crate::projection::Follower;
-use crate::search_log::{Reports, SearchFollower};
-use crate::searching::Indexer;
+use crate::search_log::{self, Reports};
 use crate::shop::Shop;
-use crate::watchman::Watchman;
+use crate::{privacy, projection, searching};
+
+/// How long a breach of a guardrail may go unseen.
+const GUARDRAIL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The browser library and the demo shop, as npm built them before cargo ran.
 pub(crate) mod pages {
@@ -55,7 +57,7 @@ impl Intake for Rooms {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
 
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         let mut identities = Identities::default();
         match kind {
             IdentityKind::UserId => identities.user_id = Some(value.into()),
@@ -63,11 +65,13 @@ impl Intake for Rooms {
         }
         // No event tells of an absorption here, so none counts as told.
         let now = self.shop.clock.now();
+        if self.shop.ingest.vault.was_erased(&identities, now) {
+            return Ok(None);
+        }
         let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
             Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
         });
-        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
-        made.map_err(store_error)?.ok_or_else(missing)
+        made.map_err(store_error)
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
@@ -317,25 +321,21 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
-    serve_with(shop, |_| Ok(None), ready)
+    serve_with(Arc::new(shop), |_| Ok(None), ready)
 }
 
 /// The same with a shop's pages beside the API, if `front` makes some.
 pub(crate) fn serve_with(
-    shop: Shop,
+    shop: Arc<Shop>,
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
-    let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
-    let follower = Follower::start(Arc::clone(&shop.projection))?;
-    let indexer = Indexer::start(Arc::clone(&shop.searching))?;
-    let watchman = Watchman::start(Arc::clone(&shop))?;
-    let search_follower = SearchFollower::start(Arc::clone(&shop.search_log))?;
+    let following = following(&shop)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -350,11 +350,21 @@ pub(crate) fn serve_with(
         anyhow::Ok(())
     });
     drop(housekeeping);
-    drop(watchman);
-    drop(search_follower);
-    drop(indexer);
-    drop(follower);
+    drop(following);
     result
+}
+
+/// What goes on beside the answers, whatever jobs there are.
+fn following(shop: &Arc<Shop>) -> Result<Vec<Repeated>> {
+    let guarded = Arc::clone(shop);
+    let guardrails = Repeated::start("guardrails", GUARDRAIL_PAUSE, move || {
+        guarded.automations.watch(guarded.clock.now())?;
+        Ok(())
+    })?;
+    let mut following = vec![guardrails, search_log::follow(Arc::clone(&shop.search_log))?];
+    following.extend(searching::keep_current(&shop.searching)?);
+    following.push(projection::follow(Arc::clone(&shop.projection))?);
+    Ok(following)
 }
 
 /// A shop without keys gets one of each scope.

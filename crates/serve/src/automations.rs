@@ -558,13 +558,7 @@ pub(crate) async fn refuse(
     decide(app, caller, number, false, word).await
 }
 
-async fn decide(
-    app: Shared,
-    caller: Caller,
-    number: u64,
-    agrees: bool,
-    word: WordWire,
-) -> Result<Response, Problem> {
+async fn decide(app: Shared, caller: Caller, number: u64, agrees: bool, word: WordWire) -> Result<Response, Problem> {
     let chars = word.reason.chars().count();
     if chars > MAX_WORDS {
         let detail = format!("{chars} characters are above the limit of {MAX_WORDS}");

@@ -83,6 +83,13 @@ impl Scope {
         rank(self) >= rank(least)
     }
 
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Self::Role(role) => Some(role),
+            _ => None,
+        }
+    }
+
     fn prefix(self) -> &'static str {
         match self {
             Self::Public => "mx_pub_",

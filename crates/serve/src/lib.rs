@@ -45,6 +45,7 @@ mod server;
 mod session;
 mod site;
 mod slots;
+mod stage;
 mod stock;
 mod storefront;
 mod tracking;
@@ -72,7 +73,9 @@ pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
+pub use stage::{Playing, Scene, Stage};
 pub use users::{User, UserError, Users};
 
 /// What this room keeps in the shop's records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] =
+    &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];

@@ -23,11 +23,12 @@ use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 24] = [
+const TAGS: [(&str, &str); 25] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
     ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
+    ("demo", "What can be made to happen in the shop of `merx demo`."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("experiments", "What a change is worth: who gets which arm, and what it brought."),
     ("flags", "Flags as OpenFeature asks for them (OFREP)."),

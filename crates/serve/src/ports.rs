@@ -17,8 +17,8 @@ use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::privacy::RetentionPeriods;
 use crate::jobs::{JobEntry, JobKind};
+use crate::privacy::RetentionPeriods;
 
 /// Events on their way to the log, and the vault that they pass.
 pub trait Intake: Send + Sync {
@@ -30,7 +30,7 @@ pub trait Intake: Send + Sync {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
 
     /// The subject behind an id, made where there is none: an experiment has to know its units by more than one request.
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError>;
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
 
     /// What is known of a person's consent.
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
@@ -77,10 +77,10 @@ pub trait Recommendations: Send + Sync {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer>;
     fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError>;
     fn arm(&self, subject: Option<SubjectId>) -> Arm;
-    /// Whether somebody of whom this is all that was said may be measured.
-    fn may_measure(&self, consent: ConsentStamp) -> bool;
-    /// What a person allows who now says `consent`.
-    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant;
+    /// Whether somebody of this market of whom this is all that was said may be measured.
+    fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool;
+    /// What a person of this market allows who now says `consent`.
+    fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant;
 }
 
 impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
@@ -96,12 +96,12 @@ impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
         self.arm(subject)
     }
 
-    fn may_measure(&self, consent: ConsentStamp) -> bool {
-        self.may_measure(consent)
+    fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool {
+        self.may_measure(market, consent)
     }
 
-    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
-        self.grant(subject, consent)
+    fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant {
+        self.grant(subject, market, consent)
     }
 }
 

@@ -30,8 +30,8 @@ use crate::{
     activity,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
-    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
-    tracking, users_api,
+    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage, stock,
+    storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -64,7 +64,7 @@ impl Endpoint {
 
 /// Parts of the API that a key of this scope opens: for reading, those whose every reading route it does; for changing,
 /// those whose every route it does.
-pub(crate) fn open_parts(scope: Scope, right: Right) -> Vec<String> {
+pub(crate) fn open_parts(app: &App, scope: Scope, right: Right) -> Vec<String> {
     static NEEDS: LazyLock<Vec<(String, Access, Right)>> = LazyLock::new(|| {
         let keyed = table().into_iter().filter(|endpoint| endpoint.access != Access::Open);
         keyed.map(|endpoint| (endpoint.part().to_owned(), endpoint.access, endpoint.right())).collect()
@@ -74,7 +74,9 @@ pub(crate) fn open_parts(scope: Scope, right: Right) -> Vec<String> {
         let open = auth::may(scope, Need { access: *access, part, right: *needed });
         *parts.entry(part).or_insert(true) &= open;
     }
-    parts.into_iter().filter(|(_, open)| *open).map(|(part, _)| part.to_owned()).collect()
+    // Only a demo has a stage.
+    parts.retain(|part, open| *open && (*part != "demo" || app.site.shop.is_some()));
+    parts.into_keys().map(str::to_owned).collect()
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
@@ -149,6 +151,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
         endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
         endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
+        endpoint::<stage::__path_get_stage>(SECRET, get(stage::get_stage)),
+        endpoint::<stage::__path_play_scene>(ADMIN, post(stage::play_scene)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),

@@ -157,8 +157,8 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
             scope: Some(key.scope),
             label: Some(key.label.clone()),
             csrf_token: Some(csrf_token),
-            reads: open_parts(key.scope, Right::Read),
-            changes: open_parts(key.scope, Right::Change),
+            reads: open_parts(app, key.scope, Right::Read),
+            changes: open_parts(app, key.scope, Right::Change),
         },
         None => SessionAnswer {
             signed_in: false,

@@ -229,7 +229,8 @@ mod tests {
         let (one, other) = (hash("correct horse").unwrap(), hash("correct horse").unwrap());
         assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
         assert_ne!(one, other);
-        let right = |password: &str| Argon2::default().verify_password(password.as_bytes(), &PasswordHash::new(&one).unwrap());
+        let right =
+            |password: &str| Argon2::default().verify_password(password.as_bytes(), &PasswordHash::new(&one).unwrap());
         assert!(right("correct horse").is_ok());
         assert!(right("correct horses").is_err());
     }

@@ -81,7 +81,8 @@ pub(crate) async fn put_user(
     Json(wire): Json<UserWire>,
 ) -> Result<Response, Problem> {
     let mut mistakes = Mistakes::default();
-    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|one| one.is_control() || one.is_whitespace()) {
+    if name.is_empty() || name.len() > MAX_NAME_BYTES || name.chars().any(|one| one.is_control() || one.is_whitespace())
+    {
         mistakes.add("name".into(), "invalid_id", "1 to 100 bytes without spaces");
     }
     let chars = wire.password.as_ref().map(|password| password.chars().count());

@@ -160,10 +160,10 @@ impl Dealer {
         }
         let mut hand = Hand::new(asker);
         let mut dealt = Vec::new();
-        for (experiment, detail) in live.plan.experiments().iter().zip(&live.details) {
-            if !ask.meets(&detail.surface) {
-                continue;
-            }
+        // Who is met is decided before any arm changes the ask, or one experiment's arms would choose the next one's people.
+        let pairs = live.plan.experiments().iter().zip(&live.details);
+        let met: Vec<_> = pairs.filter(|(_, detail)| ask.meets(&detail.surface)).collect();
+        for (experiment, detail) in met {
             let earlier = hand.earlier(&*self.features, &experiment.id);
             let drawn = live.plan.assign_one(experiment, &hand.unit, &hand.traits, asker.now, earlier.as_ref());
             if let Some(one) = drawn.ok().and_then(|assignment| hand.dealt(experiment, detail, assignment)) {
@@ -195,7 +195,8 @@ impl Dealer {
         };
         Some(match drawn {
             Err(Refusal::NotRunning) => outside(EvaluationReason::Disabled, None),
-            Err(_) => outside(EvaluationReason::Default, experiment.arms.first().map(|arm| arm.name.clone())),
+            // No arm's name: a page that told it as shown would count those outside to the control.
+            Err(_) => outside(EvaluationReason::Default, None),
             Ok(assignment) => {
                 let reason = match (experiment.arms.len(), experiment.targeting == Default::default()) {
                     (1, true) => EvaluationReason::Static,

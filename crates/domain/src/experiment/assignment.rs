@@ -67,8 +67,8 @@ impl ExperimentPlan {
 
     /// The arms of a unit at this moment, by the experiment's id.
     ///
-    /// `earlier` are arms that the subject was already shown on another device before it was identified: such an arm is kept
-    /// as long as the experiment runs and still has it, whatever the lot says.
+    /// `earlier` are arms that the subject was already shown on another device before it was identified: where subjects are
+    /// dealt, such an arm is kept as long as the experiment runs and still has it, whatever the lot says.
     pub fn assign(
         &self,
         unit: &Unit,
@@ -95,6 +95,8 @@ impl ExperimentPlan {
         if unit.subject.is_some_and(|subject| self.is_held_out(subject)) {
             return Err(Refusal::HeldOut);
         }
+        // A session or a slot of time is dealt anew, whoever it is.
+        let earlier = earlier.filter(|_| experiment.unit == UnitKind::Subject);
         if let Some(kept) = earlier.and_then(|name| experiment.arms.iter().position(|arm| arm.name == *name)) {
             return Ok(experiment.assignment(kept));
         }

@@ -295,6 +295,12 @@ fn metric_page(
                 page.one_look = Some(comparison.one_look.into());
                 page.difference = Some(comparison.absolute.estimate);
                 let belief = &comparison.belief;
+                // Of what is better low, less is a win: chance and losses change sides.
+                let (loss_of_control, loss_of_treatment) = if known.higher_is_better {
+                    (belief.loss_of_control, belief.loss_of_treatment)
+                } else {
+                    (belief.loss_of_treatment, belief.loss_of_control)
+                };
                 page.belief = Some(BeliefPage {
                     lift: belief.mean,
                     low: belief.low,
@@ -304,8 +310,8 @@ fn metric_page(
                     } else {
                         1.0 - belief.chance_to_win
                     },
-                    loss_of_control: belief.loss_of_control,
-                    loss_of_treatment: belief.loss_of_treatment,
+                    loss_of_control,
+                    loss_of_treatment,
                 });
             }
         }

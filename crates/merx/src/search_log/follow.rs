@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,6 +15,7 @@ use rustc_hash::FxHashMap;
 use super::spelling;
 use super::sums::{Key, Sums};
 use super::touches::{KEPT_MS, Touches};
+use crate::background::Repeated;
 use crate::projection::Projection;
 
 pub(super) const SEARCH: &str = "search";
@@ -251,34 +250,7 @@ fn set_place(transaction: &mut dyn Transaction, reader: &str, place: &[u8]) -> R
     Ok(())
 }
 
-/// The thread that keeps the sums current.
-pub(crate) struct SearchFollower {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl SearchFollower {
-    pub(crate) fn start(log: Arc<SearchLog>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("search-log".into()).spawn(move || {
-            while !stopping.load(Ordering::Relaxed) {
-                if let Err(error) = log.catch_up() {
-                    tracing::error!(error = format!("{error:#}"), "search log: trying again");
-                }
-                std::thread::park_timeout(POLL);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for SearchFollower {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
+/// Keeps the sums current.
+pub(crate) fn follow(log: Arc<SearchLog>) -> Result<Repeated> {
+    Repeated::start("search-log", POLL, move || log.catch_up())
 }

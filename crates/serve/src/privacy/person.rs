@@ -73,7 +73,8 @@ impl PersonQuery {
             (IdentityKind::Phone, "phone", self.phone),
         ];
         let named = names.into_iter().find_map(|(kind, field, value)| Some((kind, field, value?)));
-        let missing = || Problem::mistake("subject_id", "missing", "name the person: by pseudonym, id, e-mail or phone");
+        let missing =
+            || Problem::mistake("subject_id", "missing", "name the person: by pseudonym, id, e-mail or phone");
         let (kind, field, value) = named.ok_or_else(missing)?;
         let found = app.parts.intake.find_subject(kind, value.trim())?;
         found.ok_or_else(|| Problem::not_found("person", format!("of this {field}")))

@@ -103,7 +103,8 @@ async fn a_person_is_shown_under_any_of_their_names_and_the_look_is_noted() {
     assert_eq!(get("user_id=u1&limit=0").await.mistakes(), [("limit".to_owned(), "out_of_range".to_owned())]);
     call(&shop, "GET", "/v1/person?user_id=u1", &shop.secret, None).await.problem(403, "forbidden");
     let reads = call(&shop, "GET", "/v1/privacy/reads", &shop.admin, None).await.ok();
-    let looks: Vec<_> = reads["items"].as_array().unwrap().iter().map(|read| (&read["what"], &read["subject_id"])).collect();
+    let looks: Vec<_> =
+        reads["items"].as_array().unwrap().iter().map(|read| (&read["what"], &read["subject_id"])).collect();
     assert_eq!(looks, [(&json!("person"), &json!(subject)); 2]);
 }
 
@@ -112,7 +113,9 @@ async fn periods_and_consent_are_told_without_a_name() {
     let shop = Shop::open();
     let periods = call(&shop, "GET", "/v1/privacy/retention", &shop.secret, None).await.ok();
     assert_eq!((&periods["events_days"], &periods["proof_days"]), (&json!(400), &json!(30)));
-    for (visitor, purposes) in [("v1", json!({"analytics": true, "marketing": false})), ("v2", json!({"analytics": true}))] {
+    for (visitor, purposes) in
+        [("v1", json!({"analytics": true, "marketing": false})), ("v2", json!({"analytics": true}))]
+    {
         let said = json!({"anonymous_id": visitor, "purposes": purposes});
         call(&shop, "POST", "/v1/consent", &shop.public, Some(said)).await.ok();
     }

@@ -7,11 +7,12 @@ use crate::harness::Shop;
 use crate::{call, request, send};
 
 /// A part of the API, then the roles that read and that change it. Owners do everything.
-const TABLE: [(&str, &[&str], &[&str]); 23] = [
+const TABLE: [(&str, &[&str], &[&str]); 24] = [
     ("recommendations", &["merchandiser", "analyst", "support"], &[]),
     ("search", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("algolia", &["merchandiser", "analyst", "support"], &[]),
     ("storefront", &["merchandiser", "analyst", "support"], &[]),
+    ("demo", &[], &[]),
     ("decisions", &["merchandiser", "support"], &[]),
     ("experiments", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
     ("flags", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
@@ -65,7 +66,9 @@ impl Route {
             has_body: operation.get("requestBody").is_some(),
         };
         let paths = document["paths"].as_object().unwrap().iter();
-        paths.flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, one)| of(path, method, one))).collect()
+        paths
+            .flat_map(|(path, item)| item.as_object().unwrap().iter().map(move |(method, one)| of(path, method, one)))
+            .collect()
     }
 
     fn changes(&self) -> bool {
@@ -104,7 +107,8 @@ impl Route {
 #[tokio::test]
 async fn every_route_opens_to_whom_it_should_and_to_nobody_else() {
     let shop = Shop::open();
-    let mut holders = vec![("public", shop.public.clone()), ("secret", shop.secret.clone()), ("admin", shop.admin.clone())];
+    let mut holders =
+        vec![("public", shop.public.clone()), ("secret", shop.secret.clone()), ("admin", shop.admin.clone())];
     for role in ["owner", "merchandiser", "analyst", "support", "auditor"] {
         let made = call(&shop, "POST", "/v1/keys", &shop.admin, Some(serde_json::json!({"scope": role}))).await;
         holders.push((role, made.json()["key"].as_str().unwrap().to_owned()));

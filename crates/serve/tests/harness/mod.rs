@@ -302,8 +302,8 @@ impl Intake for MemoryIntake {
         Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
     }
 
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
-        Ok(self.subject(kind, value))
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
+        Ok(Some(self.subject(kind, value)))
     }
 
     fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError> {
