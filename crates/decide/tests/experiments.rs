@@ -427,10 +427,10 @@ fn more_of_an_automation_takes_a_second_person() {
     assert!(matches!(set(Mode::Live, Case::default(), ANNA), Err(AutomationError::Invalid { .. })), "no case, no more");
     let Ok(Wish::Waiting(approval)) = set(Mode::Live, case(), ANNA) else { panic!("it waits") };
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Shadow);
-    assert!(house.automations.decide(approval.number, true, ANNA).is_err(), "who asked can't agree");
-    house.automations.decide(approval.number, true, BERT).unwrap();
+    assert!(house.automations.decide(approval.number, true, "", ANNA).is_err(), "who asked can't agree");
+    house.automations.decide(approval.number, true, "it held for a week", BERT).unwrap();
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live);
-    assert!(house.automations.decide(approval.number, false, BERT).is_err(), "it is decided");
+    assert!(house.automations.decide(approval.number, false, "", BERT).is_err(), "it is decided");
     assert_eq!(house.automations.approvals(10).unwrap().len(), 1);
     let reopened = Automations::open(Arc::clone(&house.records), &["recommend"], NOW).unwrap();
     assert_eq!(reopened.list(), house.automations.list());

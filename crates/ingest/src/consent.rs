@@ -64,6 +64,15 @@ impl Consents {
         Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
     }
 
+    /// How many people said so, of each thing that somebody said.
+    pub fn counts(&self) -> Result<Vec<(ConsentStamp, u64)>> {
+        let sql = "SELECT granted, denied, global_privacy_control, COUNT(*) FROM consents
+                   GROUP BY granted, denied, global_privacy_control";
+        let rows = self.records.query(sql, &[])?;
+        let counted = |row: &Row| Ok((stamp(row, 0)?, row.integer(3)?.cast_unsigned()));
+        rows.iter().map(counted).collect()
+    }
+
     pub fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
         let list: Vec<Value> = subjects.iter().map(|subject| wide(subject.0)).collect();
         let _held = self.changing.lock();
@@ -176,8 +185,12 @@ fn together(one: Said, other: Said) -> Said {
 }
 
 fn read(row: &Row) -> Result<Said> {
+    Ok(Said { stamp: stamp(row, 1)?, at: TimestampMs(row.integer(4)?) })
+}
+
+/// Of three columns, from `first` on.
+fn stamp(row: &Row, first: usize) -> Result<ConsentStamp> {
     let purposes = |column| row.integer(column).map(|bits| Purposes::from_bits_truncate(bits as u8));
-    let stamp =
-        ConsentStamp { granted: purposes(1)?, denied: purposes(2)?, global_privacy_control: row.integer(3)? != 0 };
-    Ok(Said { stamp, at: TimestampMs(row.integer(4)?) })
+    let (granted, denied) = (purposes(first)?, purposes(first + 1)?);
+    Ok(ConsentStamp { granted, denied, global_privacy_control: row.integer(first + 2)? != 0 })
 }

@@ -152,6 +152,13 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// People who sign in to the console with a password.
+    Users {
+        #[command(subcommand)]
+        action: Option<UsersAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
     /// Play a peak or a demand shock on a simulated shop under this configuration, and say what it would breach.
@@ -233,6 +240,23 @@ enum PrivacyAction {
 enum VaultAction {
     /// Wrap every person's key with a new master key.
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum UsersAction {
+    /// All users with their roles (the default).
+    List,
+    /// Make a user. The password is read from standard input; at a terminal one is made and shown this once.
+    Add {
+        /// The name to sign in with.
+        name: String,
+        #[arg(long, value_parser = ["owner", "merchandiser", "analyst", "support", "auditor"])]
+        role: String,
+    },
+    /// Give a user another password, in the same way. Their sessions end.
+    Password { name: String },
+    /// Let a user sign in no more.
+    Remove { name: String },
 }
 
 #[derive(Subcommand)]
@@ -362,6 +386,16 @@ fn run(arguments: Arguments) -> Result<()> {
                 KeysAction::List => desk.list_keys(),
                 KeysAction::Create { scope, label } => desk.create_key(&scope, &label),
                 KeysAction::Revoke { id } => desk.revoke_key(&id),
+            }
+        }
+        Command::Users { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            match action.unwrap_or(UsersAction::List) {
+                UsersAction::List => desk.list_users(),
+                UsersAction::Add { name, role } => desk.add_user(&name, &role),
+                UsersAction::Password { name } => desk.set_password(&name),
+                UsersAction::Remove { name } => desk.remove_user(&name),
             }
         }
         Command::Privacy { action, server } => {

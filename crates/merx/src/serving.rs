@@ -15,8 +15,8 @@ use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, Stock
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings,
-    ShopRecords, Site, SlotPreset, StockPlace, Vitals,
+    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit,
+    RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
@@ -77,6 +77,10 @@ impl Intake for Rooms {
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
         self.shop.ingest.consents.of(subject)
+    }
+
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError> {
+        self.shop.ingest.consents.counts()
     }
 }
 
@@ -219,6 +223,13 @@ impl Jobs for Rooms {
     }
 }
 
+fn gathering_error(error: anyhow::Error) -> PrivacyError {
+    match error.downcast::<StoreError>() {
+        Ok(error) => PrivacyError::Store(error),
+        Err(error) => PrivacyError::Refused(format!("{error:#}")),
+    }
+}
+
 fn privacy_error(error: VaultError) -> PrivacyError {
     match error {
         VaultError::Store(error) => PrivacyError::Store(error),
@@ -254,10 +265,23 @@ impl Privacy for Rooms {
     }
 
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
-        privacy::gather(&self.shop, id, who).map_err(|error| match error.downcast::<StoreError>() {
-            Ok(error) => PrivacyError::Store(error),
-            Err(error) => PrivacyError::Refused(format!("{error:#}")),
-        })
+        privacy::gather(&self.shop, id, who).map_err(gathering_error)
+    }
+
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError> {
+        privacy::of_one(&self.shop, subject, most).map_err(gathering_error)
+    }
+
+    fn retention(&self) -> RetentionPeriods {
+        let config = &self.shop.config;
+        RetentionPeriods {
+            events_days: config.retention.events_days,
+            kinds_days: config.retention.kinds.iter().map(|(name, days)| (name.clone(), *days)).collect(),
+            decisions_days: config.record.keep_days,
+            answer_days: config.privacy.deadline_days,
+            proof_days: config.privacy.proof_days,
+            looks_days: config.privacy.keep_reads_days,
+        }
     }
 
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
@@ -376,6 +400,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        users: Arc::new(Users::open(Arc::clone(&shop.store.records))?),
         indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,

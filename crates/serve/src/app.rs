@@ -23,6 +23,7 @@ use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
 use crate::site::Site;
+use crate::users::Users;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +75,7 @@ pub struct Settings {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
+    pub users: Arc<Users>,
     pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,

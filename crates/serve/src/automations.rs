@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body::{Answered, Json, PathId, Query, blocking};
+use crate::body::{Answered, Json, OptionalJson, PathId, Query, blocking};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::recommend::Mistakes;
 use crate::routes::Shared;
@@ -292,6 +292,8 @@ pub(crate) struct ApprovalAnswer {
     decided_by: Option<String>,
     #[schema(format = DateTime)]
     decided_at: Option<String>,
+    /// Why it was decided so.
+    reason: String,
 }
 
 impl From<Approval> for ApprovalAnswer {
@@ -314,6 +316,7 @@ impl From<Approval> for ApprovalAnswer {
             asked_at: approval.asked_at.to_string(),
             decided_by: approval.decided_by,
             decided_at: approval.decided_at.map(|at| at.to_string()),
+            reason: approval.reason,
         }
     }
 }
@@ -541,10 +544,21 @@ pub(crate) async fn list_approvals(
     .await
 }
 
+/// Why somebody agrees or refuses.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApprovalWord, example = json!({"reason": "the canary held for a week"}))]
+pub(crate) struct WordWire {
+    /// For the record: it stands in the list and in the audit log.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    reason: String,
+}
+
 /// Agree
 ///
 /// Takes effect on the next decision. Who asked can't agree.
-#[utoipa::path(post, path = "/v1/approvals/{number}/approve", tag = "automations",
+#[utoipa::path(post, path = "/v1/approvals/{number}/approve", tag = "automations", request_body = Option<WordWire>,
     params(("number" = u64, Path, description = "The approval's number", minimum = 1)),
     responses((status = 200, description = "It counts", body = ApprovalAnswer),
         (status = 409, description = "It is decided already, or was asked for with this key", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -552,12 +566,13 @@ pub(crate) async fn approve(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
     PathId(number): PathId<u64>,
+    OptionalJson(word): OptionalJson<WordWire>,
 ) -> Result<Response, Problem> {
-    decide(app, caller, number, true).await
+    decide(app, caller, number, true, word).await
 }
 
 /// Refuse
-#[utoipa::path(post, path = "/v1/approvals/{number}/refuse", tag = "automations",
+#[utoipa::path(post, path = "/v1/approvals/{number}/refuse", tag = "automations", request_body = Option<WordWire>,
     params(("number" = u64, Path, description = "The approval's number", minimum = 1)),
     responses((status = 200, description = "It stays as it was", body = ApprovalAnswer),
         (status = 409, description = "It is decided already", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -565,13 +580,19 @@ pub(crate) async fn refuse(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
     PathId(number): PathId<u64>,
+    OptionalJson(word): OptionalJson<WordWire>,
 ) -> Result<Response, Problem> {
-    decide(app, caller, number, false).await
+    decide(app, caller, number, false, word).await
 }
 
-async fn decide(app: Shared, caller: Caller, number: u64, agrees: bool) -> Result<Response, Problem> {
+async fn decide(app: Shared, caller: Caller, number: u64, agrees: bool, word: WordWire) -> Result<Response, Problem> {
+    let chars = word.reason.chars().count();
+    if chars > MAX_WORDS {
+        let detail = format!("{chars} characters are above the limit of {MAX_WORDS}");
+        return Err(Problem::mistake("reason", "too_long", detail));
+    }
     blocking(move || {
-        let decided = app.parts.automations.decide(number, agrees, caller.acts(&app).act())?;
+        let decided = app.parts.automations.decide(number, agrees, word.reason.trim(), caller.acts(&app).act())?;
         Ok(Answered(ApprovalAnswer::from(decided)).into_response())
     })
     .await
@@ -591,7 +612,7 @@ impl Acts {
 
 impl Caller {
     pub(crate) fn acts(&self, app: &App) -> Acts {
-        let by = self.0.as_ref().map_or_else(|| "nobody".to_owned(), |key| format!("key {}", key.id));
+        let by = self.0.as_ref().map_or_else(|| "nobody".to_owned(), |key| key.actor());
         Acts { by, at: app.parts.clock.now() }
     }
 }

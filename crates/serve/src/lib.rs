@@ -52,6 +52,8 @@ mod stage;
 mod stock;
 mod storefront;
 mod tracking;
+mod users;
+mod users_api;
 mod wire;
 
 pub use algolia::Indexes;
@@ -70,13 +72,15 @@ pub use ports::{
     ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
-pub use privacy::PrivacySettings;
+pub use privacy::{PrivacySettings, RetentionPeriods};
 pub use problem::{Code, Mistake, Problem};
 pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
 pub use stage::{Playing, Scene, Stage};
+pub use users::{User, UserError, Users};
 
 /// What this room keeps in the shop's records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] =
+    &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];

@@ -23,7 +23,7 @@ use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 29] = [
+const TAGS: [(&str, &str); 30] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
@@ -54,6 +54,7 @@ const TAGS: [(&str, &str); 29] = [
         "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
     ),
     ("keys", "API keys."),
+    ("users", "Who signs in to the console, in which role."),
     ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),
 ];

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::jobs::{JobEntry, JobKind};
+use crate::privacy::RetentionPeriods;
 
 /// Events on their way to the log, and the vault that they pass.
 pub trait Intake: Send + Sync {
@@ -36,6 +37,8 @@ pub trait Intake: Send + Sync {
 
     /// What is known of a person's consent.
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
+    /// How many people said so, of each thing that somebody said.
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError>;
 }
 
 /// How far the records of products and stock have come: the newest change of each.
@@ -352,6 +355,9 @@ pub trait Privacy: Send + Sync {
     fn cancel(&self, id: &str) -> Result<bool, StoreError>;
     /// Everything that is held of the person of a completed request, for `who`; each look is noted.
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
+    /// The same of one person, with the newest `most` events and decisions.
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError>;
+    fn retention(&self) -> RetentionPeriods;
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError>;
     /// Newest first.
     fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;

@@ -1,6 +1,7 @@
 //! The table of routes: address, who may call, handler. The router and the OpenAPI document are both made from it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,7 +22,7 @@ use crate::app::App;
 use crate::auth::{self, Access, Need};
 use crate::keys::Scope;
 use crate::observe::observe;
-use crate::privacy::{opendsr, shopify};
+use crate::privacy::{opendsr, person, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
 use crate::search::merchandise::{self, synonyms};
@@ -31,8 +32,7 @@ use crate::{
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
     live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
-    stock,
-    storefront, tracking,
+    stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -61,6 +61,23 @@ impl Endpoint {
         let is_public = matches!(self.access, Access::Key(Scope::Public) | Access::FrontEnd(Scope::Public));
         right_of(self.part(), is_public, changes, &self.path)
     }
+}
+
+/// Parts of the API that a key of this scope opens: for reading, those whose every reading route it does; for changing,
+/// those whose every route it does.
+pub(crate) fn open_parts(app: &App, scope: Scope, right: Right) -> Vec<String> {
+    static NEEDS: LazyLock<Vec<(String, Access, Right)>> = LazyLock::new(|| {
+        let keyed = table().into_iter().filter(|endpoint| endpoint.access != Access::Open);
+        keyed.map(|endpoint| (endpoint.part().to_owned(), endpoint.access, endpoint.right())).collect()
+    });
+    let mut parts: BTreeMap<&str, bool> = BTreeMap::new();
+    for (part, access, needed) in NEEDS.iter().filter(|(_, _, needed)| *needed <= right) {
+        let open = auth::may(scope, Need { access: *access, part, right: *needed });
+        *parts.entry(part).or_insert(true) &= open;
+    }
+    // Only a demo has a stage.
+    parts.retain(|part, open| *open && (*part != "demo" || app.site.shop.is_some()));
+    parts.into_keys().map(str::to_owned).collect()
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
@@ -248,6 +265,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<consent::__path_say_consent>(PUBLIC, post(consent::say_consent)),
         endpoint::<consent::__path_get_consent>(SECRET, get(consent::get_consent)),
+        endpoint::<consent::__path_consent_statistics>(SECRET, get(consent::consent_statistics)),
         endpoint::<consent::__path_get_policy>(SECRET, get(consent::get_policy)),
         endpoint::<consent::__path_put_policy>(ADMIN, put(consent::put_policy)),
         endpoint::<consent::__path_dry_run_policy>(ADMIN, post(consent::dry_run_policy)),
@@ -257,6 +275,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
         endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
         endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<person::__path_get_person>(ADMIN, get(person::get_person)),
+        endpoint::<privacy::__path_retention>(SECRET, get(privacy::retention)),
         endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
         endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
         endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
@@ -269,6 +289,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
         endpoint::<keys_api::__path_revoke_key>(ADMIN, delete(keys_api::revoke_key)),
+
+        endpoint::<users_api::__path_list_users>(ADMIN, get(users_api::list_users)),
+        endpoint::<users_api::__path_put_user>(ADMIN, put(users_api::put_user)),
+        endpoint::<users_api::__path_delete_user>(ADMIN, delete(users_api::delete_user)),
 
         endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
         endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),

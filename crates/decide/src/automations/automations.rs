@@ -304,6 +304,7 @@ impl Automations {
             state: ApprovalState::Waiting,
             decided_by: None,
             decided_at: None,
+            reason: String::new(),
         };
         self.records.transaction(&mut |transaction| {
             approval.number = next_number(transaction, "approvals")?;
@@ -324,7 +325,7 @@ impl Automations {
     }
 
     /// Agrees to what somebody else asked for, or not. An approval that is agreed to takes effect on the next decision.
-    pub fn decide(&self, number: u64, agrees: bool, act: Act<'_>) -> Result<Approval> {
+    pub fn decide(&self, number: u64, agrees: bool, reason: &str, act: Act<'_>) -> Result<Approval> {
         let _changing = self.changing.lock();
         let found = self.read::<Approval>(&format!("SELECT body FROM approvals WHERE number = {number}"))?;
         let mut approval = found.into_iter().next().ok_or(AutomationError::UnknownApproval(number))?;
@@ -336,6 +337,7 @@ impl Automations {
         }
         approval.state = if agrees { ApprovalState::Approved } else { ApprovalState::Refused };
         (approval.decided_by, approval.decided_at) = (Some(act.by.to_owned()), Some(act.at));
+        approval.reason = reason.to_owned();
         let key = Value::Integer(number as i64);
         if agrees {
             let known = self.get(&approval.automation)?;

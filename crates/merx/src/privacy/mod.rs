@@ -137,7 +137,7 @@ pub(crate) fn keep_house(shop: &Shop) -> Result<()> {
     Ok(())
 }
 
-pub(crate) use data::gather;
+pub(crate) use data::{gather, of_one};
 
 #[cfg(test)]
 mod tests {

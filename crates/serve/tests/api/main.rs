@@ -20,9 +20,11 @@ mod merchandise;
 mod operating;
 mod privacy;
 mod recommend;
+mod roles;
 mod search;
 mod storefront;
 mod tracking;
+mod users;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};

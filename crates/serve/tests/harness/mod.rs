@@ -35,8 +35,9 @@ use merx_measure::shop::{
 use merx_serve::{
     App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
     Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError,
-    PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, Scope, SearchFigures, SearchOverview, SearchReports,
-    SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
+    PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures,
+    SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users,
+    Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -309,6 +310,12 @@ impl Intake for MemoryIntake {
 
     fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         Ok(Some(self.subject(kind, value)))
+    }
+
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError> {
+        let people: std::collections::BTreeSet<SubjectId> = self.subjects.lock().values().copied().collect();
+        let said = people.into_iter().map(|subject| Ok((self.consent(subject)?, 1)));
+        said.filter(|said| !matches!(said, Ok((stamp, _)) if *stamp == ConsentStamp::default())).collect()
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
@@ -591,6 +598,14 @@ impl Privacy for PrivacyDesk {
         Err(PrivacyError::Refused(format!("nothing is held for {id}")))
     }
 
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError> {
+        Ok(serde_json::json!({ "subject_id": subject.to_string(), "most": most }))
+    }
+
+    fn retention(&self) -> RetentionPeriods {
+        RetentionPeriods { events_days: 400, proof_days: 30, ..Default::default() }
+    }
+
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
         self.reads.note(read)
     }
@@ -789,6 +804,7 @@ impl Shop {
         let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
+            users: Arc::new(Users::open(records()).unwrap()),
             indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
