@@ -230,7 +230,7 @@ impl Default for RecorderSettings {
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
 
 /// A decision waits so long for room in the queue. Beyond it goes unrecorded and is counted.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(50);
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// How many of the newest records a search looks at: there is no index by person or engine.
 const LOOKED_AT: usize = 50_000;

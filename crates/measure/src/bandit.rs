@@ -44,7 +44,7 @@ pub struct Learner {
     kind: BanditKind,
     floor: u16,
     window_ms: i64,
-    waiting: FxHashMap<u128, Vec<Played>>,
+    waiting: FxHashMap<u128, Vec<Row>>,
     /// Who waits, in the order of time.
     order: VecDeque<(i64, u128)>,
     arms: Vec<Tally>,
@@ -70,13 +70,17 @@ impl Default for Tally {
 }
 
 impl Tally {
-    fn add(&mut self, context: &[f64; CONTEXT], reward: f64) {
+    /// A play, which is a failure until it succeeds: one that waits must not count for less than one that is settled.
+    fn play(&mut self, context: &[f64; CONTEXT]) {
         self.plays += 1;
-        self.successes += u64::from(reward > 0.0);
         for (row, x) in self.squares.iter_mut().zip(context) {
             row.iter_mut().zip(context).for_each(|(square, other)| *square += x * other);
         }
-        self.rewards.iter_mut().zip(context).for_each(|(sum, x)| *sum += reward * x);
+    }
+
+    fn succeed(&mut self, context: &[f64; CONTEXT]) {
+        self.successes += 1;
+        self.rewards.iter_mut().zip(context).for_each(|(sum, x)| *sum += x);
     }
 
     fn linear(&self) -> LinearArm {
@@ -118,6 +122,7 @@ pub struct BanditPage {
 #[derive(Debug, Clone, Serialize)]
 pub struct BanditArm {
     pub name: String,
+    /// Those that wait count as failures so far.
     pub plays: u64,
     pub successes: u64,
     /// In the next epoch, of somebody of whom nothing is known, 0 to 1.
@@ -152,49 +157,44 @@ impl Learner {
         if self.order.len() >= MOST_WAITING
             && let Some((at_ms, oldest)) = self.order.pop_front()
         {
-            self.give_up(oldest, at_ms);
+            self.settle(oldest, at_ms);
         }
-        self.waiting.entry(who).or_default().push(played);
+        self.arms[usize::from(played.arm)].play(&played.context);
+        self.waiting.entry(who).or_default().push(Row { played, reward: 0.0 });
         self.order.push_back((played.at_ms, who));
     }
 
     /// Somebody did what counts: a success of everything they were shown within the window before.
     pub fn reward(&mut self, who: u128, at_ms: i64) {
         let Some(waiting) = self.waiting.get_mut(&who) else { return };
-        let window = self.window_ms;
-        let hit = |played: &Played| (0..=window).contains(&(at_ms - played.at_ms));
-        let successes: Vec<Played> = waiting.iter().filter(|played| hit(played)).copied().collect();
-        waiting.retain(|played| !hit(played));
-        if waiting.is_empty() {
-            self.waiting.remove(&who);
+        for row in waiting.iter_mut().filter(|row| row.reward == 0.0) {
+            if (0..=self.window_ms).contains(&(at_ms - row.played.at_ms)) {
+                row.reward = 1.0;
+                self.arms[usize::from(row.played.arm)].succeed(&row.played.context);
+            }
         }
-        successes.into_iter().for_each(|played| self.settle(played, 1.0));
     }
 
-    /// What brought nothing until now is a failure where its window is over.
+    /// Settles what was shown so long ago that nothing counts for it any more. Estimates see it from then on: successes that come early
+    /// would make every arm look good.
     pub fn tick(&mut self, now_ms: i64) {
         while let Some((at_ms, who)) = self.order.front().copied().filter(|(at, _)| at + self.window_ms < now_ms) {
             self.order.pop_front();
-            self.give_up(who, at_ms);
+            self.settle(who, at_ms);
         }
     }
 
-    fn give_up(&mut self, who: u128, at_ms: i64) {
+    fn settle(&mut self, who: u128, at_ms: i64) {
         let Some(waiting) = self.waiting.get_mut(&who) else { return };
-        let Some(place) = waiting.iter().position(|played| played.at_ms == at_ms) else { return };
-        let played = waiting.swap_remove(place);
+        let Some(place) = waiting.iter().position(|row| row.played.at_ms == at_ms) else { return };
+        let row = waiting.swap_remove(place);
         if waiting.is_empty() {
             self.waiting.remove(&who);
         }
-        self.settle(played, 0.0);
-    }
-
-    fn settle(&mut self, played: Played, reward: f64) {
-        self.arms[usize::from(played.arm)].add(&played.context, reward);
         if self.rows.len() >= MOST_ROWS {
             self.rows.pop_front();
         }
-        self.rows.push_back(Row { played, reward });
+        self.rows.push_back(row);
     }
 
     /// The policy of the next epoch; the same seed gives the same one.

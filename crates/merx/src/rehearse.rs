@@ -218,8 +218,9 @@ fn play(shop: &Shop, simulated: &Simulated, scenario: &Scenario) -> Result<Vec<F
                     let asked = Instant::now();
                     let (decision, shown) = decide(shop, simulated, index, number, now);
                     latencies.push(asked.elapsed().as_micros() as u32);
-                    fallbacks += u64::from(decision.fallback > FallbackLevel::PreviousModel);
-                    troubles += u64::from(!decision.trouble.is_empty());
+                    let troubled = !decision.trouble.is_empty();
+                    fallbacks += u64::from(troubled && decision.fallback > FallbackLevel::PreviousModel);
+                    troubles += u64::from(troubled);
                     let response = truth.respond(&simulated.shopper(index), &shown, &mut rng);
                     let subject = simulated.subject_id(index);
                     let events: Vec<Event> = response
@@ -270,7 +271,7 @@ fn play(shop: &Shop, simulated: &Simulated, scenario: &Scenario) -> Result<Vec<F
     Ok(vec![
         at_most("seconds that the offered decisions took", elapsed, 1.05 * scenario.seconds + 0.5),
         at_most(format!("share slower than {} ms (slo.slow_share)", slo.slow_ms), share(slow), slo.slow_share),
-        at_most("share that no model answered (slo.fallback_share)", share(*fallbacks), slo.fallback_share),
+        at_most("share that fell back as a model failed (slo.fallback_share)", share(*fallbacks), slo.fallback_share),
         at_most("share with trouble on the way (slo.trouble_share)", share(*troubles), slo.trouble_share),
         at_most("decisions that were not recorded", shop.recorder.unrecorded() as f64, 0.0),
         at_most("exposures that were lost", shop.dealer.exposures.lost() as f64, 0.0),

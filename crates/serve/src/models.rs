@@ -233,7 +233,9 @@ impl ModelCard {
         line("\n## Data\n".to_owned());
         let told = ["window_from", "window_until", "events", "subjects", "items", "code", "seed", "parent"];
         for name in told.into_iter().filter(|name| !version.lineage[*name].is_null()) {
-            line(format!("- {name}: {}", version.lineage[name]));
+            let value = &version.lineage[name];
+            let time = value.as_i64().filter(|_| name.starts_with("window_")).map(merx_domain::TimestampMs);
+            line(format!("- {name}: {}", time.map_or_else(|| value.to_string(), |time| time.to_string())));
         }
         line("\n## Held-out metrics\n".to_owned());
         for (name, value) in version.metrics.as_object().into_iter().flatten() {

@@ -25,6 +25,8 @@ struct Minute {
     number: i64,
     decisions: u64,
     fallbacks: u64,
+    /// Fallbacks on whose way something went wrong.
+    failures: u64,
     troubles: u64,
     latencies: [u32; BOUNDS_MS.len()],
 }
@@ -34,6 +36,7 @@ struct Minute {
 pub(super) struct Tally {
     pub(super) decisions: u64,
     pub(super) fallbacks: u64,
+    pub(super) failures: u64,
     pub(super) troubles: u64,
     latencies: [u64; BOUNDS_MS.len()],
 }
@@ -89,7 +92,9 @@ impl Meter {
             *minute = Minute { number, ..Minute::default() };
         }
         minute.decisions += 1;
-        minute.fallbacks += u64::from(seen.fallback > FallbackLevel::PreviousModel);
+        let fell_back = seen.fallback > FallbackLevel::PreviousModel;
+        minute.fallbacks += u64::from(fell_back);
+        minute.failures += u64::from(fell_back && seen.troubled);
         minute.troubles += u64::from(seen.troubled);
         let latency_ms = f64::from(seen.latency_us) / 1e3;
         let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
@@ -122,6 +127,7 @@ impl Meter {
         for minute in self.minutes.iter().filter(|minute| (oldest..=newest).contains(&minute.number)) {
             sum.decisions += minute.decisions;
             sum.fallbacks += minute.fallbacks;
+            sum.failures += minute.failures;
             sum.troubles += minute.troubles;
             sum.latencies.iter_mut().zip(minute.latencies).for_each(|(sum, count)| *sum += u64::from(count));
         }

@@ -17,7 +17,7 @@ const FEWEST: u64 = 100;
 /// What is promised of every engine's decisions; a share of 0 promises nothing.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Objectives {
-    /// Share of decisions that no model may answer.
+    /// Share of decisions that may fall back below models because one failed or was late.
     pub fallback_share: f64,
     /// Share on whose way something may go wrong.
     pub trouble_share: f64,
@@ -45,7 +45,10 @@ impl Objectives {
         let slow_ms = self.slow_ms;
         let one = move |name, words: String, allowed, bad| Objective { name, words, allowed, bad, slow_ms };
         [
-            one("fallback", "were answered by no model".to_owned(), self.fallback_share, |tally, _| tally.fallbacks),
+            // A shop without a model, or an arm that leaves it out, breaks no promise.
+            one("fallback", "fell back because a model failed".to_owned(), self.fallback_share, |tally, _| {
+                tally.failures
+            }),
             one("error", "met an error on their way".to_owned(), self.trouble_share, |tally, _| tally.troubles),
             one("latency", format!("took longer than {slow_ms} ms"), self.slow_share, |tally, slow_ms| {
                 tally.slower_than(slow_ms)
