@@ -35,7 +35,7 @@ lint: ## Formatting and clippy, warnings are errors.
 unit: ## The Rust tests alone.
 	tools/test unit
 
-sdk: ## The browser library.
+sdk: ## The browser library and the demo shop.
 	tools/setup node
 	tools/test sdk
 

@@ -17,18 +17,19 @@ pub(crate) struct Repeated {
 }
 
 impl Repeated {
-    /// Between two pieces the thread sleeps for `pause`. What fails or panics is told and tried again: projections and
-    /// guardrails must not stop behind a server that goes on answering.
+    /// Between two pieces the thread sleeps for `pause`. `work` gets the flag that says when to stop, for pieces that take
+    /// long. What fails or panics is told and tried again: projections and guardrails must not stop behind a server that
+    /// goes on answering.
     pub(crate) fn start(
         name: &'static str,
         pause: Duration,
-        mut work: impl FnMut() -> Result<()> + Send + 'static,
+        mut work: impl FnMut(&AtomicBool) -> Result<()> + Send + 'static,
     ) -> Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             while !stopping.load(Ordering::Relaxed) {
-                let done = std::panic::catch_unwind(AssertUnwindSafe(&mut work));
+                let done = std::panic::catch_unwind(AssertUnwindSafe(|| work(&stopping)));
                 match done {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "{name}: trying again"),

@@ -103,12 +103,14 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
     };
     let outcome = match job.kind {
         JobKind::Training => training::train_all(shop, &say),
+        JobKind::Retraining => training::train_into_shadow(shop, &say),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
         JobKind::Privacy => privacy::answer_all(shop, &say),
         JobKind::Retention => match Limits::of(&shop.config.retention, shop.clock.now()) {
             Some(limits) => retention::let_go(&shop.store, &limits, &say),
             None => Ok(serde_json::json!({ "events": 0, "lake_rows": 0 })),
         },
+        JobKind::Indexing => shop.searching.rebuild(),
     };
     tell(job, &outcome);
     board.end(job.id, outcome);

@@ -1,14 +1,19 @@
 //! The binary: command line, configuration, wiring. The only crate that names a backend.
 
 mod background;
+mod bandits;
 mod bench;
+mod books;
 mod config;
+mod courier;
 mod demo;
 mod directory;
+mod drifting;
 mod experiments;
 mod governing;
 mod housekeeping;
 mod import;
+mod inspector;
 mod jobs;
 mod lake;
 mod manual;
@@ -16,6 +21,7 @@ mod master_key;
 mod operate;
 mod privacy;
 mod projection;
+mod rehearse;
 mod reports;
 mod retention;
 mod search_log;
@@ -155,6 +161,8 @@ enum Command {
     },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
+    /// Play a peak or a demand shock on a simulated shop under this configuration, and say what it would breach.
+    Rehearse(rehearse::RehearseArguments),
     /// Measure, one JSON object a line.
     Bench {
         #[command(subcommand)]
@@ -174,6 +182,13 @@ enum Command {
 enum ModelsAction {
     /// All versions with their metrics (the default).
     List,
+    /// Print a version's card: data, metrics, limits, approvals.
+    Card {
+        version: u32,
+        /// recommend or search.
+        #[arg(long, default_value = "recommend")]
+        model: String,
+    },
     /// Make a version live.
     Promote {
         version: u32,
@@ -305,6 +320,10 @@ fn run(arguments: Arguments) -> Result<()> {
             start_log(&config, "warn")?;
             bench::run(command)
         }
+        Command::Rehearse(arguments) => {
+            start_log(&config, "warn")?;
+            rehearse::run(config, &arguments)
+        }
         Command::Openapi => {
             print!("{}", merx_serve::openapi_json());
             Ok(())
@@ -336,6 +355,7 @@ fn run(arguments: Arguments) -> Result<()> {
             let desk = Desk::open(&server, config)?;
             match action.unwrap_or(ModelsAction::List) {
                 ModelsAction::List => desk.list_models(),
+                ModelsAction::Card { version, model } => desk.print_card(&model, version),
                 ModelsAction::Promote { version, model } => desk.promote(&model, version),
                 ModelsAction::Rollback { model } => desk.roll_back(&model),
             }

@@ -147,6 +147,12 @@ impl Desk {
         Ok(())
     }
 
+    pub(crate) fn print_card(&self, model: &str, version: u32) -> Result<()> {
+        let card = self.client.get(&format!("/v1/models/{model}/{version}/card"))?;
+        print!("{}", text(&card["markdown"]));
+        Ok(())
+    }
+
     pub(crate) fn promote(&self, model: &str, version: u32) -> Result<()> {
         let live = self.client.post(&format!("/v1/models/{model}/promote"), &json!({ "version": version }))?;
         println!("{model} v{} is live", live["version"]);

@@ -212,7 +212,7 @@ impl FeatureSource for Projection {
 /// Keeps a projection current.
 pub(crate) fn follow(projection: Arc<Projection>) -> Result<Repeated> {
     let mut since_snapshot = 0;
-    Repeated::start("projection", Duration::ZERO, move || {
+    Repeated::start("projection", Duration::ZERO, move |_| {
         match projection.catch_up() {
             Ok(applied) => since_snapshot += applied,
             Err(error) => {

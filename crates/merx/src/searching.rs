@@ -22,7 +22,7 @@ use merx_models::registry::{RegisteredModel, Registry};
 use merx_serve::{CatalogueState, Merchandise, Searches};
 use merx_store::Records;
 use parking_lot::Mutex;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::background::Repeated;
 use crate::config;
@@ -203,18 +203,32 @@ impl Searching {
         self.projection.follow_catalogue()?;
         // Stock that changes while products are read is followed afterwards.
         let stock = self.projection.stock_seen();
-        let mut products =
-            Products { searching: self, seen: ChangeNumber::default(), page: Vec::new().into_iter(), failed: None };
-        self.engine().load(&mut products)?;
-        if let Some(error) = products.failed {
-            return Err(error).context("reading products for the search index");
-        }
+        let mut products = Products::of(self);
+        let catalogue = self.engine();
+        let put = |read: Result<(ProductNumber, Product, Option<i64>)>| -> Result<(ProductNumber, Product)> {
+            let (number, product, stock) = read?;
+            catalogue.note(number, &product, stock);
+            Ok((number, product))
+        };
+        catalogue.rebuild_from::<anyhow::Error>(products.by_ref().map(put))?;
         let seen = Seen { products: products.seen, stock };
         let products = seen.products.0.unsigned_abs();
         self.engine().tell_state(|state| {
             *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
         });
         Ok(seen)
+    }
+
+    /// Builds the index anew from the records. The old one answers meanwhile, and changes go on being followed: they are in both.
+    pub(crate) fn rebuild(&self) -> Result<serde_json::Value> {
+        // The first building is a rebuilding too.
+        self.catch_up()?;
+        let mut products = Products::of(self);
+        let texts = products.by_ref().map(|read| read.map(|(number, product, _)| (number, product)));
+        self.engine().rebuild_from::<anyhow::Error>(texts)?;
+        let built = products.seen.0.unsigned_abs();
+        self.engine().tell_state(|state| state.built = built);
+        Ok(serde_json::json!({ "products": self.engine().product_count() }))
     }
 
     /// Whether anything had changed.
@@ -252,24 +266,43 @@ struct Products<'a> {
     searching: &'a Searching,
     seen: ChangeNumber,
     page: std::vec::IntoIter<merx_ingest::StoredProduct>,
-    failed: Option<anyhow::Error>,
+    read: FxHashSet<ProductNumber>,
+    ended: bool,
+}
+
+impl<'a> Products<'a> {
+    fn of(searching: &'a Searching) -> Self {
+        let (seen, page, read) = (ChangeNumber::default(), Vec::new().into_iter(), FxHashSet::default());
+        Self { searching, seen, page, read, ended: false }
+    }
 }
 
 impl Iterator for Products<'_> {
-    type Item = (ProductNumber, Product, Option<i64>);
+    type Item = Result<(ProductNumber, Product, Option<i64>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
         let stored = match self.page.next() {
             Some(stored) => stored,
             None => {
                 let read = self.searching.ingest.catalogue.changed_since(self.seen, BATCH);
-                self.page = read.map_err(|error| self.failed = Some(error.into())).ok()?.into_iter();
+                match read.context("reading products for the search index") {
+                    Ok(page) => self.page = page.into_iter(),
+                    Err(error) => return Some(Err(error)),
+                }
                 self.page.next()?
             }
         };
+        // It has changed since it was read. From here on everything is newer than the beginning, and is followed as changes are.
+        if !self.read.insert(stored.number) {
+            self.ended = true;
+            return None;
+        }
         self.seen = stored.change;
         let stock = self.searching.projection.stock_of(&stored.product.id);
-        Some((stored.number, stored.product, stock))
+        Some(Ok((stored.number, stored.product, stock)))
     }
 }
 
@@ -367,11 +400,11 @@ impl Searches for Searching {
 pub(crate) fn keep_current(searching: &Arc<Searching>) -> Result<[Repeated; 2]> {
     let (index, signals) = (Arc::clone(searching), Arc::clone(searching));
     Ok([
-        Repeated::start("search-index", POLL, move || index.catch_up())?,
+        Repeated::start("search-index", POLL, move |_| index.catch_up())?,
         Repeated::start(
             "search-signals",
             POLL,
-            move || if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
+            move |_| if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
         )?,
     ])
 }

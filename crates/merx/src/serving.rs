@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use merx_decide::Objectives;
 use merx_domain::{
     ConsentStamp, DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId,
     TimestampMs,
@@ -14,8 +15,8 @@ use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, Stock
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, RetentionPeriods, Scope,
-    Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
+    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit,
+    RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
@@ -25,7 +26,7 @@ use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
 use crate::search_log::{self, Reports};
 use crate::shop::Shop;
-use crate::{privacy, projection, searching};
+use crate::{courier, inspector, privacy, projection, searching};
 
 /// How long a breach of a guardrail may go unseen.
 const GUARDRAIL_PAUSE: Duration = Duration::from_secs(1);
@@ -181,6 +182,7 @@ impl ModelVersions for Rooms {
         let version = version.or(newest).ok_or_else(nothing)?;
         self.shop.registry.promote(name, version).map_err(registry_error)?;
         self.reload()?;
+        crate::drifting::watch_shadows(&self.shop)?;
         Ok(version)
     }
 
@@ -192,6 +194,10 @@ impl ModelVersions for Rooms {
         let version = self.shop.registry.roll_back(name).map_err(registry_error)?;
         self.reload()?;
         Ok(version)
+    }
+
+    fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError> {
+        self.shop.books.segments(&self.shop, name, version)
     }
 }
 
@@ -335,7 +341,7 @@ pub(crate) fn serve_with(
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
-    let following = following(&shop)?;
+    let following = following(&shop, &board)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -354,14 +360,27 @@ pub(crate) fn serve_with(
     result
 }
 
-/// What goes on beside the answers, whatever jobs there are.
-fn following(shop: &Arc<Shop>) -> Result<Vec<Repeated>> {
+/// What goes on beside the answers.
+fn following(shop: &Arc<Shop>, board: &Arc<JobBoard>) -> Result<Vec<Repeated>> {
     let guarded = Arc::clone(shop);
-    let guardrails = Repeated::start("guardrails", GUARDRAIL_PAUSE, move || {
-        guarded.automations.watch(guarded.clock.now())?;
+    let slo = &shop.config.slo;
+    let objectives = Objectives {
+        fallback_share: slo.fallback_share,
+        trouble_share: slo.trouble_share,
+        slow_share: slo.slow_share,
+        slow_ms: slo.slow_ms,
+    };
+    let guardrails = Repeated::start("guardrails", GUARDRAIL_PAUSE, move |_| {
+        guarded.automations.watch(guarded.clock.now(), &objectives)?;
         Ok(())
     })?;
-    let mut following = vec![guardrails, search_log::follow(Arc::clone(&shop.search_log))?];
+    let book = Arc::clone(shop.automations.book());
+    let mut following = vec![
+        inspector::inspect(Arc::clone(shop), Arc::clone(board))?,
+        courier::carry_alerts(book, Arc::clone(&shop.clock), &shop.config.alerts)?,
+        guardrails,
+        search_log::follow(Arc::clone(&shop.search_log))?,
+    ];
     following.extend(searching::keep_current(&shop.searching)?);
     following.push(projection::follow(Arc::clone(&shop.projection))?);
     Ok(following)
@@ -395,6 +414,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         dealer: Arc::clone(&shop.dealer),
         automations: Arc::clone(&shop.automations),
         audit: Arc::new(merx_decide::AuditLog::new(Arc::clone(&shop.store.records))),
+        labels: merx_decide::Labels::new(Arc::clone(&shop.store.records)),
         reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
@@ -433,6 +453,10 @@ fn settings(config: &Config) -> Result<Settings> {
         rate_limit: RateLimit {
             requests_per_second: config.limits.requests_per_second,
             burst: f64::from(config.limits.burst),
+        },
+        newcomers: RateLimit {
+            requests_per_second: config.limits.newcomers_per_second,
+            burst: f64::from(config.limits.newcomers_burst),
         },
         max_body_bytes: config.server.max_body_bytes,
         request_timeout_ms: config.server.request_timeout_ms,

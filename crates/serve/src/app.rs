@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Policies, Recorder};
+use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Labels, Policies, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::activity::Activity;
 use crate::algolia::Indexes;
 use crate::keys::Keys;
-use crate::limits::RateLimit;
+use crate::limits::{Bucket, RateLimit};
 use crate::live::Live;
 use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
@@ -58,6 +58,8 @@ pub struct Settings {
     /// link of their own.
     pub public_keys_list_products: bool,
     pub rate_limit: RateLimit,
+    /// How many visitors whom nobody knows become known by asking while experiments run; others are answered as unknown ones.
+    pub newcomers: RateLimit,
     /// Bound of a body outside the tracking API, before and after it is inflated.
     pub max_body_bytes: usize,
     pub request_timeout_ms: u64,
@@ -89,6 +91,7 @@ pub struct Parts {
     pub reports: Arc<dyn Reports>,
     pub automations: Arc<Automations>,
     pub audit: Arc<AuditLog>,
+    pub labels: Labels,
     pub policies: Arc<Policies>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
@@ -105,6 +108,7 @@ pub struct App {
     pub(crate) activity: Activity,
     pub(crate) live: Live,
     pub(crate) sessions: Sessions,
+    pub(crate) newcomers: Bucket,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
@@ -130,6 +134,7 @@ impl App {
             activity,
             live: Live::default(),
             sessions: Sessions::default(),
+            newcomers: Bucket::default(),
             ids,
             patching: Default::default(),
             flag_streams: Arc::default(),

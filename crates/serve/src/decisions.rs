@@ -283,10 +283,9 @@ pub(crate) async fn replay_decision(
             let recorded: SearchAnswer = record.answer()?;
             let replayed = app.parts.searches.replay(&record);
             let changed_since = recorded.state.changes(&app.parts.searches.state());
-            // What has changed may make the engine ask about other products than those on record.
-            let overtaken = |_: &merx_domain::EngineError| !changed_since.is_empty();
             let replayed = match replayed {
-                Err(error) if overtaken(&error) => SearchAnswer::default(),
+                // What has changed may make the engine ask about other products than those on record.
+                Err(_) if !changed_since.is_empty() => SearchAnswer::default(),
                 other => other.map_err(conflict)?,
             };
             let then = SearchAnswer { state: recorded.state, ..replayed };

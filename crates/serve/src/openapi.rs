@@ -23,7 +23,7 @@ use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 25] = [
+const TAGS: [(&str, &str); 30] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
@@ -33,6 +33,11 @@ const TAGS: [(&str, &str); 25] = [
     ("experiments", "What a change is worth: who gets which arm, and what it brought."),
     ("flags", "Flags as OpenFeature asks for them (OFREP)."),
     ("automations", "What engines may do by themselves, within which limits, and who agreed."),
+    ("figures", "What automations earn, and the shop's figures as one tree."),
+    ("quality", "Whether data, features and answers are what they were, and fair."),
+    ("alerts", "What somebody should know of."),
+    ("webhooks", "Who is told of alerts, and what became of telling them."),
+    ("labels", "What people say where nobody knows what is right."),
     ("audit", "Who changed what, in a chain that shows whether it was touched."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),

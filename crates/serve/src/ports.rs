@@ -6,13 +6,16 @@ use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, 
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, MarketId, ModelVersion, Money,
-    Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, MarketId, ModelVersion,
+    Money, Situation, SubjectId, TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
-use merx_measure::shop::{HoldoutPage, Page, PageError, SegmentBy};
+use merx_measure::bandit::BanditPage;
+use merx_measure::drift::Drift;
+use merx_measure::fairness::FairnessPage;
+use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, ValuePage};
 use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -83,7 +86,7 @@ pub trait Recommendations: Send + Sync {
     fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant;
 }
 
-impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
+impl<E: Engine<Ask = Ask, Answer = Answer> + 'static> Recommendations for Pipeline<E> {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer> {
         self.decide(request, shelf)
     }
@@ -155,8 +158,62 @@ pub trait Searches: Send + Sync {
 /// What experiments were worth, read off the log.
 pub trait Reports: Send + Sync {
     fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError>;
+    /// What a bandit knows; `None`: it is none.
+    fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError>;
     /// What everything automatic earns, by month.
     fn holdout(&self) -> Result<HoldoutPage, StoreError>;
+    /// What each automation earns, counted from a moment on.
+    fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError>;
+    /// The shop's figures of some whole days.
+    fn kpis(&self, days: i32) -> Result<KpiPage, StoreError>;
+    /// The last whole day's events beside those before.
+    fn data_quality(&self) -> Result<QualityPage, StoreError>;
+    /// The newest decisions beside the saved reference.
+    fn drift(&self) -> Result<DriftPage, StoreError>;
+    /// Calls the newest decisions usual from now on.
+    fn save_reference(&self) -> Result<DriftPage, StoreError>;
+    fn fairness(&self, question: &FairnessQuestion) -> Result<FairnessPage, StoreError>;
+}
+
+/// What features and predictions do.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DriftPage {
+    pub engines: Vec<EngineDrift>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineDrift {
+    pub engine: String,
+    /// When the reference was saved, and of which version's decisions; none where there is none.
+    pub reference_at: Option<String>,
+    pub reference_version: Option<u32>,
+    /// Decisions that were looked at now.
+    pub decisions: u64,
+    pub numbers: Vec<Drift>,
+    pub drifted: bool,
+    /// The version that a retraining put into the shadow of live decisions.
+    pub shadow_version: Option<u32>,
+}
+
+/// A group of products, as the merchant defines it.
+#[derive(Debug, Clone)]
+pub struct ProductGroup {
+    pub name: String,
+    pub filter: Filter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShopperGroups {
+    Device,
+    Market,
+}
+
+#[derive(Debug, Clone)]
+pub struct FairnessQuestion {
+    pub products: Vec<ProductGroup>,
+    pub shoppers: ShopperGroups,
+    /// Of the newest recommendations.
+    pub decisions: usize,
 }
 
 /// Whole days, numbered from 1970, the last one left out; of one market or of all.
@@ -252,6 +309,21 @@ pub trait ModelVersions: Send + Sync {
     fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError>;
     /// Makes the previous version live again.
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
+    /// What a version's newest decisions were, by segment of shoppers.
+    fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError>;
+}
+
+/// Decisions of a model for some of the shoppers.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelSegment {
+    /// `device phone`, `market de`, `new shoppers` ..
+    #[schema(example = "device phone")]
+    pub segment: String,
+    pub decisions: u64,
+    /// Share of them of which something was opened.
+    pub click_rate: f64,
+    /// 95th percentile.
+    pub latency_ms: f64,
 }
 
 /// Who does what takes longer than a request.

@@ -736,6 +736,10 @@ pub(crate) fn known_or_made(
     if known.is_some() || !is_newcomer(app, who, market, consent)? {
         return Ok(known);
     }
+    // Anybody can make up ids: beyond the limit a stranger stays one, and is in no experiment.
+    if app.newcomers.take(&app.parts.settings.newcomers, app.parts.clock.now()).is_err() {
+        return Ok(None);
+    }
     Ok(match who {
         Who::Customer(id) => app.parts.intake.make_subject(IdentityKind::UserId, id)?,
         Who::Visitor(id) => app.parts.intake.make_subject(IdentityKind::AnonymousId, id)?,

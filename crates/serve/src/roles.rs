@@ -30,7 +30,7 @@ use Right::{Change, Read};
 /// Parts of the API where what a public key may ask changes nothing, whatever the method.
 const ASKED: [&str; 4] = ["recommendations", "search", "algolia", "flags"];
 /// Ends of addresses that are posted to and change nothing.
-const LOOKS: [&str; 6] = ["/replay", "/dry-run", "/check", "/preview", "/experiment-plan", "/off-policy"];
+const LOOKS: [&str; 7] = ["/replay", "/dry-run", "/check", "/preview", "/experiment-plan", "/off-policy", "/fairness"];
 
 const MERCHANDISER: &[(&str, Right)] = &[
     ("recommendations", Read),
@@ -42,6 +42,10 @@ const MERCHANDISER: &[(&str, Right)] = &[
     ("experiments", Change),
     ("flags", Change),
     ("automations", Change),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Change),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("events", Read),
@@ -58,6 +62,10 @@ const ANALYST: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("policy", Read),
@@ -86,6 +94,10 @@ const AUDITOR: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("webhooks", Read),
     ("audit", Read),
     ("models", Read),
     ("jobs", Read),

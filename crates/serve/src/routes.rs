@@ -25,13 +25,14 @@ use crate::observe::observe;
 use crate::privacy::{opendsr, person, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
-use crate::search::{merchandise, reports};
+use crate::search::merchandise::{self, synonyms};
+use crate::search::reports;
 use crate::{
-    activity,
+    activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
-    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage, stock,
-    storefront, tracking, users_api,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
+    live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
+    stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -115,13 +116,13 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<merchandise::__path_delete_rule>(SECRET, delete(merchandise::delete_rule)),
         endpoint::<merchandise::__path_preview>(SECRET, post(merchandise::preview)),
         endpoint::<merchandise::__path_list_changes>(SECRET, get(merchandise::list_changes)),
-        endpoint::<merchandise::__path_list_synonyms>(SECRET, get(merchandise::list_synonyms)),
-        endpoint::<merchandise::__path_get_synonym>(SECRET, get(merchandise::get_synonym)),
-        endpoint::<merchandise::__path_put_synonym>(SECRET, put(merchandise::put_synonym)),
-        endpoint::<merchandise::__path_delete_synonym>(SECRET, delete(merchandise::delete_synonym)),
-        endpoint::<merchandise::__path_list_proposals>(SECRET, get(merchandise::list_proposals)),
-        endpoint::<merchandise::__path_approve_proposal>(SECRET, post(merchandise::approve_proposal)),
-        endpoint::<merchandise::__path_refuse_proposal>(SECRET, post(merchandise::refuse_proposal)),
+        endpoint::<synonyms::__path_list_synonyms>(SECRET, get(synonyms::list_synonyms)),
+        endpoint::<synonyms::__path_get_synonym>(SECRET, get(synonyms::get_synonym)),
+        endpoint::<synonyms::__path_put_synonym>(SECRET, put(synonyms::put_synonym)),
+        endpoint::<synonyms::__path_delete_synonym>(SECRET, delete(synonyms::delete_synonym)),
+        endpoint::<synonyms::__path_list_proposals>(SECRET, get(synonyms::list_proposals)),
+        endpoint::<synonyms::__path_approve_proposal>(SECRET, post(synonyms::approve_proposal)),
+        endpoint::<synonyms::__path_refuse_proposal>(SECRET, post(synonyms::refuse_proposal)),
         endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
         endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),
 
@@ -146,6 +147,18 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_task>(BACK_END, get(manage::task)),
         endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
+        endpoint::<algolia::merchandise::__path_search_rules>(BACK_END, post(algolia::merchandise::search_rules)),
+        endpoint::<algolia::merchandise::__path_put_rule_batch>(BACK_END, post(algolia::merchandise::put_rule_batch)),
+        endpoint::<algolia::merchandise::__path_clear_rules>(BACK_END, post(algolia::merchandise::clear_rules)),
+        endpoint::<algolia::merchandise::__path_get_rule>(BACK_END, get(algolia::merchandise::get_rule)),
+        endpoint::<algolia::merchandise::__path_put_rule>(BACK_END, put(algolia::merchandise::put_rule)),
+        endpoint::<algolia::merchandise::__path_delete_rule>(BACK_END, delete(algolia::merchandise::delete_rule)),
+        endpoint::<algolia::merchandise::__path_search_synonyms>(BACK_END, post(algolia::merchandise::search_synonyms)),
+        endpoint::<algolia::merchandise::__path_put_synonym_batch>(BACK_END, post(algolia::merchandise::put_synonym_batch)),
+        endpoint::<algolia::merchandise::__path_clear_synonyms>(BACK_END, post(algolia::merchandise::clear_synonyms)),
+        endpoint::<algolia::merchandise::__path_get_synonym>(BACK_END, get(algolia::merchandise::get_synonym)),
+        endpoint::<algolia::merchandise::__path_put_synonym>(BACK_END, put(algolia::merchandise::put_synonym)),
+        endpoint::<algolia::merchandise::__path_delete_synonym>(BACK_END, delete(algolia::merchandise::delete_synonym)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
@@ -169,6 +182,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
 
         endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_bandit_report>(SECRET, get(experiments::bandit_report)),
         endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
         endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
         endpoint::<experiments::__path_off_policy_estimate>(SECRET, post(experiments::off_policy_estimate)),
@@ -188,7 +202,27 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<automations::__path_list_approvals>(SECRET, get(automations::list_approvals)),
         endpoint::<automations::__path_approve>(ADMIN, post(automations::approve)),
         endpoint::<automations::__path_refuse>(ADMIN, post(automations::refuse)),
-        endpoint::<automations::__path_list_alerts>(SECRET, get(automations::list_alerts)),
+
+        endpoint::<figures::__path_value_report>(SECRET, get(figures::value_report)),
+        endpoint::<figures::__path_kpis>(SECRET, get(figures::kpis)),
+        endpoint::<figures::__path_data_quality>(SECRET, get(figures::data_quality)),
+        endpoint::<figures::__path_drift>(SECRET, get(figures::drift)),
+        endpoint::<figures::__path_save_reference>(ADMIN, post(figures::save_reference)),
+        endpoint::<figures::__path_fairness>(SECRET, post(figures::fairness)),
+
+        endpoint::<alerts::__path_list_alerts>(SECRET, get(alerts::list_alerts)),
+        endpoint::<alerts::__path_acknowledge_alert>(SECRET, post(alerts::acknowledge_alert)),
+        endpoint::<alerts::__path_test_alert>(ADMIN, post(alerts::test_alert)),
+        endpoint::<alerts::__path_list_webhooks>(ADMIN, get(alerts::list_webhooks)),
+        endpoint::<alerts::__path_add_webhook>(ADMIN, post(alerts::add_webhook)),
+        endpoint::<alerts::__path_remove_webhook>(ADMIN, delete(alerts::remove_webhook)),
+        endpoint::<alerts::__path_list_deliveries>(ADMIN, get(alerts::list_deliveries)),
+
+        endpoint::<labels::__path_add_cases>(SECRET, post(labels::add_cases)),
+        endpoint::<labels::__path_list_cases>(SECRET, get(labels::list_cases)),
+        endpoint::<labels::__path_next_case>(SECRET, get(labels::next_case)),
+        endpoint::<labels::__path_judge_case>(SECRET, post(labels::judge_case)),
+        endpoint::<labels::__path_agreement>(SECRET, get(labels::agreement)),
 
         endpoint::<audit::__path_audit_log>(ADMIN, get(audit::audit_log)),
         endpoint::<audit::__path_verify_audit>(ADMIN, get(audit::verify_audit)),
@@ -221,6 +255,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<stock::__path_delete_stock>(SECRET, delete(stock::delete_stock)),
 
         endpoint::<models::__path_list_models>(ADMIN, get(models::list_models)),
+        endpoint::<models::__path_model_card>(ADMIN, get(models::model_card)),
         endpoint::<models::__path_promote_model>(ADMIN, post(models::promote_model)),
         endpoint::<models::__path_roll_back_model>(ADMIN, post(models::roll_back_model)),
 

@@ -67,12 +67,12 @@ pub struct MetricPage {
     pub unit: &'static str,
     pub higher_is_better: bool,
     pub decides: bool,
-    pub arms: Vec<ValuePage>,
+    pub arms: Vec<ArmValuePage>,
     pub comparisons: Vec<ComparisonPage>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct ValuePage {
+pub struct ArmValuePage {
     pub arm: String,
     pub units: u64,
     pub mean: Option<f64>,
@@ -265,7 +265,7 @@ fn metric_page(
     segments: &[String],
 ) -> MetricPage {
     let name = |arm: usize| experiment.arms.get(arm).map_or_else(String::new, |arm| arm.name.to_string());
-    let arms = read.arms.iter().enumerate().map(|(place, arm)| ValuePage {
+    let arms = read.arms.iter().enumerate().map(|(place, arm)| ArmValuePage {
         arm: name(place),
         units: arm.units,
         mean: arm.observed_mean.is_finite().then_some(arm.observed_mean),

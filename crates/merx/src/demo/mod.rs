@@ -120,7 +120,7 @@ impl Open<'_> {
     /// Opens an experiment, keeps the stage, lets people in and has the models learn from them.
     fn begin(&self, shop: &Arc<Shop>, simulated: Simulated, stage: &Arc<DemoStage>) -> Result<Vec<Repeated>> {
         let (played, clock) = (Arc::clone(stage), Arc::clone(&shop.clock));
-        let mut going_on = vec![Repeated::start("stage", SECOND, move || played.tick(clock.now()))?];
+        let mut going_on = vec![Repeated::start("stage", SECOND, move |_| played.tick(clock.now()))?];
         if self.per_minute == 0 {
             return Ok(going_on);
         }
@@ -129,7 +129,7 @@ impl Open<'_> {
         let mut crowd = Crowd::new(public, Arc::clone(&shop.clock), Arc::new(simulated), Arc::clone(stage));
         let mut opened = false;
         let pause = Duration::from_secs(60) / self.per_minute;
-        going_on.push(Repeated::start("crowd", pause, move || {
+        going_on.push(Repeated::start("crowd", pause, move |_| {
             if !opened {
                 open_experiment(&merchant)?;
                 opened = true;
@@ -138,7 +138,7 @@ impl Open<'_> {
         })?);
         let merchant = Client::remote(self.url, self.admin)?;
         let (clock, mut due) = (Arc::clone(&shop.clock), shop.clock.now().plus_ms(LEARN_AFTER_MS));
-        going_on.push(Repeated::start("learning", SECOND, move || {
+        going_on.push(Repeated::start("learning", SECOND, move |_| {
             if clock.now() >= due {
                 merchant.post("/v1/jobs", &json!({ "kind": "training" }))?;
                 due = clock.now().plus_ms(LEARN_EVERY_MS);
@@ -183,7 +183,7 @@ fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
     })
 }
 
-fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
+pub(crate) fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     let now = shop.clock.now();
     let products: Vec<Product> = simulated.products().map(in_shop).collect();
     let bar = progress(products.len() as u64, "products");

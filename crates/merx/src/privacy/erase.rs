@@ -104,6 +104,8 @@ fn clear(shop: &Shop, all: &[SubjectId], removed: &mut Removed, say: Say) -> Res
     removed.events += shop.store.log.erase(all)?;
     say(Step::new("dropping features"))?;
     shop.projection.forget(all)?;
+    shop.books.forget();
+    shop.bandits.forget();
     say(Step::new("rewriting the lake"))?;
     removed.lake_rows += erase_events(&*shop.store.lake, all)?;
     say(Step::new("clearing tables"))?;

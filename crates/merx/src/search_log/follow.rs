@@ -135,13 +135,18 @@ impl SearchLog {
             self.add_search(&mut sums, &mut following.lasts, record);
         }
         let first = page.records.first().filter(|_| counted.is_none()).map(|record| record.situation.now);
-        self.records.transaction(&mut |transaction| {
+        let written = self.records.transaction(&mut |transaction| {
             sums.write(transaction)?;
             if let Some(TimestampMs(first)) = first {
                 set_place(transaction, FIRST, &first.to_be_bytes())?;
             }
             set_place(transaction, SEARCH, &last.to_bytes())
-        })?;
+        });
+        if written.is_err() {
+            // The same records come again: they must not find themselves as what they continue.
+            following.lasts = Lasts::default();
+        }
+        written?;
         Ok(true)
     }
 
@@ -164,7 +169,7 @@ impl SearchLog {
         let last = Last { at: situation.now, key: key.clone(), found_nothing, refined: refined.clone() };
         let before = situation.subject.and_then(|subject| lasts.replace(subject, last));
         let continued = before.filter(|before| {
-            situation.now.since(before.at) <= CONTINUED_MS
+            (0..=CONTINUED_MS).contains(&situation.now.since(before.at))
                 && (key.query.starts_with(&before.key.query) || before.key.query.starts_with(&key.query))
         });
         let known = continued.as_ref().map_or(&[][..], |before| &before.refined);
@@ -252,5 +257,5 @@ fn set_place(transaction: &mut dyn Transaction, reader: &str, place: &[u8]) -> R
 
 /// Keeps the sums current.
 pub(crate) fn follow(log: Arc<SearchLog>) -> Result<Repeated> {
-    Repeated::start("search-log", POLL, move || log.catch_up())
+    Repeated::start("search-log", POLL, move |_| log.catch_up())
 }

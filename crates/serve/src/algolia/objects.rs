@@ -337,6 +337,12 @@ pub(crate) async fn delete_by(
         if target(&app, &index)? == Target::Temporary {
             return Err(Problem::because(Code::Forbidden, "a temporary index takes whole records and removals by id"));
         }
+        // What is not understood must not widen what is removed.
+        if let Some(name) =
+            ["aroundLatLng", "aroundLatLngViaIP", "insidePolygon"].into_iter().find(|name| params.part(name).is_some())
+        {
+            return Err(Problem::mistake(name, "not_supported", "remove by filters or insideBoundingBox"));
+        }
         let filter = reading::filter(&params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
         let Some(filter) = filter else {
             return Err(Problem::mistake(

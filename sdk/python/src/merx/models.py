@@ -707,6 +707,13 @@ PlanRequest = TypedDict('PlanRequest', {
     'variance': NotRequired['float | None'],
 })
 
+PlayingAnswer = TypedDict('PlayingAnswer', {
+    'began_at': 'str',
+    'ends_at': 'str',
+    'product_id': NotRequired['str | None'],
+    'scene': 'Scene',
+})
+
 Policy = TypedDict('Policy', {
     'default_region': 'str',
     'regions': 'dict[str, PolicyRegion]',
@@ -888,6 +895,12 @@ Replay = TypedDict('Replay', {
     'identical': 'bool',
     'recorded': 'list[list[DecidedItem]]',
     'replayed': 'list[list[DecidedItem]]',
+})
+
+Scene: TypeAlias = "Literal['trend', 'stockout', 'outage']"
+
+SceneRequest = TypedDict('SceneRequest', {
+    'scene': 'Scene',
 })
 
 Scope: TypeAlias = "Literal['public', 'secret', 'admin', 'owner', 'merchandiser', 'analyst', 'support', 'auditor']"
@@ -1079,6 +1092,11 @@ SlotRequest = TypedDict('SlotRequest', {
 SortRequest = TypedDict('SortRequest', {
     'descending': NotRequired['bool'],
     'field': 'str',
+})
+
+StageAnswer = TypedDict('StageAnswer', {
+    'playing': 'list[PlayingAnswer]',
+    'visits': 'int',
 })
 
 StockBatch = TypedDict('StockBatch', {
