@@ -7,7 +7,7 @@ use crate::harness::Shop;
 use crate::{call, request, send};
 
 /// A part of the API, then the roles that read and that change it. Owners do everything.
-const TABLE: [(&str, &[&str], &[&str]); 24] = [
+const TABLE: [(&str, &[&str], &[&str]); 29] = [
     ("recommendations", &["merchandiser", "analyst", "support"], &[]),
     ("search", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("algolia", &["merchandiser", "analyst", "support"], &[]),
@@ -17,6 +17,11 @@ const TABLE: [(&str, &[&str], &[&str]); 24] = [
     ("experiments", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
     ("flags", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
     ("automations", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
+    ("figures", &["merchandiser", "analyst", "auditor"], &[]),
+    ("quality", &["merchandiser", "analyst", "auditor"], &[]),
+    ("alerts", &["merchandiser", "analyst", "auditor"], &["merchandiser"]),
+    ("webhooks", &["auditor"], &[]),
+    ("labels", &["merchandiser", "analyst"], &["merchandiser", "analyst"]),
     ("audit", &["auditor"], &[]),
     ("events", &["merchandiser", "support"], &[]),
     ("catalogue", &["merchandiser", "analyst", "support", "auditor"], &["merchandiser"]),
@@ -35,13 +40,14 @@ const TABLE: [(&str, &[&str], &[&str]); 24] = [
 ];
 
 /// What is posted and changes nothing.
-const QUESTIONS: [&str; 6] = [
+const QUESTIONS: [&str; 7] = [
     "/v1/decisions/{id}/replay",
     "/v1/policy/dry-run",
     "/v1/experiments/{id}/check",
     "/v1/search/preview",
     "/v1/experiment-plan",
     "/v1/off-policy",
+    "/v1/fairness",
 ];
 /// The same for parts whose public routes are questions.
 const ASKED: [&str; 4] = ["recommendations", "search", "algolia", "flags"];
