@@ -1,7 +1,11 @@
 //! The catalogue as shoppers see it, the pages beside the API, and what others may keep.
 
+use std::sync::{Arc, Mutex};
+
 use axum::body::Body;
-use merx_serve::{DemoShop, Site};
+use merx_domain::TimestampMs;
+use merx_serve::{DemoShop, Playing, Scene, Site, Stage};
+use merx_store::StoreError;
 use serde_json::{Value, json};
 
 use crate::harness::Shop;
