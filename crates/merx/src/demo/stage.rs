@@ -105,10 +105,13 @@ impl DemoStage {
         Ok(())
     }
 
-    /// The products that the live model says are wanted most, best first.
+    /// The products that the live model says are wanted most, best first; without a model the newest.
     fn popular(&self, count: usize) -> Vec<ProductId> {
-        let Some(model) = self.shop.engine.live_model() else { return Vec::new() };
-        let Some(member) = model.member(Role::Popular) else { return Vec::new() };
+        let model = self.shop.engine.live_model();
+        let Some(member) = model.as_ref().and_then(|model| model.member(Role::Popular)) else {
+            let catalogue = self.shop.catalogue().read();
+            return catalogue.newest_first(None).take(count).map(|(_, entry)| entry.id.clone()).collect();
+        };
         let now_s = self.shop.clock.now().seconds();
         let mut found = Vec::new();
         member

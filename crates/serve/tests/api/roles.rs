@@ -125,7 +125,9 @@ async fn every_route_opens_to_whom_it_should_and_to_nobody_else() {
     for route in &routes {
         for (holder, key) in &holders {
             let status = route.ask(&shop, key).await;
-            assert_ne!(status, 401, "{} {}: the key of {holder} is known", route.method, route.path);
+            // Those two are opened by a signature and by no key.
+            let by_signature = route.path.starts_with("/opendsr") || route.path.starts_with("/webhooks");
+            assert!(by_signature || status != 401, "{} {}: the key of {holder} is known", route.method, route.path);
             if (status != 403) != route.opens_to(holder) {
                 wrong.push(format!("{holder}: {} {} ({}): {status}", route.method, route.path, route.part));
             }

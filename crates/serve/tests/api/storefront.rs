@@ -118,7 +118,7 @@ async fn scenes_are_played_in_a_demo_only() {
         .problem(403, "forbidden");
     call(&shop, "POST", "/v1/demo/scenes", &shop.admin, Some(json!({ "scene": "rain" })))
         .await
-        .problem(422, "invalid_body");
+        .problem(422, "invalid_request");
 }
 
 #[tokio::test]

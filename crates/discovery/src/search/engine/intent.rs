@@ -66,7 +66,7 @@ const ABOVE: &[&str] = &[
     "minst",
 ];
 /// Words that also stand in names before a number (`air max 90`, `ab 12`): a price only with its currency.
-const IN_NAMES: &[&str] = &["max", "min", "ab", "bis", "tot", "ate", "from", "over"];
+const IN_NAMES: &[&str] = &["max", "min", "ab", "bis", "tot", "ate", "from"];
 const BETWEEN: &[(&str, &str)] = &[
     ("between", "and"),
     ("from", "to"),
