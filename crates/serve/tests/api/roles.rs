@@ -97,13 +97,16 @@ impl Route {
 
     /// The status of an answer to a caller who sends as little as may be.
     async fn ask(&self, shop: &Shop, key: &str) -> u16 {
-        let mut path = self.path.clone();
+        // The one index that may be written: others are refused to everybody.
+        let mut path = self.path.replace("{index}", "products");
         while let (Some(from), Some(to)) = (path.find('{'), path.find('}')) {
             path.replace_range(from..=to, "x");
         }
         let asked = request(&self.method, &path, key);
+        // Without a destination an operation is refused like one on a foreign index.
+        let body = if path.ends_with("/operation") { r#"{"operation":"copy","destination":"products"}"# } else { "{}" };
         let asked = match self.has_body {
-            true => asked.header("content-type", "application/json").body(Body::from("{}")),
+            true => asked.header("content-type", "application/json").body(Body::from(body)),
             false => asked.body(Body::empty()),
         };
         send(shop, asked.unwrap()).await.status
