@@ -112,6 +112,8 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    /// Held while one catalogue takes the place of another.
+    pub(crate) replacing: parking_lot::Mutex<()>,
     /// Open event streams of flags.
     pub(crate) flag_streams: Arc<AtomicUsize>,
     pub(crate) site: Site,
@@ -137,6 +139,7 @@ impl App {
             newcomers: Bucket::default(),
             ids,
             patching: Default::default(),
+            replacing: Default::default(),
             flag_streams: Arc::default(),
             site,
             stopping: AtomicBool::new(false),

@@ -116,7 +116,7 @@ fn figures_stand_in_one_tree_and_say_what_is_not_measured() {
     let mut shop = Shop::empty();
     let server = shop.serve(&[]);
     let yesterday =
-        TimestampMs(TimestampMs::parse(&server.get("/v1/kpis")["read_at"].as_str().unwrap()).unwrap().0 - DAY_MS);
+        TimestampMs(TimestampMs::parse(server.get("/v1/kpis")["read_at"].as_str().unwrap()).unwrap().0 - DAY_MS);
     let at = yesterday.to_string();
     let on = |event: &str, visitor: u64, properties: Value| json!({ "type": "track", "event": event, "anonymousId": format!("v{visitor}"), "timestamp": at, "properties": properties });
     let mut events = Vec::new();

@@ -59,8 +59,11 @@ impl Words {
             }
             Self::Few(words) => {
                 words.insert(product as u32, word);
+                if words.len() < 64 || !words.len().is_power_of_two() {
+                    return;
+                }
                 let last = words.keys().max().map_or(0, |last| *last as usize);
-                if words.len().is_power_of_two() && words.len() >= 64 && words.len() * COST > last {
+                if words.len() * COST > last {
                     let mut all = vec![NONE; last + 1];
                     words.iter().for_each(|(product, word)| all[*product as usize] = *word);
                     *self = Self::All(all);

@@ -572,8 +572,8 @@ impl Search<'_> {
         let of_query = names.into_iter().find(|(field, _)| field == "category").map(|(_, value)| value);
         let category = of_query.or_else(|| self.ask.category.clone());
         let allowed = self.allowed(orders, None);
-        let of_category =
-            |product: ProductNumber| category.as_ref().is_none_or(|category| self.has("category", category)(product));
+        let has_category = category.as_deref().map(|category| self.has("category", category));
+        let of_category = |product: ProductNumber| has_category.as_ref().is_none_or(|has| has(product));
         let shown = |product: &ProductNumber| allowed(*product) && of_category(*product);
         let candidates: Vec<ProductNumber> = self.catalogue.numbers_of_all().filter(shown).collect();
         let found = self.refined(candidates);
