@@ -214,6 +214,10 @@ impl Automations {
 
     fn step_back(&self, after: Automation, raise: Raise, now: TimestampMs) -> Result<Option<Alert>> {
         let _changing = self.changing.lock();
+        // Somebody changed it meanwhile, stopped it perhaps: what was seen before says nothing of it now.
+        if self.get(&after.name)?.revision != after.revision {
+            return Ok(None);
+        }
         let act = Act { by: "merx", at: now };
         let after = Automation { mode_since: now, ..after };
         let mut told = None;
@@ -341,6 +345,9 @@ impl Automations {
         let key = Value::Integer(number as i64);
         if agrees {
             let known = self.get(&approval.automation)?;
+            if known.retired {
+                return Err(AutomationError::Refused(format!("{} is retired meanwhile", known.name)));
+            }
             self.apply(known, approval.market.clone(), approval.mode, act, &mut |transaction| {
                 insert(transaction, "approvals", "number", key.clone(), &approval)?;
                 AuditLog::append(transaction, act, "approval.approved", &approval.automation, &json!(approval))
