@@ -286,7 +286,9 @@ impl Drop for Server {
 fn demo(shop: &Shop, data: &Path) -> Command {
     // The running binary is the one to measure, wherever it lies.
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "merx".into()));
-    command.args(["demo", "--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);
+    // Nobody but the load asks.
+    command.args(["demo", "--visits-per-minute", "0"]);
+    command.args(["--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);
     command.args(["--days", &shop.days.to_string(), "--seed", &SEED.to_string(), "--data"]).arg(data);
     command.stdout(Stdio::null());
     command

@@ -67,7 +67,7 @@ pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
         config.market.default = first.id.clone();
         config.market.currency = first.currency;
     }
-    if config.experiments.holdout == 0.0 {
+    if config.experiments.holdout == 0.0 && arguments.visits_per_minute > 0 {
         config.experiments.holdout = HOLDOUT;
     }
     let shop = Arc::new(Shop::open(config)?);
