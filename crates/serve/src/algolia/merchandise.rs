@@ -5,7 +5,7 @@ use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use merx_domain::merchandising::{Rule, Synonym};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
@@ -34,11 +34,24 @@ const MOST_WRITTEN: usize = 20_000;
 pub(crate) struct WriteQuery {
     /// Rules and synonyms hold for every sort order, whatever this says.
     #[allow(dead_code, reason = "clients send it; it stands in the reference")]
+    #[serde(default, deserialize_with = "flag")]
     forward_to_replicas: Option<bool>,
     /// Of a batch of rules: those that are not in it go.
+    #[serde(default, deserialize_with = "flag")]
     clear_existing_rules: Option<bool>,
     /// Of a batch of synonyms: those that are not in it go.
+    #[serde(default, deserialize_with = "flag")]
     replace_existing_synonyms: Option<bool>,
+}
+
+/// Clients of version 4 write `1` and `0`, those of version 5 `true` and `false`.
+fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" => Ok(None),
+        "1" | "true" => Ok(Some(true)),
+        "0" | "false" => Ok(Some(false)),
+        other => Err(serde::de::Error::custom(format!("{other}: expected true or false"))),
+    }
 }
 
 impl WriteQuery {
