@@ -229,8 +229,9 @@ impl Default for RecorderSettings {
 /// Records wait so long for others, so that a transaction is worth its cost to the disk.
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
 
-/// A decision waits so long for room in the queue. Beyond it goes unrecorded and is counted.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+/// A decision waits so long for room in the queue; beyond it goes unrecorded and is counted. Short, because the shopper waits too,
+/// on a thread that answers others: a disk that stands still must not stop the answers.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 
 /// How many of the newest records a search looks at: there is no index by person or engine.
 const LOOKED_AT: usize = 50_000;

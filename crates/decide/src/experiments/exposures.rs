@@ -17,8 +17,8 @@ const BATCH: usize = 1_000;
 const REMEMBERED: usize = 500_000;
 /// Exposures wait so long for others, so that a transaction is worth its cost to the disk.
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
-/// A decision waits so long for room in the queue.
-const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(200);
+/// A decision waits so long for room in the queue: the shopper waits too.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 /// A full log is asked again so often before exposures are given up.
 const TRIES: u32 = 20;
 
