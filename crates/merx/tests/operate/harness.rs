@@ -144,7 +144,9 @@ impl Shop {
         let ready_file = self.beside("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let errors = self.beside("server.log");
-        command.args([what, "--set", "server.listen=127.0.0.1:0", "--ready-file"]).arg(&ready_file).args(flags);
+        // A lot would draw one person in twenty out of what a test is about.
+        command.args([what, "--set", "server.listen=127.0.0.1:0", "--set", "recommend.holdout=0"]);
+        command.arg("--ready-file").arg(&ready_file).args(flags);
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&errors).unwrap());
         let began = Instant::now();
         let mut process = command.spawn().unwrap();
