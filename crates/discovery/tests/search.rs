@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use merx_discovery::search::catalogue::FacetRequest;
 use merx_discovery::search::engine::{
-    Anchoring, Condition, Consequence, HitReason, LoggedQuery, QueryCondition, Refinement, Rule, SortKey, Step,
+    Anchoring, Condition, Consequence, HitReason, LoggedQuery, Person, QueryCondition, Refinement, Rule, SortKey, Step,
     SuggestAsk, SuggestionKind,
 };
 use merx_discovery::search::text::Language;
@@ -498,7 +498,7 @@ fn suggestions_find_something() {
         logged("drone", 70, false),
         logged("desk lamp", 10, true),
     ]);
-    let suggest = |text: &str| engine.suggest(&SuggestAsk::of(text), &situation());
+    let suggest = |text: &str| engine.suggest(&SuggestAsk::of(text), &situation(), &Person::default());
     let queries: Vec<String> = suggest("dri")
         .into_iter()
         .filter(|found| found.kind == SuggestionKind::Query)
@@ -616,7 +616,7 @@ fn ten_languages_and_more_are_stemmed() {
     ] {
         let engine = SearchEngine::new(
             EngineSettings::default(),
-            SearchOptions { language, ..SearchOptions::default() },
+            SearchOptions { languages: vec![language], ..SearchOptions::default() },
             Box::new(|_| None),
         )
         .unwrap();
@@ -626,6 +626,60 @@ fn ten_languages_and_more_are_stemmed() {
         assert_eq!(answer.total, 1, "{query}");
         assert!(!answer.steps.iter().any(|step| matches!(step, Step::Relaxed { .. })), "{query}: {:?}", answer.steps);
     }
+}
+
+/// A shop that sells in two languages: each is read in its own, and nobody has to say which.
+#[test]
+fn several_languages_are_found_in_one_index() {
+    let options = SearchOptions { languages: vec![Language::English, Language::German], ..SearchOptions::default() };
+    let engine = SearchEngine::new(EngineSettings::default(), options, Box::new(|_| None)).unwrap();
+    let items = [
+        product("a", "Running shoes for women", "x", &["y"], 100, ""),
+        product("b", "Laufschuhe für die Straße", "x", &["y"], 100, ""),
+        product("c", "Kochtöpfe aus Edelstahl", "x", &["y"], 100, ""),
+        product("d", "Die cast model car", "x", &["y"], 100, ""),
+    ];
+    engine.load(items.iter().enumerate().map(|(number, item)| (ProductNumber(number as u32), item, None))).unwrap();
+    let found = |ask: SearchAsk| -> Vec<u32> {
+        let answer = search(&engine, &SearchAsk { typo_tolerance: false, ..ask });
+        answer.hits.iter().map(|hit| hit.product.0).collect()
+    };
+    let exactly = |query: &str| found(SearchAsk::of(query));
+    assert_eq!(exactly("shoe"), [0]);
+    assert_eq!(exactly("laufschuh"), [1]);
+    assert_eq!(exactly("kochtopf"), [2]);
+    assert_eq!(exactly("Kochtöpfe"), [2]);
+    // A word that says nothing in one language is one in the other, for those who say what they write in.
+    let english = |query: &str| found(SearchAsk { languages: vec!["en-GB".into()], ..SearchAsk::of(query) });
+    assert_eq!(english("die"), [3, 1]);
+    assert_eq!(english("die straße"), [1]);
+}
+
+/// Own searches first, and what a person leans to; never what would find nothing.
+#[test]
+fn suggestions_are_the_persons_own() {
+    let engine = SearchEngine::new(EngineSettings::default(), SearchOptions::default(), Box::new(|_| None)).unwrap();
+    let items = [
+        product("a", "Canvas bag", "Acme", &["Bags"], 100, ""),
+        product("b", "Canvas shoe", "Acme", &["Shoes"], 100, ""),
+        product("c", "Candle", "Acorn", &["Home"], 100, ""),
+    ];
+    engine.load(items.iter().enumerate().map(|(number, item)| (ProductNumber(number as u32), item, None))).unwrap();
+    let searches = ["Canvas Shoe".into(), "candelabra".into(), "candle".into()];
+    let affinities = [Affinity { feature: "brand".into(), key: "Acorn".into(), weight: 2.0 }];
+    let person = Person { searches: &searches, affinities: &affinities };
+    let texts = |text: &str, person: &Person<'_>| -> Vec<(String, bool)> {
+        let ask = SuggestAsk { products: 0, categories: 0, ..SuggestAsk::of(text) };
+        let found = engine.suggest(&ask, &situation(), person).into_iter();
+        found.map(|suggestion| (suggestion.text, suggestion.personal)).collect()
+    };
+    let own = |text: &str| (text.to_owned(), true);
+    let other = |text: &str| (text.to_owned(), false);
+    assert_eq!(texts("", &person), [own("canvas shoe"), own("candle")]);
+    assert_eq!(texts("can", &person)[..2], [own("canvas shoe"), own("candle")]);
+    assert_eq!(texts("ac", &person).last_chunk(), Some(&[own("Acorn"), other("Acme")]));
+    assert_eq!(texts("ac", &Person::default()).last_chunk(), Some(&[other("Acme"), other("Acorn")]));
+    assert!(texts("can", &Person::default()).iter().all(|(_, personal)| !personal));
 }
 
 fn any_value() -> impl Strategy<Value = AttributeValue> {
@@ -730,7 +784,7 @@ proptest! {
             for hit in &answer.hits {
                 engine.highlight(&catalogue()[hit.product.index()].name, &answer.highlight);
             }
-            engine.suggest(&SuggestAsk::of(query), &situation());
+            engine.suggest(&SuggestAsk::of(query), &situation(), &Person::default());
         });
     }
 }
@@ -760,7 +814,7 @@ fn searches_changes_and_rebuilding_go_on_together() {
             scope.spawn(|| {
                 for _ in 0..150 {
                     assert!(search(&engine, &SearchAsk::of("hammer drill")).total >= 3);
-                    engine.suggest(&SuggestAsk::of("acm"), &situation());
+                    engine.suggest(&SuggestAsk::of("acm"), &situation(), &Person::default());
                     engine.set_stock(ProductNumber(3), Some(4));
                 }
             });

@@ -42,6 +42,8 @@ pub struct SearchAsk {
     /// Whether merchants' rules and synonyms are left out.
     pub without_rules: bool,
     pub without_synonyms: bool,
+    /// What the query is written in, codes of two letters; empty: any language of the index.
+    pub languages: Vec<String>,
 }
 
 impl Default for SearchAsk {
@@ -65,6 +67,7 @@ impl Default for SearchAsk {
             around: None,
             without_rules: false,
             without_synonyms: false,
+            languages: Vec::new(),
         }
     }
 }
@@ -342,6 +345,8 @@ pub struct Suggestion {
     pub weight: u32,
     /// Searched for far more often in the last days than before.
     pub trending: bool,
+    /// The person who is typing searched for it before, or leans to it.
+    pub personal: bool,
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use crate::feature::Feature;
 use crate::history::Preceding;
 use crate::product::ProductState;
 use crate::product_statistics::{ProductAct, ProductStatistics, ProductStatisticsValue};
+use crate::searches::{Search, Searches};
 use crate::signal::{Moment, Products, declines};
 use crate::subject::SubjectState;
 
@@ -26,6 +27,9 @@ pub const PRODUCT_SPACE: u8 = 2;
 
 /// Space of the online store that holds the arms that subjects were shown.
 pub const ARM_SPACE: u8 = 3;
+
+/// Space of the online store that holds what subjects searched for.
+pub const SEARCH_SPACE: u8 = 4;
 
 /// Runs every feature on every event, and answers what is known.
 ///
@@ -48,12 +52,17 @@ impl FeatureStore {
         self.apply_to_arms(event)?;
         let mut moment = Moment::resolve(event, products);
         let preceding = if declines(event.consent) {
-            self.store.remove(subject_key(event.subject))?;
-            event.merged_from.map_or(Ok(()), |from| self.store.remove(subject_key(from)))?;
+            for subject in [Some(event.subject), event.merged_from].into_iter().flatten() {
+                self.store.remove(subject_key(subject))?;
+                self.store.remove(search_key(subject))?;
+            }
             Vec::new()
         } else {
             if let Some(from) = event.merged_from.filter(|from| *from != event.subject) {
                 self.merge(from, event.subject)?;
+            }
+            if let Some(search) = Search::of(event) {
+                self.change_searches(event.subject, vec![search])?;
             }
             self.apply_to_subject(event.subject, &mut moment)?
         };
@@ -101,6 +110,31 @@ impl FeatureStore {
         let mut arms = None;
         self.store.read(arm_key(subject), &mut |bytes| arms = ShownArms::from_bytes(bytes.unwrap_or_default()))?;
         arms.ok_or_else(|| damage("shown arms"))
+    }
+
+    fn change_searches(&self, subject: SubjectId, made: Vec<Search>) -> Result<()> {
+        self.change(search_key(subject), "searches", |bytes| {
+            let mut searches = Searches::from_bytes(bytes)?;
+            made.iter().cloned().for_each(|one| searches.add(one));
+            searches.to_bytes(bytes);
+            Some(())
+        })
+    }
+
+    /// What a person searched for, newest first; nothing without a grant for personalisation.
+    pub fn searches(&self, grant: &Grant) -> Result<Vec<CompactString>> {
+        if !grant.allows(Purposes::PERSONALISATION) {
+            return Ok(Vec::new());
+        }
+        let searches = self.read_searches(grant.subject())?;
+        Ok(searches.0.into_iter().rev().map(|search| search.text).collect())
+    }
+
+    fn read_searches(&self, subject: SubjectId) -> Result<Searches> {
+        let mut searches = None;
+        self.store
+            .read(search_key(subject), &mut |bytes| searches = Searches::from_bytes(bytes.unwrap_or_default()))?;
+        searches.ok_or_else(|| damage("searches"))
     }
 
     fn apply_to_subject(&self, subject: SubjectId, moment: &mut Moment<'_>) -> Result<Vec<Preceding>> {
@@ -153,6 +187,11 @@ impl FeatureStore {
 
     /// What was known of `from` becomes known of `subject`.
     fn merge(&self, from: SubjectId, subject: SubjectId) -> Result<()> {
+        let searches = self.read_searches(from)?;
+        if !searches.0.is_empty() {
+            self.change_searches(subject, searches.0)?;
+            self.store.remove(search_key(from))?;
+        }
         let Some(other) = self.read_subject(from)? else { return Ok(()) };
         self.change(subject_key(subject), "subject features", |bytes| {
             let mut state = SubjectState::from_bytes(bytes)?;
@@ -166,6 +205,7 @@ impl FeatureStore {
     /// Drops everything known of a subject.
     pub fn forget(&self, subject: SubjectId) -> Result<()> {
         self.store.remove(arm_key(subject))?;
+        self.store.remove(search_key(subject))?;
         self.store.remove(subject_key(subject))
     }
 
@@ -268,6 +308,10 @@ fn subject_key(subject: SubjectId) -> OnlineKey {
 
 fn arm_key(subject: SubjectId) -> OnlineKey {
     OnlineKey { space: ARM_SPACE, id: subject.0 }
+}
+
+fn search_key(subject: SubjectId) -> OnlineKey {
+    OnlineKey { space: SEARCH_SPACE, id: subject.0 }
 }
 
 fn product_key(number: ProductNumber) -> OnlineKey {

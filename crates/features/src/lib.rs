@@ -19,6 +19,7 @@ mod feature_store;
 mod history;
 mod product;
 mod product_statistics;
+mod searches;
 mod sessions;
 mod signal;
 mod subject;
@@ -26,7 +27,7 @@ mod weights;
 
 pub use arms::OWN_EXPOSURE;
 pub use context::Context;
-pub use feature_store::{ARM_SPACE, FeatureStore, PRODUCT_SPACE, SUBJECT_SPACE, replay};
+pub use feature_store::{ARM_SPACE, FeatureStore, PRODUCT_SPACE, SEARCH_SPACE, SUBJECT_SPACE, replay};
 pub use history::HISTORY;
 pub use product_statistics::{PRODUCT_HALF_LIVES_MS, ProductStatisticsValue};
 pub use sessions::SESSION_GAP_MS;

@@ -193,7 +193,7 @@ impl SlotConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Search {
     pub(crate) index: String,
-    pub(crate) language: merx_discovery::search::text::Language,
+    pub(crate) languages: Vec<merx_discovery::search::text::Language>,
     pub(crate) meaning: bool,
     pub(crate) deadline_ms: u32,
     pub(crate) holdout: f64,

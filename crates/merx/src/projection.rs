@@ -174,6 +174,14 @@ impl Projection {
         self.subject_features(grant, now)
     }
 
+    /// What a person searched for, newest first.
+    pub(crate) fn searches(&self, grant: &Grant) -> Vec<CompactString> {
+        self.features.searches(grant).unwrap_or_else(|error| {
+            tracing::warn!(%error, "searches could not be read; suggestions are not personal");
+            Vec::new()
+        })
+    }
+
     pub(crate) fn number(&self, id: &ProductId) -> Option<ProductNumber> {
         self.directory.read().number(id)
     }

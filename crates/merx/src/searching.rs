@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
-use merx_discovery::search::engine::{RankLearner, RankerModel};
+use merx_discovery::search::engine::{Person, RankLearner, RankerModel};
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, SearchOptions};
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
@@ -43,7 +43,7 @@ const STEPS: f32 = 64.0;
 /// An engine without products yet.
 pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Result<SearchEngine> {
     let options = SearchOptions {
-        language: settings.language,
+        languages: settings.languages.clone(),
         meaning: settings.meaning.then(MeaningSettings::default),
         ..SearchOptions::default()
     };
@@ -340,7 +340,15 @@ impl Searches for Searching {
     }
 
     fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion> {
-        self.engine().suggest(ask, situation)
+        // Whom the models leave alone gets what anybody gets.
+        let subject =
+            situation.subject.filter(|subject| !matches!(self.pipeline.arm(Some(*subject)), Arm::Holdout { .. }));
+        let Some(subject) = subject else { return self.engine().suggest(ask, situation, &Person::default()) };
+        let grant = self.pipeline.grant(subject, &situation.market, situation.consent);
+        let features = self.projection.features_for_the_person(&grant, situation.now);
+        let searches = self.projection.searches(&grant);
+        let person = Person { searches: &searches, affinities: &features.affinities };
+        self.engine().suggest(ask, situation, &person)
     }
 
     fn facet_values(

@@ -112,6 +112,8 @@ pub struct App {
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    /// When the store was last seen to take a write.
+    pub(crate) store_written_at: parking_lot::Mutex<Option<merx_domain::TimestampMs>>,
     /// Held while one catalogue takes the place of another.
     pub(crate) replacing: parking_lot::Mutex<()>,
     /// Open event streams of flags.
@@ -139,6 +141,7 @@ impl App {
             newcomers: Bucket::default(),
             ids,
             patching: Default::default(),
+            store_written_at: Default::default(),
             replacing: Default::default(),
             flag_streams: Arc::default(),
             site,

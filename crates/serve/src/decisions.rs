@@ -21,7 +21,7 @@ use crate::routes::Shared;
 use crate::search::{reason_words, step_words};
 
 /// As records name the engine of searches.
-const SEARCH: &str = "search";
+pub(crate) const SEARCH: &str = "search";
 
 /// A decision as it was recorded.
 #[derive(Serialize, ToSchema)]

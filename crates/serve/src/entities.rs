@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use merx_store::StoreError;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -110,6 +111,9 @@ pub(crate) fn change_many<E: Entity>(app: &App, changes: Changes) -> Result<Resp
     let _patching = app.patching.lock();
     let mut mistakes = Vec::new();
     let mut put = Vec::with_capacity(upsert.len() + patch.len());
+    // What this batch made of entities so far: of two patches the second goes on where the first ended.
+    let mut made: FxHashMap<String, Value> = FxHashMap::default();
+    let patched_too: FxHashSet<String> = patch.iter().filter_map(|patch| id_of(patch)).map(str::to_owned).collect();
     for (place, wire) in read_each::<E>(upsert, "upsert", &mut mistakes).into_iter().enumerate() {
         let Some(mut wire) = wire else { continue };
         let reading = &mut Reading::at(format!("upsert[{place}]"), &mut mistakes);
@@ -117,11 +121,15 @@ pub(crate) fn change_many<E: Entity>(app: &App, changes: Changes) -> Result<Resp
         if let Some(id) = &id {
             wire.keep_of_before(id, &*app.parts.shop)?;
         }
-        put.extend(wire.read(reading, id, app));
+        let again = id.as_ref().map(ToString::to_string).filter(|id| patched_too.contains(id));
+        let value = again.and_then(|id| Some((id, serde_json::to_value(&wire).ok()?)));
+        let sound = wire.read(reading, id, app);
+        made.extend(value.filter(|_| sound.is_some()));
+        put.extend(sound);
     }
     let upserted = put.len();
     for (place, patch) in patch.into_iter().enumerate() {
-        put.extend(patch_of_many::<E>(app, patch, &format!("patch[{place}]"), &mut mistakes)?);
+        put.extend(patch_of_many::<E>(app, patch, &format!("patch[{place}]"), &mut made, &mut mistakes)?);
     }
     let patched = put.len() - upserted;
     let mut reading = Reading::at("", &mut mistakes);
@@ -136,25 +144,37 @@ fn patch_of_many<E: Entity>(
     app: &App,
     patch: Value,
     at: &str,
+    made: &mut FxHashMap<String, Value>,
     mistakes: &mut Vec<Mistake>,
 ) -> Result<Option<E::Sound>, Problem> {
-    let id = patch.get("id").and_then(Value::as_str).map(str::to_owned).unwrap_or_default();
+    let id = id_of(&patch).map(str::to_owned).unwrap_or_default();
     let Some(id) = Reading::at(at, mistakes).id::<E::Id>("id", &id) else { return Ok(None) };
-    let Some(stored) = E::find(&*app.parts.shop, &id)? else {
+    let before = match made.get(&id.to_string()) {
+        Some(made) => serde_json::from_value(made.clone()).ok(),
+        None => E::find(&*app.parts.shop, &id)?.map(E::from),
+    };
+    let Some(before) = before else {
         Reading::at(at, mistakes).refuse("id", "not_found", format!("there is no {} {id}", E::NAME));
         return Ok(None);
     };
-    match patched(&E::from(stored), patch, at) {
+    match patched(&before, patch, at) {
         Ok(wire) => {
             let reading = &mut Reading::at(at, mistakes);
-            let id = right_id(&wire, Some(&id), reading);
-            Ok(wire.read(reading, id, app))
+            let right = right_id(&wire, Some(&id), reading);
+            let value = serde_json::to_value(&wire).ok();
+            let sound = wire.read(reading, right, app);
+            made.extend(value.filter(|_| sound.is_some()).map(|value| (id.to_string(), value)));
+            Ok(sound)
         }
         Err(wrong) => {
             mistakes.extend(wrong);
             Ok(None)
         }
     }
+}
+
+fn id_of(patch: &Value) -> Option<&str> {
+    patch.get("id").and_then(Value::as_str)
 }
 
 fn store_one<E: Entity>(app: &App, id: &E::Id, wire: E) -> Result<Response, Problem> {

@@ -756,6 +756,10 @@ fn earlier_pages(app: &App, after: Option<DecisionId>) -> Result<Vec<ProductNumb
         }
         error => error.into(),
     })?;
+    if record.engine == crate::decisions::SEARCH {
+        let detail = format!("decision {after} is a search; pages follow recommendations");
+        return Err(Problem::mistake("after", "unknown_decision", detail));
+    }
     let ask: Ask = record.ask()?;
     let answer: Answer = record.answer()?;
     let mut shown: Vec<ProductNumber> = ask.slots.into_iter().flat_map(|slot| slot.exclude).collect();

@@ -142,7 +142,7 @@ export class Merx {
   }
 
   async suggest(text: string, counts: { queries?: number; products?: number; categories?: number; brands?: number } = {}, options: CallOptions = {}): Promise<Suggestion[]> {
-    const body = { text, ...(this.options.market && { market: this.options.market }), ...counts };
+    const body = { ...this.#person(), text, ...counts };
     const answer = await this.#calls.ask<{ suggestions: Suggestion[] }>('/v1/suggest', body, '', { keep: false, ...options });
     return answer?.suggestions ?? [];
   }
@@ -177,13 +177,16 @@ export class Merx {
   }
 
   #who(): object {
+    return { ...this.#person(), device: matchMedia('(max-width: 640px)').matches ? 'phone' : 'desktop' };
+  }
+
+  #person(): object {
     const { personalisation, marketing, analytics, sale_sharing } = this.consent.current;
     const consent = Object.fromEntries(Object.entries({ personalisation, marketing, analytics, sale_sharing }).filter(([, said]) => said !== undefined));
     return {
       anonymous_id: this.visitor,
       ...(this.options.market && { market: this.options.market }),
       ...(Object.keys(consent).length && { consent }),
-      device: matchMedia('(max-width: 640px)').matches ? 'phone' : 'desktop',
     };
   }
 

@@ -94,6 +94,8 @@ export interface Suggestion {
   type: 'query' | 'product' | 'category' | 'brand';
   text: string;
   weight: number;
+  /** The visitor searched for it before, or leans to it. */
+  personal: boolean;
   product_id?: string;
   url?: string;
   image?: string;

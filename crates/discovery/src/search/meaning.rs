@@ -170,11 +170,14 @@ impl ProductVectors {
     }
 
     /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.
-    pub(super) fn nearest(&self, query: &[f32], limit: usize) -> Vec<(u32, f32)> {
+    ///
+    /// `guesses` are probably among them.
+    pub(super) fn nearest(&self, query: &[f32], limit: usize, guesses: &[u32]) -> Vec<(u32, f32)> {
         if query.iter().all(|value| *value == 0.0) {
             return Vec::new();
         }
-        let kept = self.index.search(query, limit, &self.changed).into_iter().map(|hit| (hit.index, hit.score));
+        let kept =
+            self.index.search_near(query, limit, &self.changed, guesses).into_iter().map(|hit| (hit.index, hit.score));
         let fresh = self.changed.iter().zip(&self.fresh).map(|(product, vector)| (*product, dot(vector, query)));
         let mut found: Vec<(u32, f32)> = kept.chain(fresh).filter(|(_, cosine)| *cosine > 0.0).collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
@@ -222,7 +225,7 @@ mod tests {
     fn a_text_is_near_what_it_shares_no_word_with() {
         let (products, vectors) = vectors();
         let query = vectors.encoder.text([(0, 1.0)].into_iter());
-        let nearest = vectors.nearest(&query, 150);
+        let nearest = vectors.nearest(&query, 150, &[]);
         assert!(nearest.iter().all(|(product, _)| products[*product as usize][0] < 5));
         assert!(nearest.iter().any(|(product, _)| products[*product as usize].contains(&4)));
     }
@@ -235,7 +238,7 @@ mod tests {
         vectors.put(0, &[5, 6]);
         vectors.put(400, &[5]);
         vectors.put(1, &[]);
-        let nearest: Vec<u32> = vectors.nearest(&query, 401).into_iter().map(|(product, _)| product).collect();
+        let nearest: Vec<u32> = vectors.nearest(&query, 401, &[]).into_iter().map(|(product, _)| product).collect();
         assert!(nearest.contains(&0) && nearest.contains(&400) && !nearest.contains(&1));
     }
 }

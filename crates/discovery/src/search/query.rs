@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 
-use crate::search::text::{Analyser, Token, TokenKind};
+use crate::search::text::{Analyser, Language, Token, TokenKind};
 
 /// Longer queries are cut: what a shopper means stands in the first words.
 const MAX_QUERY_BYTES: usize = 512;
@@ -43,10 +43,11 @@ pub(crate) struct ParsedQuery {
 }
 
 impl ParsedQuery {
-    /// The terms of a text. Stop words are left out unless there is nothing else.
-    pub(crate) fn parse(text: &str, analyser: &Analyser) -> Self {
+    /// The terms of a text in one of the languages of `spoken`, empty: in any. Stop words are left out unless there is nothing
+    /// else.
+    pub(crate) fn parse(text: &str, analyser: &Analyser, spoken: &[Language]) -> Self {
         let tokens = analyser.tokens(cut(text));
-        let speaks = |token: &&Token| !(token.kind == TokenKind::Word && analyser.is_stop_word(&token.surface));
+        let speaks = |token: &&Token| !(token.kind == TokenKind::Word && analyser.is_stop_word(&token.surface, spoken));
         let silent = tokens.iter().filter(|token| token.is_primary()).filter(speaks).count() == 0;
         let mut query = Self::default();
         for token in tokens.iter().filter(|token| silent || speaks(token)) {
@@ -60,7 +61,7 @@ impl ParsedQuery {
         if known || self.terms.len() >= MAX_TERMS {
             return;
         }
-        if token.kind == TokenKind::Unaccented {
+        if token.kind == TokenKind::OtherStem {
             if let Some(word) = self.terms.last_mut().filter(|word| word.position == token.position) {
                 word.alternatives.push(Alternative::word(token.term.clone(), 1.0));
             }

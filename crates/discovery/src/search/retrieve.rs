@@ -71,6 +71,16 @@ impl Matches {
         of(terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
     }
 
+    /// The products of highest scores, in no order.
+    pub fn strongest(&self, most: usize) -> Vec<u32> {
+        let mut scored: Vec<(f32, u32)> = self.matches.iter().map(|found| (found.score, found.product)).collect();
+        if scored.len() > most {
+            scored.select_nth_unstable_by(most, |a, b| b.0.total_cmp(&a.0));
+            scored.truncate(most);
+        }
+        scored.into_iter().map(|(_, product)| product).collect()
+    }
+
     /// A match that covers most.
     pub fn best(&self) -> Option<&Match> {
         let coverages = self.coverages();

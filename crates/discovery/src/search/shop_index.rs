@@ -20,14 +20,27 @@ use crate::search::text::{Analyser, Language, Token};
 use crate::search::text_index::{Opened, TermMaker, TextIndex};
 use crate::search::understand::{Correction, Reader, ReadingSettings};
 
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SearchOptions {
-    pub language: Language,
+    /// What products are written in and shoppers type.
+    pub languages: Vec<Language>,
     pub lexical: LexicalSettings,
     pub spelling: SpellingSettings,
     pub reading: ReadingSettings,
     /// `None`: words only.
     pub meaning: Option<MeaningSettings>,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            languages: vec![Language::default()],
+            lexical: LexicalSettings::default(),
+            spelling: SpellingSettings::default(),
+            reading: ReadingSettings::default(),
+            meaning: None,
+        }
+    }
 }
 
 /// Products measured closely: the best by words and the nearest by meaning. The rest follow in lexical order.
@@ -53,12 +66,15 @@ pub struct Reading<'a> {
     pub forgives: bool,
     /// The shopper is still typing: the last word may be the beginning of one.
     pub unfinished: bool,
+    /// What it may be written in; empty: any language of the index.
+    pub languages: &'a [Language],
     pub synonyms: &'a Synonyms,
 }
 
 impl Reading<'_> {
     /// Of a finished query, by the catalogue's words alone.
-    pub const PLAIN: Reading<'static> = Reading { forgives: true, unfinished: false, synonyms: &Synonyms::NONE };
+    pub const PLAIN: Reading<'static> =
+        Reading { forgives: true, unfinished: false, languages: &[], synonyms: &Synonyms::NONE };
 }
 
 /// A query, read beside the catalogue.
@@ -99,7 +115,7 @@ impl SearchIndex {
         documents: impl IntoIterator<Item = SearchDocument>,
         options: SearchOptions,
     ) -> Result<Self, SearchError> {
-        let analyser = Analyser::new(options.language);
+        let analyser = Analyser::new(&options.languages);
         let mut text = TextIndex::in_memory()?;
         let mut lexicon = Lexicon::default();
         let mut products: Vec<ProductTerms> = Vec::new();
@@ -243,7 +259,7 @@ pub struct SearchReader<'a> {
 
 impl SearchReader<'_> {
     pub fn understand(&self, text: &str, reading: Reading<'_>) -> Understood {
-        let mut query = ParsedQuery::parse(text, &self.index.analyser);
+        let mut query = ParsedQuery::parse(text, &self.index.analyser, reading.languages);
         let company = Postings::new(&self.state.opened, self.index.terms, &self.state.lexicon);
         let reader = Reader {
             analyser: &self.index.analyser,
@@ -282,7 +298,7 @@ impl SearchReader<'_> {
         let words = readings.flat_map(|(weight, reading)| reading.terms.iter().map(move |word| (word, weight)));
         let numbered = words.filter_map(|(word, weight)| Some((self.state.lexicon.term_number(word)?, weight)));
         let direction = vectors.encoder.text(numbered);
-        let mut products = vectors.nearest(&direction, NEAREST);
+        let mut products = vectors.nearest(&direction, NEAREST, &matched.strongest(2 * NEAREST));
         let found = products.len();
         products.retain(|(product, _)| accepts(ProductNumber(*product)));
         if products.len() < found / 4 {

@@ -66,6 +66,6 @@ impl Synonyms {
 
 fn stems(text: &str, analyser: &Analyser) -> Vec<CompactString> {
     let tokens = analyser.tokens(text);
-    let spoken = tokens.iter().filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface));
+    let spoken = tokens.iter().filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface, &[]));
     spoken.map(|token| token.term.clone()).collect()
 }

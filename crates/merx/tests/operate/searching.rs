@@ -71,6 +71,47 @@ fn a_misspelt_name_is_found_and_the_decision_replays() {
 }
 
 #[test]
+fn own_searches_are_suggested_to_who_made_them_and_allows_it() {
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let product = shown_product(&server);
+    let typed = long_word(product["name"].as_str().unwrap()).unwrap().to_lowercase();
+    let searched = |visitor: &str, denied: bool| {
+        let consent = json!({"consent": {"categoryPreferences": {"Functional": !denied}}});
+        let body = json!({"event": "Products Searched", "anonymousId": visitor, "properties": {"query": typed},
+            "context": consent});
+        server.call("POST", "/v1/track", &server.keys.public, Some(&body)).ok();
+    };
+    searched("searcher", false);
+    searched("refuser", true);
+    server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
+    let own = |visitor: Value| -> Vec<String> {
+        let mut body = json!({"text": "", "queries": 6});
+        body.as_object_mut().unwrap().extend(visitor.as_object().unwrap().clone());
+        let found = server.post("/v1/suggest", &body);
+        let own = found["suggestions"].as_array().unwrap().iter().filter(|one| one["personal"] == true);
+        own.map(|one| one["text"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(own(json!({"anonymous_id": "searcher"})), [typed.clone()]);
+    assert!(own(json!({"anonymous_id": "refuser"})).is_empty());
+    assert!(own(json!({"anonymous_id": "somebody else"})).is_empty());
+    assert!(own(json!({})).is_empty());
+    // Refused with the question, and by an event for good.
+    assert!(own(json!({"anonymous_id": "searcher", "consent": {"personalisation": false}})).is_empty());
+    assert_eq!(own(json!({"anonymous_id": "searcher"})), [typed.clone()]);
+    searched("searcher", true);
+    server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
+    assert!(own(json!({"anonymous_id": "searcher"})).is_empty());
+
+    // Pages follow recommendations, not searches.
+    let search = server.post("/v1/search", &json!({"query": typed}))["decision_id"].clone();
+    let body = json!({"slots": [{"scenario": "popular", "after": search}]});
+    let reply = server.call("POST", "/v1/recommend", &server.keys.admin, Some(&body));
+    assert_eq!((reply.status, &reply.json()["errors"][0]["code"]), (422, &json!("unknown_decision")), "{}", reply.body);
+}
+
+#[test]
 fn price_name_and_visibility_show_at_once() {
     let mut shop = Shop::small_demo();
     let server = shop.serve(&[]);

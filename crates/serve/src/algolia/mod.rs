@@ -34,6 +34,7 @@ use axum::extract::{FromRequest, Path, Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use merx_domain::Situation;
 use merx_domain::search::{SearchAsk, SuggestAsk};
 use serde_json::{Value, json};
 
@@ -41,6 +42,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Answered, Payload, blocking};
 use crate::problem::{Code, Problem};
+use crate::recommend::{ConsentWire, find_subject};
 use crate::routes::Shared;
 use crate::search::check_ready;
 use crate::tracking::{has_privacy_signal, header_text};
@@ -176,7 +178,7 @@ async fn answered(work: impl FnOnce() -> Result<Value, Problem> + Send + 'static
 fn result(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Value, Problem> {
     check_ready(app)?;
     if index.ends_with(SUGGESTIONS) {
-        return Ok(suggestions(app, index, params));
+        return suggestions(app, index, params, privacy_signal);
     }
     let search = Search::read(app, index, params, privacy_signal)?;
     if params.flag("analytics") == Some(false) {
@@ -208,11 +210,14 @@ fn facet_hits(app: &App, index: &str, facet: &str, params: &Params) -> Result<Va
 }
 
 /// An index of this ending holds what shoppers may mean.
-fn suggestions(app: &App, index: &str, params: &Params) -> Value {
+fn suggestions(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Value, Problem> {
     let query: String = params.text("query").unwrap_or_default().chars().take(200).collect();
     let most = params.number("hitsPerPage").unwrap_or(10).min(20);
     let ask = SuggestAsk { queries: most, products: 0, categories: 0, brands: 0, ..SuggestAsk::of(query.clone()) };
-    let situation = crate::search::nobody(app, app.parts.settings.default_market.clone());
+    let subject = find_subject(app, &reading::who(params))?;
+    let consent = ConsentWire::default().stamp(privacy_signal);
+    let nobody = crate::search::nobody(app, app.parts.settings.default_market.clone());
+    let situation = Situation { subject, consent, ..nobody };
     let tags = params.tags();
     let hits: Vec<Value> = app
         .parts
@@ -228,10 +233,10 @@ fn suggestions(app: &App, index: &str, params: &Params) -> Value {
             })
         })
         .collect();
-    json!({
+    Ok(json!({
         "hits": hits, "nbHits": hits.len(), "page": 0, "nbPages": 1, "hitsPerPage": most, "facets": {}, "facets_stats": {},
         "exhaustiveNbHits": true, "exhaustiveFacetsCount": true,
         "exhaustive": {"nbHits": true, "facetsCount": true, "typo": true}, "query": query, "params": params.encoded(),
         "index": index, "processingTimeMS": 0, "serverTimeMS": 0, "renderingContent": {},
-    })
+    }))
 }

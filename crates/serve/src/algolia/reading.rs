@@ -90,6 +90,7 @@ impl Search {
                 && params.flag("typoTolerance") != Some(false),
             // Front ends of this protocol search at every letter, and the protocol takes the last word for a beginning.
             unfinished: params.text("queryType").as_deref() != Some("prefixNone"),
+            languages: params.names("queryLanguages").unwrap_or_default().into_iter().take(MOST_CONTEXTS).collect(),
             segments: params.names("ruleContexts").unwrap_or_default().into_iter().take(MOST_CONTEXTS).collect(),
             ..SearchAsk::default()
         };

@@ -12,8 +12,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use merx_domain::Filter;
 use merx_domain::search::{FacetRequest, Refinement, SearchAsk, SortKey, SuggestAsk};
+use merx_domain::{Filter, Situation};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
@@ -21,7 +21,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Json, Query, blocking};
 use crate::problem::{Code, Problem};
-use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, may_ask_for, personal, session_of, who};
+use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, find_subject, may_ask_for, personal, session_of, who};
 use crate::routes::Shared;
 use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
@@ -37,6 +37,7 @@ const MAX_FACET_VALUES: usize = 1_000;
 const DEFAULT_FACET_VALUES: usize = 20;
 const MAX_REFINEMENTS: usize = 30;
 const MAX_SORT_KEYS: usize = 5;
+const MAX_LANGUAGES: usize = 20;
 const MAX_SUGGESTIONS: usize = 20;
 const MAX_DEADLINE_MS: u32 = 10_000;
 const SEARCHED_FIELDS: [&str; 6] = ["name", "brand", "category", "attributes", "description", "codes"];
@@ -123,6 +124,10 @@ pub(crate) struct SearchRequest {
     /// Whether each hit comes with everything that was measured of it.
     #[serde(default)]
     explain: bool,
+    /// What the query is written in, codes of two letters, where a shop's products are in several languages; empty: any of them.
+    #[serde(default)]
+    #[schema(max_items = 20, example = json!(["en"]))]
+    languages: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -245,6 +250,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
     mistakes.within("refinements".into(), request.refinements.len(), 0, MAX_REFINEMENTS);
     mistakes.within("sort".into(), request.sort.len(), 0, MAX_SORT_KEYS);
     mistakes.within("segments".into(), request.segments.len(), 0, MAX_REFINEMENTS);
+    mistakes.within("languages".into(), request.languages.len(), 0, MAX_LANGUAGES);
     for (place, field) in request.fields.iter().enumerate() {
         if !SEARCHED_FIELDS.contains(&field.as_str()) {
             let detail = format!("{field:?} is none of {}", SEARCHED_FIELDS.join(", "));
@@ -285,6 +291,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
         category: request.category,
         segments: request.segments,
         explain: request.explain,
+        languages: request.languages,
         ..SearchAsk::default()
     };
     let device = request.device.map_or(merx_domain::Device::Unknown, DeviceName::device);
@@ -305,6 +312,16 @@ fn read_filter(app: &App, at: String, text: &str, mistakes: &mut Mistakes) -> Op
 pub(crate) struct SuggestRequest {
     #[schema(max_length = 512)]
     text: String,
+    /// The shop's id of a signed-in customer. One of the three ids; none is a visitor that nothing is known of.
+    #[serde(default)]
+    user_id: Option<String>,
+    #[serde(default)]
+    anonymous_id: Option<String>,
+    #[serde(default)]
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    subject_id: Option<String>,
+    #[serde(default)]
+    consent: Option<ConsentWire>,
     #[serde(default)]
     #[schema(value_type = Option<Id>)]
     market: Option<String>,
@@ -325,16 +342,20 @@ pub(crate) struct SuggestRequest {
 
 /// Suggest
 ///
-/// Completes what a shopper types: queries, products, categories and brands. Before anything is typed: what others search for, trending
-/// first. Nothing that would find nothing.
+/// Completes what a shopper types: queries, products, categories and brands. Before anything is typed: what the person searched for and
+/// what others search for, trending first. With consent to personalise, own searches come first, then brands and categories
+/// that the person leans to (`personal`). Nothing that would find nothing.
 #[utoipa::path(post, path = "/v1/suggest", tag = "search", request_body = SuggestRequest,
     responses((status = 200, description = "Suggestions, by kind", body = SuggestAnswer)))]
 pub(crate) async fn suggest(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
     Json(request): Json<SuggestRequest>,
 ) -> Result<Response, Problem> {
     asked::check_ready(&app)?;
     let mut mistakes = Mistakes::default();
+    let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
     let market = asked::market(&app, request.market, &mut mistakes);
     asked::check_query("text", &request.text, &mut mistakes);
     let standard = SuggestAsk::of(request.text);
@@ -351,8 +372,11 @@ pub(crate) async fn suggest(
     if !mistakes.0.is_empty() {
         return Err(Problem::mistakes(mistakes.0));
     }
+    may_ask_for(&app, &caller, &who)?;
+    let consent = request.consent.unwrap_or_default().stamp(has_privacy_signal(&headers));
     let work = move || {
-        let situation = asked::nobody(&app, market);
+        let subject = find_subject(&app, &who)?;
+        let situation = Situation { subject, consent, ..asked::nobody(&app, market) };
         wire::write_suggestions(&app, app.parts.searches.suggest(&ask, &situation), &situation)
     };
     Ok(personal(blocking(work).await?))

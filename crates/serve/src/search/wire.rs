@@ -168,6 +168,8 @@ pub(crate) struct SuggestionAnswer {
     weight: u32,
     /// Searched for far more often in the last days than before.
     trending: bool,
+    /// The person who is typing searched for it before, or leans to it.
+    personal: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     product_id: Option<String>,
@@ -385,6 +387,7 @@ fn suggested(suggestion: Suggestion, situation: &Situation, catalogue: &Catalogu
         text: suggestion.text,
         weight: suggestion.weight,
         trending: suggestion.trending,
+        personal: suggestion.personal,
         product_id: entry.map(|entry| entry.id.to_string()),
         price: entry.and_then(|entry| entry.price(&situation.market)).map(MoneyWire::from),
         url: entry.and_then(|entry| entry.url.as_deref()).map(str::to_owned),

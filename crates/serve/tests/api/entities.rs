@@ -100,6 +100,24 @@ async fn a_batch_makes_its_sound_changes_and_reports_the_others_by_position() {
 }
 
 #[tokio::test]
+async fn what_a_batch_says_twice_of_one_thing_holds_together() {
+    let shop = Shop::open();
+    let body = json!({
+        "upsert": [{"id": "n1", "name": "New", "description": "first"}],
+        "patch": [
+            {"id": "p1", "name": "Renamed"}, {"id": "p1", "brand": "Acme"},
+            {"id": "n1", "brand": "Umbra"}, {"id": "n1", "description": null},
+        ],
+    });
+    call(&shop, "POST", "/v1/products/batch", &shop.secret, Some(body)).await.ok();
+    let one = call(&shop, "GET", "/v1/products/p1", &shop.secret, None).await.ok();
+    assert_eq!((&one["name"], &one["brand"]), (&json!("Renamed"), &json!("Acme")));
+    let other = call(&shop, "GET", "/v1/products/n1", &shop.secret, None).await.ok();
+    assert_eq!((&other["name"], &other["brand"]), (&json!("New"), &json!("Umbra")));
+    assert_ne!(other["description"], "first");
+}
+
+#[tokio::test]
 async fn pages_cover_everything_once() {
     let shop = Shop::open();
     let mut ids = Vec::new();

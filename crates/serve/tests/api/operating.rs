@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::call;
-use crate::harness::Shop;
+use crate::harness::{NOW, Shop};
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
@@ -23,6 +23,9 @@ async fn readiness_follows_the_store_and_the_log() {
     call(&shop, "GET", "/health/ready", "", None).await.problem(503, "unavailable");
     shop.pulse.lag.store(0, Ordering::Relaxed);
     shop.pulse.broken.store(true, Ordering::Relaxed);
+    // Whoever asks and asks makes no more writes than one a second.
+    call(&shop, "GET", "/health/ready", "", None).await.ok();
+    shop.clock.set(NOW.plus_ms(1_000));
     let reply = call(&shop, "GET", "/health/ready", "", None).await;
     reply.problem(503, "unavailable");
     assert_eq!(reply.header("retry-after"), "1");

@@ -192,6 +192,7 @@ impl Searches for Finder {
             product: Some(*number),
             weight: 1,
             trending: false,
+            personal: false,
         };
         named.map(suggestion).take(ask.products.max(ask.queries)).collect()
     }

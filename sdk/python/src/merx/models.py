@@ -1144,6 +1144,7 @@ SearchRequest = TypedDict('SearchRequest', {
     'facets': NotRequired['list[str]'],
     'fields': NotRequired['list[str]'],
     'filter': NotRequired['str | None'],
+    'languages': NotRequired['list[str]'],
     'market': NotRequired['str | None'],
     'offset': NotRequired['int'],
     'query': NotRequired['str'],
@@ -1335,16 +1336,21 @@ SuggestAnswer = TypedDict('SuggestAnswer', {
 })
 
 SuggestRequest = TypedDict('SuggestRequest', {
+    'anonymous_id': NotRequired['str | None'],
     'brands': NotRequired['int | None'],
     'categories': NotRequired['int | None'],
+    'consent': NotRequired['ConsentWire | None'],
     'market': NotRequired['str | None'],
     'products': NotRequired['int | None'],
     'queries': NotRequired['int | None'],
+    'subject_id': NotRequired['str | None'],
     'text': 'str',
+    'user_id': NotRequired['str | None'],
 })
 
 Suggestion = TypedDict('Suggestion', {
     'image': NotRequired['str'],
+    'personal': 'bool',
     'price': NotRequired['Money'],
     'product_id': NotRequired['str'],
     'text': 'str',

@@ -238,7 +238,7 @@ fn stems(text: &str, analyser: &Analyser) -> Vec<CompactString> {
     let tokens = analyser.tokens(text);
     tokens
         .into_iter()
-        .filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface))
+        .filter(|token| token.is_primary() && !analyser.is_stop_word(&token.surface, &[]))
         .map(|token| token.term)
         .collect()
 }

@@ -16,7 +16,7 @@ pub use ask::{HitReason, Refinement, SearchAnswer, SearchAsk, SearchHit, SortKey
 pub use intent::{Priced, read_price};
 pub use merx_domain::merchandising::{Anchoring, Condition, Consequence, QueryCondition, Rule};
 pub use rankers::{LoadRanker, RankLearner, RankerModel};
-pub use suggest::{LoggedQuery, SuggestAsk, Suggestion, SuggestionKind};
+pub use suggest::{LoggedQuery, Person, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
 use std::ops::Range;
@@ -412,13 +412,13 @@ impl SearchEngine {
         self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten()
     }
 
-    pub fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion> {
+    pub fn suggest(&self, ask: &SuggestAsk, situation: &Situation, person: &Person<'_>) -> Vec<Suggestion> {
         let index = self.index.load();
         // In the order in which searches take them, so that two readers and two writers never wait in a circle.
         let reader = index.read();
         let (catalogue, logged) = (self.catalogue.read(), self.logged.read());
         let view = View { market: &situation.market, now: situation.now };
-        suggest::suggest(ask, &catalogue, &reader, &logged, view)
+        suggest::suggest(ask, person, &catalogue, &reader, &logged, view)
     }
 
     fn search_with(

@@ -17,6 +17,7 @@ use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
 use crate::search::synonyms::Synonyms;
+use crate::search::text::Language;
 use crate::search::{SearchError, feature_names};
 
 /// Deeper pages of a ranking are empty; nobody looks there, and every one would be ranked.
@@ -180,7 +181,13 @@ impl Search<'_> {
     fn matched(&self, text: &str, orders: &Orders, price: Option<&Filter>) -> Result<Matched, SearchError> {
         let none = Synonyms::NONE;
         let synonyms = if self.ask.without_synonyms { &none } else { &self.merchandising.synonyms };
-        let reading = Reading { forgives: self.ask.typo_tolerance, unfinished: self.ask.unfinished, synonyms };
+        let languages: Vec<Language> = self.ask.languages.iter().map(|code| Language::from_code(code)).collect();
+        let reading = Reading {
+            forgives: self.ask.typo_tolerance,
+            unfinished: self.ask.unfinished,
+            languages: &languages,
+            synonyms,
+        };
         let understood = self.reader.understand(text, reading);
         let mut matches = self.reader.matched(&understood, &self.fields())?;
         let allowed = self.allowed(orders, price);

@@ -1,7 +1,8 @@
 //! What a shopper who is typing may mean: queries, products, categories and brands. Nothing that would find nothing.
 
+use compact_str::CompactString;
 pub use merx_domain::search::{SuggestAsk, Suggestion, SuggestionKind};
-use merx_domain::{FilterValue, ProductNumber};
+use merx_domain::{Affinity, FilterValue, ProductNumber};
 use rustc_hash::FxHashMap;
 
 use crate::search::catalogue::{Catalogue, View};
@@ -15,6 +16,33 @@ const MOST_OF_A_KIND: usize = 20;
 const MOST_TYPED: usize = 200;
 /// Completions that are looked at, so that each can be tried before it is shown.
 const TRIED: usize = 24;
+/// How many times its products a brand or category counts for that the person leans to most, beside once.
+const LEANING_WORTH: f32 = 9.0;
+
+/// What may be known of who is typing; nothing without consent.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Person<'a> {
+    /// What they searched for, newest first.
+    pub searches: &'a [CompactString],
+    /// The brands and categories that they lean to.
+    pub affinities: &'a [Affinity],
+}
+
+impl Person<'_> {
+    /// The own searches that begin with `prefix`, folded, newest first.
+    fn beginning_with(&self, prefix: &str) -> Vec<LoggedQuery> {
+        let texts = self.searches.iter().map(|text| fold(text)).filter(|text| text.starts_with(prefix));
+        texts.map(|text| LoggedQuery { text, searches: 0, trending: false }).collect()
+    }
+
+    /// How much they lean to a value of a field beside the one that they lean to most, 0 to 1.
+    fn leaning(&self, field: &str, value: &str) -> f32 {
+        let of_field = || self.affinities.iter().filter(|affinity| affinity.feature == field);
+        let strongest = of_field().map(|affinity| affinity.weight).fold(0.0, f32::max);
+        let weight = of_field().find(|affinity| affinity.key == value).map_or(0.0, |affinity| affinity.weight);
+        if strongest > 0.0 { weight.max(0.0) / strongest } else { 0.0 }
+    }
+}
 
 /// A query that shoppers searched for and that found something.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +110,7 @@ fn more_often(a: &LoggedQuery, b: &LoggedQuery) -> std::cmp::Ordering {
 
 pub(super) fn suggest(
     ask: &SuggestAsk,
+    person: &Person<'_>,
     catalogue: &Catalogue,
     reader: &SearchReader<'_>,
     logged: &LoggedQueries,
@@ -91,22 +120,24 @@ pub(super) fn suggest(
     let typed = typed.trim_start();
     let shown = |product: ProductNumber| catalogue.is_shown(product, view);
     if typed.is_empty() {
-        return finding(logged.first.iter().cloned(), ask.queries, reader, &shown);
+        let own = person.beginning_with("");
+        return finding(own, logged.first.iter().cloned(), ask.queries, reader, &shown);
     }
-    let mut suggestions = queries(typed, ask.queries, reader, logged, &shown);
+    let mut suggestions = queries(typed, ask.queries, person, reader, logged, &shown);
     for (kind, field, most) in
         [(SuggestionKind::Category, "category", ask.categories), (SuggestionKind::Brand, "brand", ask.brands)]
     {
-        suggestions.extend(values(kind, field, typed, most, catalogue));
+        suggestions.extend(values(kind, field, typed, most, person, catalogue, view));
     }
     suggestions.extend(products(typed, ask.products, catalogue, reader, &shown));
     suggestions
 }
 
-/// From the log, and then from the words of the catalogue.
+/// What the person searched for themselves, then from the log, then from the words of the catalogue.
 fn queries(
     typed: &str,
     most: usize,
+    person: &Person<'_>,
     reader: &SearchReader<'_>,
     logged: &LoggedQueries,
     shown: &dyn Fn(ProductNumber) -> bool,
@@ -119,32 +150,48 @@ fn queries(
         let text = completed.map(|word| format!("{before} {word}").trim_start().to_owned());
         found.extend(text.map(|text| LoggedQuery { text, searches: 0, trending: false }));
     }
-    finding(found, most, reader, shown)
+    finding(person.beginning_with(typed), found, most, reader, shown)
 }
 
-/// The first of them that find something, each once.
+/// The first of them that find something, each once. Of the person's own at most half: the others tell news.
 fn finding(
-    queries: impl IntoIterator<Item = LoggedQuery>,
+    own: Vec<LoggedQuery>,
+    others: impl IntoIterator<Item = LoggedQuery>,
     most: usize,
     reader: &SearchReader<'_>,
     shown: &dyn Fn(ProductNumber) -> bool,
 ) -> Vec<Suggestion> {
     let most = most.min(MOST_OF_A_KIND);
     let mut kept: Vec<Suggestion> = Vec::new();
-    for LoggedQuery { text, searches, trending } in queries {
+    let own = own.into_iter().map(|query| (query, true));
+    for (LoggedQuery { text, searches, trending }, personal) in
+        own.chain(others.into_iter().map(|query| (query, false)))
+    {
         if kept.len() == most {
             break;
         }
+        if personal && kept.len() >= most.div_ceil(2) {
+            continue;
+        }
         if kept.iter().all(|known| known.text != text) && reader.finds(&text, shown) {
             let kind = SuggestionKind::Query;
-            kept.push(Suggestion { kind, text, product: None, weight: searches, trending });
+            kept.push(Suggestion { kind, text, product: None, weight: searches, trending, personal });
         }
     }
     kept
 }
 
-/// Values of a field that have a word which begins with each word typed, those of most products first.
-fn values(kind: SuggestionKind, field: &str, typed: &str, most: usize, catalogue: &Catalogue) -> Vec<Suggestion> {
+/// Values of a field that have a word which begins with each word typed, those of most products first; a leaning of the person
+/// makes up for a tenth of the products.
+fn values(
+    kind: SuggestionKind,
+    field: &str,
+    typed: &str,
+    most: usize,
+    person: &Person<'_>,
+    catalogue: &Catalogue,
+    view: View<'_>,
+) -> Vec<Suggestion> {
     let begins = |text: &str| {
         let shown = fold(text);
         let words: Vec<&str> = shown.split(|c: char| !c.is_alphanumeric()).collect();
@@ -154,13 +201,25 @@ fn values(kind: SuggestionKind, field: &str, typed: &str, most: usize, catalogue
         FilterValue::Text(text) if begins(text) => Some((text, products)),
         _ => None,
     });
-    let mut found: Vec<(&String, u32)> = texts.collect();
-    found.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(b.0)));
-    found.truncate(most.min(MOST_OF_A_KIND));
-    found
-        .into_iter()
-        .map(|(text, weight)| Suggestion { kind, text: text.clone(), product: None, weight, trending: false })
-        .collect()
+    let mut found: Vec<(&String, u32, f32)> =
+        texts.map(|(text, products)| (text, products, person.leaning(field, text))).collect();
+    let worth = |(_, products, leaning): &(&String, u32, f32)| *products as f32 * (1.0 + LEANING_WORTH * leaning);
+    found.sort_by(|a, b| worth(b).total_cmp(&worth(a)).then_with(|| a.0.cmp(b.0)));
+    // Of what is hidden or not sold here nothing is said.
+    let is_sold = |text: &str| {
+        let has = catalogue.having(field, text);
+        catalogue.numbers_of_all().any(|product| has(product) && catalogue.is_shown(product, view))
+    };
+    let suggestion = |(text, weight, leaning): (&String, u32, f32)| Suggestion {
+        kind,
+        text: text.clone(),
+        product: None,
+        weight,
+        trending: false,
+        personal: leaning > 0.0,
+    };
+    let sold = found.into_iter().take(TRIED).filter(|(text, ..)| is_sold(text));
+    sold.take(most.min(MOST_OF_A_KIND)).map(suggestion).collect()
 }
 
 fn products(
@@ -188,7 +247,8 @@ fn products(
     let best = matched.matches.iter().take(most).map(|found| ProductNumber(found.product));
     best.filter_map(|product| {
         let text = catalogue.row(product)?.name.to_string();
-        Some(Suggestion { kind: SuggestionKind::Product, text, product: Some(product), weight: 1, trending: false })
+        let kind = SuggestionKind::Product;
+        Some(Suggestion { kind, text, product: Some(product), weight: 1, trending: false, personal: false })
     })
     .collect()
 }

@@ -240,7 +240,7 @@ mod tests {
     }
 
     fn lexicon(words: &[(&str, u32)]) -> Lexicon {
-        let analyser = Analyser::new(Language::English);
+        let analyser = Analyser::new(&[Language::English]);
         let mut lexicon = Lexicon::default();
         for (word, count) in words {
             let tokens = analyser.tokens(word);

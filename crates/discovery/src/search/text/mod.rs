@@ -34,8 +34,8 @@ pub enum TokenKind {
     Code,
     /// Two words that stood with a hyphen, written as one; or one of the words that a capital letter within a word shows.
     Variant,
-    /// The word before it, stemmed as if it had no accents: as many people type it.
-    Unaccented,
+    /// Another stem of the word before it: as if it had no accents, as many people type it, or by another language.
+    OtherStem,
     /// Two characters of a script that writes no spaces, or one that stands alone.
     Ideograph,
 }
@@ -64,33 +64,36 @@ impl Token {
     }
 }
 
-/// Reads texts of one language; whatever stands in another script is read as well.
+/// Reads texts of the languages it was made for; whatever stands in another script is read as well.
 pub struct Analyser {
-    language: Language,
-    stemmer: Option<Stemmer>,
+    /// The first of them gives a word its term, the others give it further ones.
+    languages: Vec<(Language, Option<Stemmer>)>,
 }
 
 impl Analyser {
-    pub fn new(language: Language) -> Self {
-        Self { language, stemmer: language.algorithm().map(Stemmer::create) }
-    }
-
-    pub fn language(&self) -> Language {
-        self.language
-    }
-
-    pub fn is_stop_word(&self, surface: &str) -> bool {
-        stopwords::of(self.language).contains(&surface)
-    }
-
-    /// The stem of a folded word.
-    pub fn stem(&self, surface: &str) -> CompactString {
-        match &self.stemmer {
-            Some(stemmer) if surface.chars().any(char::is_alphabetic) => {
-                CompactString::from(fold(&stemmer.stem(surface)))
+    /// Nobody has to know which language a text is in: every word has a stem by each of `languages`, and a query finds what
+    /// shares one. No language leaves words as they are.
+    pub fn new(languages: &[Language]) -> Self {
+        let mut known: Vec<(Language, Option<Stemmer>)> = Vec::new();
+        for language in languages {
+            if known.iter().all(|(other, _)| other != language) {
+                known.push((*language, language.algorithm().map(Stemmer::create)));
             }
-            _ => CompactString::from(surface),
         }
+        Self { languages: known }
+    }
+
+    /// Whether a word says nothing in the languages of `spoken`, or in any of the analyser's where none of those is spoken.
+    pub fn is_stop_word(&self, surface: &str, spoken: &[Language]) -> bool {
+        let ours = || self.languages.iter().map(|(language, _)| *language);
+        let told = ours().any(|language| spoken.contains(&language));
+        let mut read = ours().filter(|language| !told || spoken.contains(language));
+        read.any(|language| stopwords::of(language).contains(&surface))
+    }
+
+    /// The stem of a folded word in the first language: the one that any word is found by.
+    pub fn stem(&self, surface: &str) -> CompactString {
+        stemmed(self.languages.first().and_then(|(_, stemmer)| stemmer.as_ref()), surface)
     }
 
     pub fn tokens(&self, text: &str) -> Vec<Token> {
@@ -130,12 +133,18 @@ impl Writer<'_> {
     fn take_word(&mut self, chunks: &[Chunk]) -> usize {
         let chunk = &chunks[0];
         let word = cut(&chunk.text);
-        let unaccented = self.analyser.stem(word);
-        let accented = chunk.accented.as_deref().map(|accented| self.analyser.stem(cut(accented)));
-        let stem = accented.filter(|stem| !stem.is_empty()).unwrap_or_else(|| unaccented.clone());
-        self.push(&stem, word, TokenKind::Word, chunk);
-        if unaccented != stem {
-            self.push(&unaccented, word, TokenKind::Unaccented, chunk);
+        let accented = chunk.accented.as_deref().map(cut);
+        let mut stems: Vec<CompactString> = Vec::with_capacity(2);
+        for (_, stemmer) in &self.analyser.languages {
+            let readings = [accented, Some(word)].into_iter().flatten();
+            stems.extend(readings.map(|reading| stemmed(stemmer.as_ref(), reading)).filter(|stem| !stem.is_empty()));
+        }
+        let first = stems.first().cloned().unwrap_or_else(|| word.into());
+        self.push(&first, word, TokenKind::Word, chunk);
+        for place in 1..stems.len() {
+            if !stems[..place].contains(&stems[place]) {
+                self.push(&stems[place], word, TokenKind::OtherStem, chunk);
+            }
         }
         for part in &chunk.parts {
             let stem = self.analyser.stem(part);
@@ -202,6 +211,13 @@ impl Writer<'_> {
     }
 }
 
+fn stemmed(stemmer: Option<&Stemmer>, word: &str) -> CompactString {
+    match stemmer {
+        Some(stemmer) if word.chars().any(char::is_alphabetic) => CompactString::from(fold(&stemmer.stem(word))),
+        _ => CompactString::from(word),
+    }
+}
+
 /// `x 4` and `* 4` after a number.
 fn next_of_dimension(chunks: &[Chunk]) -> Option<(&Chunk, usize)> {
     let dot = usize::from(chunks.first().is_some_and(|chunk| chunk.text == "."));
@@ -224,7 +240,7 @@ mod tests {
     use super::*;
 
     fn terms(text: &str) -> Vec<String> {
-        Analyser::new(Language::English).tokens(text).into_iter().map(|token| token.term.to_string()).collect()
+        Analyser::new(&[Language::English]).tokens(text).into_iter().map(|token| token.term.to_string()).collect()
     }
 
     #[test]
@@ -263,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn a_word_has_a_stem_by_each_language() {
+        let analyser = Analyser::new(&[Language::English, Language::German, Language::English]);
+        let stems = |text: &str| -> Vec<String> {
+            analyser.tokens(text).into_iter().map(|token| format!("{}:{}", token.position, token.term)).collect()
+        };
+        assert_eq!(stems("Lampen shoes"), ["0:lampen", "0:lamp", "1:shoe", "1:shoes"]);
+        assert!(analyser.is_stop_word("the", &[]) && analyser.is_stop_word("die", &[]));
+        assert!(
+            !analyser.is_stop_word("die", &[Language::English]) && analyser.is_stop_word("the", &[Language::English])
+        );
+        // Of a language that the analyser doesn't read nothing is known.
+        assert!(analyser.is_stop_word("die", &[Language::Turkish]));
+    }
+
+    #[test]
     fn scripts_without_spaces_are_read_in_pairs() {
         assert_eq!(terms("電気ケトル"), ["電気", "気ケ", "ケト", "トル"]);
         assert_eq!(terms("茶"), ["茶"]);
@@ -271,7 +302,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_is_read(text in "\\PC{0,60}") {
-            for token in Analyser::new(Language::German).tokens(&text) {
+            for token in Analyser::new(&[Language::German, Language::French]).tokens(&text) {
                 assert!(token.start < token.end && token.end <= text.len());
                 assert!(text.is_char_boundary(token.start) && text.is_char_boundary(token.end));
                 assert!(!token.term.is_empty());
@@ -280,7 +311,7 @@ mod tests {
 
         #[test]
         fn numbers_and_signs_are_read(text in "[0-9x/.,\" '#½ftincu*-]{0,24}") {
-            Analyser::new(Language::English).tokens(&text);
+            Analyser::new(&[Language::English]).tokens(&text);
         }
     }
 }
