@@ -27,6 +27,7 @@ mod keys_api;
 mod labels;
 mod limits;
 mod live;
+mod markets;
 mod merchandise;
 mod metrics;
 mod models;

@@ -18,11 +18,13 @@ use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, blocking};
 use crate::keys::{ApiKey, KeyError, Scope, random_token};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::roles::Right;
 use crate::routes::{Shared, open_parts};
+use crate::users::{PASSWORD_CHARS, PASSWORD_HINT};
 
 pub(crate) const COOKIE: &str = "merx_session";
 const CSRF_HEADER: &str = "x-csrf-token";
@@ -75,9 +77,12 @@ impl Sessions {
 
 /// The key that a request's session stands for; `None` without a session. A change must carry the session's token.
 pub(crate) fn key_of(app: &App, request: &Request) -> Result<Option<Arc<ApiKey>>, Problem> {
-    let Some(token) = cookie(request.headers()) else { return Ok(None) };
-    let sent = request.headers().get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    key_in(app, request.headers(), matches!(*request.method(), Method::GET | Method::HEAD))
+}
+
+fn key_in(app: &App, headers: &HeaderMap, reads: bool) -> Result<Option<Arc<ApiKey>>, Problem> {
+    let Some(token) = cookie(headers) else { return Ok(None) };
+    let sent = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
     let looked = app.sessions.find(token, app.parts.clock.now(), |session| {
         (Arc::clone(&session.key), reads || bool::from(session.csrf_token.as_bytes().ct_eq(sent)))
     });
@@ -139,6 +144,8 @@ pub(crate) struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     csrf_token: Option<String>,
+    /// Whether whoever is signed in has a password that they may change.
+    has_password: bool,
     /// Parts of the API (tags of this document) whose every reading route it may call.
     reads: Vec<String>,
     /// Parts whose every route it may call.
@@ -157,6 +164,7 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
             scope: Some(key.scope),
             label: Some(key.label.clone()),
             csrf_token: Some(csrf_token),
+            has_password: app.parts.users.current(&key).is_some(),
             reads: open_parts(app, key.scope, Right::Read),
             changes: open_parts(app, key.scope, Right::Change),
         },
@@ -165,6 +173,7 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
             scope: None,
             label: None,
             csrf_token: None,
+            has_password: false,
             reads: Vec::new(),
             changes: Vec::new(),
         },
@@ -198,13 +207,62 @@ pub(crate) async fn begin_session(
     Json(sign_in): Json<SignIn>,
 ) -> Result<Response, Problem> {
     let key = who(&app, sign_in).await?;
-    if let Some(before) = cookie(&headers) {
+    signed_in(&app, &headers, key)
+}
+
+/// Begins a session in place of the one there was.
+fn signed_in(app: &App, headers: &HeaderMap, key: Arc<ApiKey>) -> Result<Response, Problem> {
+    if let Some(before) = cookie(headers) {
         app.sessions.end(before);
     }
     let token = app.sessions.begin(key, app.parts.clock.now())?;
-    let mut response = private(Answered(describe(&app, Some(&token))).into_response());
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&headers, &token, IDLE_MS / 1_000));
+    let mut response = private(Answered(describe(app, Some(&token))).into_response());
+    response.headers_mut().insert(header::SET_COOKIE, set_cookie(headers, &token, IDLE_MS / 1_000));
     Ok(response)
+}
+
+/// One's own password, and the one to have from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "four words are a good one", "new_password": "four others are a good one"}))]
+pub(crate) struct PasswordChange {
+    /// As it is now.
+    password: String,
+    #[schema(min_length = 10, max_length = 200)]
+    new_password: String,
+}
+
+/// Change one's own password
+///
+/// Of whoever is signed in by name, with the password that they have. All their sessions end, and this browser gets a new one.
+#[utoipa::path(put, path = "/v1/session/password", tag = "console", request_body = PasswordChange,
+    responses((status = 200, description = "Changed, and signed in anew", body = SessionAnswer),
+        (status = 400, description = "The body is not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "Nobody is signed in, or the password is another", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The session's token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The session stands for a key, which has no password", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not said to be JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries under this name", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The body has another form", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn change_password(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    Json(change): Json<PasswordChange>,
+) -> Result<Response, Problem> {
+    let key = key_in(&app, &headers, false)?.ok_or_else(|| Problem::new(Code::MissingKey))?;
+    if app.parts.users.current(&key).is_none() {
+        return Err(Problem::because(Code::Conflict, "this session was begun with a key, which has no password"));
+    }
+    if !PASSWORD_CHARS.contains(&change.new_password.chars().count()) {
+        return Err(Problem::mistake("new_password", "out_of_range", PASSWORD_HINT));
+    }
+    blocking(move || {
+        let user = app.parts.users.sign_in(&key.label, &change.password, app.parts.clock.now())?;
+        let acts = Caller(Some(key)).acts(&app);
+        let user = app.parts.users.put(&user.name, user.role, Some(&change.new_password), acts.act())?;
+        signed_in(&app, &headers, Arc::clone(&user.key))
+    })
+    .await
 }
 
 async fn who(app: &Shared, sign_in: SignIn) -> Result<Arc<ApiKey>, Problem> {

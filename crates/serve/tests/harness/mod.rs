@@ -29,8 +29,8 @@ use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::bandit::{BanditPage, Learner};
 use merx_measure::fairness::{FairnessPage, fairness};
 use merx_measure::shop::{
-    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, ValuePage,
-    ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, value_page,
+    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, SequencePage,
+    ValuePage, ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, read, sequence_of, value_page,
 };
 use merx_serve::{
     App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
@@ -499,9 +499,9 @@ struct LogReports {
     clock: Arc<ManualClock>,
 }
 
-impl Reports for LogReports {
-    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
-        let question = Question {
+impl LogReports {
+    fn question<'q>(&self, definition: &'q ExperimentDefinition, segment_by: SegmentBy) -> Question<'q> {
+        Question {
             experiment: &definition.experiment,
             own_exposure: merx_decide::OWN_EXPOSURE,
             told_by_pages: false,
@@ -509,8 +509,23 @@ impl Reports for LogReports {
             currency: Currency::EUR,
             now: self.clock.now(),
             cost: &|_, _| None,
-        };
-        page(&*self.log, &question)
+        }
+    }
+}
+
+impl Reports for LogReports {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+        page(&*self.log, &self.question(definition, segment_by))
+    }
+
+    fn sequence(
+        &self,
+        definition: &ExperimentDefinition,
+        metric: &str,
+        looks: usize,
+    ) -> Result<SequencePage, PageError> {
+        let question = self.question(definition, SegmentBy::default());
+        Ok(sequence_of(&read(&*self.log, &question)?, &question, metric, looks)?)
     }
 
     fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError> {
