@@ -7,6 +7,7 @@ let standing = $state<Standing>('unknown');
 let scope = $state<Schemas['Scope']>('public');
 let label = $state('');
 let hasPassword = $state(false);
+let issuer = $state('');
 let reads = $state.raw<string[]>([]);
 let changes = $state.raw<string[]>([]);
 
@@ -15,6 +16,7 @@ function take(answer: Schemas['SessionAnswer']): void {
   scope = answer.scope ?? 'public';
   label = answer.label ?? '';
   hasPassword = answer.has_password;
+  issuer = answer.issuer ?? '';
   reads = answer.reads;
   changes = answer.changes;
   signCalls(answer.csrf_token ?? '', () => { standing = 'out'; });
@@ -28,6 +30,8 @@ export const session = {
   get label() { return label; },
   /** `admin key`, or the role of a person. */
   get words() { return KEYS.includes(scope) ? `${scope} key` : scope; },
+  /** What the issuer is called that people may sign in by; empty where there is none. */
+  get issuer() { return issuer; },
   /** Whether it is somebody who signs in by name. */
   get hasPassword() { return hasPassword; },
   /** Whether all of a part of the API (a tag of its description) may be read. The server decides; this only spares a click in vain. */

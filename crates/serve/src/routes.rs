@@ -31,8 +31,8 @@ use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
-    live, markets, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site,
-    slots, stage, stock, storefront, tracking, users_api,
+    live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference, search, session,
+    site, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -299,6 +299,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
         endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),
         endpoint::<session::__path_change_password>(OPEN, put(session::change_password)),
+        endpoint::<oidc::__path_begin>(OPEN, get(oidc::begin)),
+        endpoint::<oidc::__path_callback>(OPEN, get(oidc::callback)),
         endpoint::<session::__path_end_session>(OPEN, delete(session::end_session)),
 
         endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),

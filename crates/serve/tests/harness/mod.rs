@@ -34,7 +34,7 @@ use merx_measure::shop::{
 };
 use merx_serve::{
     App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
-    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError,
+    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy, PrivacyError,
     PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures,
     SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users,
     Vitals,
@@ -733,21 +733,24 @@ impl Shop {
     }
 
     pub fn with(settings: Settings, products: u32) -> Self {
-        Self::build(settings, products, Site::default())
+        Self::build(settings, products, Site::default(), None, Arc::new(ManualClock::new(NOW)))
+    }
+
+    pub fn with_sign_in(settings: Settings, oidc: Arc<Oidc>, clock: Arc<ManualClock>) -> Self {
+        Self::build(settings, 50, Site::default(), Some(oidc), clock)
     }
 
     pub fn with_site(site: Site) -> Self {
-        Self::build(settings(), 50, site)
+        Self::build(settings(), 50, site, None, Arc::new(ManualClock::new(NOW)))
     }
 
-    fn build(settings: Settings, products: u32, site: Site) -> Self {
+    fn build(settings: Settings, products: u32, site: Site, oidc: Option<Arc<Oidc>>, clock: Arc<ManualClock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
         migrations.extend(merx_ingest::MIGRATIONS);
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
-        let clock = Arc::new(ManualClock::new(NOW));
         let keys = Arc::new(Keys::open(Arc::clone(&store.records)).unwrap());
         let mint = |scope| keys.mint(scope, "test", NOW).unwrap().0;
         let (public, secret, admin) = (mint(Scope::Public), mint(Scope::Secret), mint(Scope::Admin));
@@ -820,6 +823,7 @@ impl Shop {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
             users: Arc::new(Users::open(records()).unwrap()),
+            oidc,
             indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
