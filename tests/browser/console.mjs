@@ -1,6 +1,8 @@
 // The merchants' console in a browser: sign in, every page, what is done there, on a desk and on a phone, by the keys alone.
 import assert from 'node:assert/strict';
+import { createHmac } from 'node:crypto';
 import { mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { launch, watchedPage } from './browser.mjs';
 
@@ -11,9 +13,9 @@ const DESK = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const FIRST_VIEW_LIMIT_BYTES = 400_000;
 const PRODUCT = process.env.PRODUCT || 'P000019';
-const PAGES = ['', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`,
+const PAGES = ['', 'value', 'value?tab=kpis', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`,
   'search?tab=analytics', 'search?tab=rules', 'search?tab=rules&new=shirt', 'search?tab=synonyms', 'search?tab=history',
-  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings', 'settings?tab=users', 'settings?tab=audit',
+  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings', 'settings?tab=users', 'settings?tab=channels', 'settings?tab=markets', 'settings?tab=markets&market=de', 'settings?tab=audit',
   'experiments', 'experiments?new=1', 'experiments?new=flag', 'automations', 'automations?tab=approvals', 'automations?tab=history',
   'customers', 'privacy', 'privacy?new=1'];
 const PASSWORD = 'four words are a good one';
@@ -193,15 +195,78 @@ async function keysLeadAnywhere(page) {
 
 async function keyIsMadeAndRevoked(page) {
   await open(page, 'settings');
-  await page.type('input[maxlength="200"]', 'made by a test');
+  await page.type('input[name=label]', 'made by a test');
   await page.click('form button.primary');
   await shows(page, 'Here it is, this once');
-  const made = await page.waitForFunction(() => [...document.querySelectorAll('tbody tr')].find(row => row.innerText.includes('made by a test'))?.querySelector('code').innerText);
+  const made = await page.waitForFunction(() => [...document.querySelectorAll('div[role=row].line')].find(row => row.innerText.includes('made by a test'))?.querySelector('code').innerText);
   const id = await made.jsonValue();
-  await page.evaluate(id => [...document.querySelectorAll('tbody tr')].find(row => row.innerText.includes(id)).querySelector('button').click(), id);
+  await page.evaluate(id => [...document.querySelectorAll('div[role=row].line')].find(row => row.innerText.includes(id)).querySelector('button').click(), id);
   await page.waitForSelector('dialog[open] .primary');
   await page.click('dialog[open] .primary');
   await shows(page, `Key ${id} is revoked`);
+}
+
+/** Somebody is told of alerts: an address is added, tested with a real call that its secret proves, and removed. */
+async function channelIsToldAndRemoved(page) {
+  const told = [];
+  const receiver = createServer((request, reply) => {
+    let body = '';
+    request.on('data', part => { body += part; }).on('end', () => { told.push({ headers: request.headers, body }); reply.writeHead(204).end(); });
+  });
+  await new Promise(ready => receiver.listen(0, '127.0.0.1', ready));
+  const address = `http://127.0.0.1:${receiver.address().port}/hooks/${RUN}`;
+  try {
+    await open(page, 'settings?tab=channels');
+    await page.type('input[name=url]', address);
+    await page.click('input[type=checkbox][value=test]');
+    await press(page, 'Add it');
+    await shows(page, 'Its secret, this once');
+    const secret = await page.$eval('[role=status] code', node => node.innerText);
+    await press(page, 'Send a test alert');
+    await page.waitForFunction(() => [...document.querySelectorAll('div[role=row].line')].some(row => row.innerText.includes('delivered')), { timeout: 60_000 });
+    const { headers, body } = told[0];
+    assert.equal(JSON.parse(body).type, 'alert.test');
+    const signed = createHmac('sha256', Buffer.from(secret.slice('whsec_'.length), 'base64')).update(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`).digest('base64');
+    assert.ok(headers['webhook-signature'].split(' ').includes(`v1,${signed}`), 'its secret proves where the call comes from');
+    await accessible(page, 'alert channels with a delivery');
+    await shot(page, 'console-channels');
+    await press(page, `Remove ${address}`.slice(0, 6), 'div[role=row].line');
+    await press(page, 'Remove', 'dialog');
+    await shows(page, 'is told nothing more');
+  } finally {
+    receiver.close();
+  }
+}
+
+/** People change their own password: sessions elsewhere end, this one goes on. */
+async function passwordIsChanged(browser) {
+  const name = `analyst-${RUN}`;
+  const elsewhere = await signedIn(browser, name);
+  const { context, page, troubles } = await signedIn(browser, name);
+  await open(page, 'settings?tab=password');
+  await accessible(page, 'one’s own password');
+  const other = 'another four words here';
+  const change = async (now, wanted) => {
+    await fill(page, 'input[name=now]', now);
+    await fill(page, 'input[name=new]', wanted);
+    await fill(page, 'input[name=again]', wanted);
+    await press(page, 'Change it');
+  };
+  await change('not the password', other);
+  await page.waitForSelector('form [role=alert]');
+  assert.ok(troubles.pop()?.includes('401'), 'the browser itself reports the refusal');
+  await change(PASSWORD, other);
+  await shows(page, 'your sessions elsewhere have ended');
+  await open(page, 'models');
+  assert.equal(await text(page, 'h1'), 'Models', 'this session goes on');
+  await elsewhere.page.goto(`${origin}/console`);
+  await elsewhere.page.waitForSelector('input[name=password]');
+  await open(page, 'settings?tab=password');
+  await change(other, PASSWORD);
+  await shows(page, 'your sessions elsewhere have ended');
+  assert.deepEqual(troubles, []);
+  await context.close();
+  await elsewhere.context.close();
 }
 
 /** A change is tried: kept as a draft, started, read, ended. */
@@ -217,6 +282,7 @@ async function experimentIsRun(page) {
   await press('Start');
   await shows(page, 'End it');
   await page.waitForFunction(() => document.querySelector('dialog [role=img][aria-label^=Lift]'));
+  await shows(page, 'How the interval narrowed');
   await accessible(page, 'an experiment');
   await press('End it');
   await shows(page, 'Ended');
@@ -263,6 +329,42 @@ async function synonymIsSetAndUndone(page) {
   assert.ok(total > 0, 'the new word finds what the old one does');
   await press(page, 'Undo', '.toasts');
   await shows(page, 'Undone');
+}
+
+/** Shoppers click the same after two words; a training proposes them as synonyms, somebody agrees with a key, and searches know it. */
+async function synonymIsProposedAndApproved(page) {
+  const word = `ruby${RUN}`;
+  const find = query => post('/v1/search', { query, count: 20 });
+  const { hits, total: before } = await find(`${word} shirt`);
+  const shared = new Set(hits.map(hit => hit.product_id));
+  const both = (await find('red shirt')).hits.map(hit => hit.product_id).filter(id => shared.has(id)).slice(0, 2);
+  assert.equal(both.length, 2, 'two products are found by both');
+  for (let shopper = 0; shopper < 260; shopper += 1) {
+    const anonymousId = `taught-${RUN}-${shopper}`;
+    const { decision_id } = await post('/v1/search', { query: shopper % 2 ? 'red shirt' : `${word} shirt`, count: 20, anonymous_id: anonymousId });
+    await post('/v1/track', { event: 'Product Clicked', anonymousId, properties: { product_id: both[shopper % 4 < 2 ? 0 : 1], decision_id } });
+  }
+  const { id } = await post('/v1/jobs', { kind: 'training' }, adminKey);
+  const state = async () => (await (await fetch(`${origin}/v1/jobs/${id}`, { headers: { Authorization: `Bearer ${adminKey}` } })).json()).state;
+  for (let tries = 0; !['done', 'failed'].includes(await state()) && tries < 600; tries += 1) await new Promise(done => setTimeout(done, 500));
+  assert.equal(await state(), 'done');
+
+  await open(page, 'search?tab=synonyms');
+  await shows(page, `red = ${word}`);
+  await accessible(page, 'proposed synonyms');
+  await shot(page, 'console-proposals');
+  await page.focus('.proposals');
+  const place = await page.$$eval('.proposals li', (rows, words) => rows.findIndex(row => row.innerText.includes(words)), `red = ${word}`);
+  for (let step = 0; step < place; step += 1) await page.keyboard.press('j');
+  await page.keyboard.press('a');
+  await shows(page, `red = ${word} mean the same now`);
+  const found = (await find(`${word} shirt`)).total;
+  assert.ok(found > before, `the one word finds what the other does: ${before} products before, ${found} now`);
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+  assert.equal((await find(`${word} shirt`)).total, before);
+  await open(page, 'search?tab=history');
+  await shows(page, word);
 }
 
 /** Somebody asks for more of an automation; somebody else agrees with a key and a reason. */
@@ -321,7 +423,7 @@ async function rolesFindTheirPages(browser) {
     const { context, page, troubles } = await signedIn(browser, `${role}-${RUN}`);
     await shows(page, role);
     const links = await page.$$eval('#menu nav a', anchors => anchors.filter(one => !one.querySelector('.locked')).map(one => one.getAttribute('href')));
-    assert.ok(links.length > 4 && links.length < 13, `${role} sees ${links.length} pages`);
+    assert.ok(links.length > 4 && links.length < 14, `${role} sees ${links.length} pages`);
     for (const link of links) {
       await page.goto(`${origin}${link}`);
       await settled(page);
@@ -406,11 +508,14 @@ try {
   await userIsAdded(page);
   await ruleActsInTheShop(page, browser);
   await synonymIsSetAndUndone(page);
+  await synonymIsProposedAndApproved(page);
+  await channelIsToldAndRemoved(page);
   await automationIsStopped(page);
   await suggestionIsApproved(page, browser);
   await overviewsLookAtNobody(page);
   await experimentIsRun(page);
   await visitorIsErased(page);
+  await passwordIsChanged(browser);
   await rolesFindTheirPages(browser);
   assert.match(await text(page, '#menu'), /admin key/);
 

@@ -169,6 +169,53 @@ async function buys(browser, viewport, name) {
   return shift;
 }
 
+/** The search field completes what is typed: by keys and by hand, heard and seen, and tells where it leads. */
+async function completes(browser, viewport, what) {
+  const { context, page, troubles } = await shopper(browser, viewport);
+  await open(page, '');
+  await say(page, 'Yes');
+  await settle(page);
+  const field = name => page.$eval(inside('merx-search-box', 'input'), (input, name) => input.getAttribute(name), name);
+  const options = () => page.$$eval(inside('merx-search-box', '[role=option]'), nodes => nodes.map(node => ({ words: node.querySelector('.text').textContent, picture: !!node.querySelector('img'), chosen: node.getAttribute('aria-selected') === 'true' })));
+  assert.deepEqual([await field('role'), await field('aria-expanded')], ['combobox', 'false']);
+  await ask(page, 'shi');
+  await appears(page, 'merx-search-box', '[role=option]');
+  assert.equal(await field('aria-expanded'), 'true');
+  const shown = await options();
+  assert.ok(shown.some(one => /shi/i.test(one.words)), `what is typed is completed: ${shown.map(one => one.words).join('; ')}`);
+  assert.ok(shown.some(one => one.picture), 'products are among them, with their pictures');
+  await accessible(page, `suggestions, ${what}`);
+  await fits(page, `suggestions, ${what}`);
+  assert.ok((await page.evaluate(() => window.shifted)) < 0.1, 'the list moves nothing');
+  await shot(page, `shop-suggestions-${what}`);
+
+  // Down to the last, one more is the field again, up is the last.
+  for (const key of ['ArrowDown', 'ArrowUp', 'ArrowUp']) await page.keyboard.press(key);
+  assert.deepEqual((await options()).map(one => one.chosen), shown.map((_, at) => at === shown.length - 1));
+  assert.equal(await field('aria-activedescendant'), `o${shown.length - 1}`);
+  await page.keyboard.press('Escape');
+  assert.equal(await field('aria-expanded'), 'false');
+
+  // A letter more asks anew; what came late for fewer letters does not stand.
+  await Promise.all([page.waitForResponse(reply => reply.url().endsWith('/v1/suggest') && reply.request().postData().includes('"shirt"')), ask(page, 'shirt')]);
+  await appears(page, 'merx-search-box', '.list:not([hidden]) [role=option] img');
+  const product = (await options()).findIndex(one => one.picture);
+  await page.click(inside('merx-search-box', `#o${product}`));
+  await page.waitForSelector('.product h1');
+  assert.match(page.url(), /\/shop\/p\//);
+
+  // Enter on what is walked to searches for it.
+  await ask(page, 'shi');
+  await appears(page, 'merx-search-box', '[role=option]');
+  const queries = await options();
+  const query = queries.findIndex(one => !one.picture);
+  for (let step = 0; step <= query; step += 1) await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await appears(page, 'merx-results', '.grid article a');
+  assert.deepEqual(troubles, []);
+  await context.close();
+}
+
 async function saysNo(browser) {
   const { context, page } = await shopper(browser, DESK);
   const told = events(page);
@@ -306,6 +353,8 @@ try {
   await crawlers();
   await buys(browser, DESK, 'desk');
   await buys(browser, PHONE, 'phone');
+  await completes(browser, DESK, 'desk');
+  await completes(browser, PHONE, 'phone');
   await saysNo(browser);
   await merxIsAway(browser);
   await rightToLeft(browser);

@@ -82,7 +82,8 @@ export async function send(url: string, init: RequestInit = {}): Promise<Respons
   }
   if (response.ok) return response;
   const problem = await Problem.of(response);
-  if (response.status === 401) whenSignedOut();
+  // Who mistypes their own password is still signed in.
+  if (response.status === 401 && problem.code !== 'wrong_password') whenSignedOut();
   throw problem;
 }
 

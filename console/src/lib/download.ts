@@ -19,7 +19,7 @@ function save(name: string, address: string): void {
   anchor.click();
 }
 
-function saveText(name: string, text: string, type: string): void {
+export function saveText(name: string, text: string, type: string): void {
   const address = URL.createObjectURL(new Blob([text], { type }));
   save(name, address);
   setTimeout(() => URL.revokeObjectURL(address), 10_000);

@@ -46,6 +46,14 @@ export interface HoldoutReport {
   increment_high: number;
 }
 
+/** One metric's lift, as reports of earlier moments told it. */
+export interface SequenceReport {
+  metric: string;
+  words: string;
+  higher_is_better: boolean;
+  arms: { arm: string; looks: { at: string; units: number; lift: number | null; sequential: Reading | null; one_look: Reading | null }[] }[];
+}
+
 /** A value in the metric's unit. */
 export function inUnit(value: number | null | undefined, unit: MetricReport['unit'], currency: string): string {
   if (value === null || value === undefined) return '–';

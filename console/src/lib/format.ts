@@ -11,10 +11,13 @@ export const many = (value: number, one: string, more = `${one}s`): string => `$
 export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`;
 export const decimal = (value: number, digits = 3): string => value.toFixed(digits);
 
+/** How many digits of a currency's amounts stand behind the point. */
+export const minorDigits = (currency: string): number => new Intl.NumberFormat(LOCALE, { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;
+
 export function money(amount: Schemas['Money'] | null | undefined): string {
   if (!amount) return '–';
   const format = new Intl.NumberFormat(LOCALE, { style: 'currency', currency: amount.currency });
-  return format.format(amount.minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  return format.format(amount.minor / 10 ** minorDigits(amount.currency));
 }
 
 export function duration(ms: number): string {

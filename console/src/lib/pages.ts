@@ -13,6 +13,7 @@ export interface Page {
 
 export const PAGES: Page[] = [
   { name: '', title: 'Home', icon: 'home', group: 'Today', needs: ['operating'], load: () => import('../pages/Home.svelte') },
+  { name: 'value', title: 'Value', icon: 'coins', group: 'Today', needs: ['figures'], load: () => import('../pages/Value.svelte') },
   { name: 'live', title: 'Live events', icon: 'pulse', group: 'Today', needs: ['events'], load: () => import('../pages/Live.svelte') },
   { name: 'catalogue', title: 'Catalogue', icon: 'box', group: 'Shop', needs: ['catalogue'], load: () => import('../pages/Catalogue.svelte') },
   { name: 'search', title: 'Search', icon: 'search', group: 'Shop', needs: ['search'], load: () => import('../pages/Search.svelte') },
@@ -24,7 +25,7 @@ export const PAGES: Page[] = [
   { name: 'models', title: 'Models', icon: 'layers', group: 'Learning', needs: ['models'], load: () => import('../pages/Models.svelte') },
   { name: 'privacy', title: 'Privacy', icon: 'shield', group: 'Running', needs: ['privacy'], load: () => import('../pages/Privacy.svelte') },
   { name: 'health', title: 'Health', icon: 'heart', group: 'Running', needs: ['operating'], load: () => import('../pages/Health.svelte') },
-  { name: 'settings', title: 'Settings', icon: 'key', group: 'Running', needs: ['keys', 'users', 'audit'], load: () => import('../pages/Settings.svelte') },
+  { name: 'settings', title: 'Settings', icon: 'key', group: 'Running', needs: ['catalogue', 'keys', 'users', 'webhooks', 'audit'], load: () => import('../pages/Settings.svelte') },
 ];
 
 export const GROUPS = ['Today', 'Shop', 'Learning', 'Running'] as const;

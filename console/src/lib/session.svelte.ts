@@ -6,6 +6,8 @@ type Standing = 'unknown' | 'out' | 'in';
 let standing = $state<Standing>('unknown');
 let scope = $state<Schemas['Scope']>('public');
 let label = $state('');
+let hasPassword = $state(false);
+let issuer = $state('');
 let reads = $state.raw<string[]>([]);
 let changes = $state.raw<string[]>([]);
 
@@ -13,6 +15,8 @@ function take(answer: Schemas['SessionAnswer']): void {
   standing = answer.signed_in ? 'in' : 'out';
   scope = answer.scope ?? 'public';
   label = answer.label ?? '';
+  hasPassword = answer.has_password;
+  issuer = answer.issuer ?? '';
   reads = answer.reads;
   changes = answer.changes;
   signCalls(answer.csrf_token ?? '', () => { standing = 'out'; });
@@ -26,11 +30,16 @@ export const session = {
   get label() { return label; },
   /** `admin key`, or the role of a person. */
   get words() { return KEYS.includes(scope) ? `${scope} key` : scope; },
+  /** What the issuer is called that people may sign in by; empty where there is none. */
+  get issuer() { return issuer; },
+  /** Whether it is somebody who signs in by name. */
+  get hasPassword() { return hasPassword; },
   /** Whether all of a part of the API (a tag of its description) may be read. The server decides; this only spares a click in vain. */
   reads(part: string) { return reads.includes(part); },
   changes(part: string) { return changes.includes(part); },
   async resume() { take(await api.get('/v1/session')); },
   async signIn(proof: Schemas['SignIn']) { take(await api.post('/v1/session', { body: proof })); },
+  async changePassword(change: Schemas['PasswordChange']) { take(await api.put('/v1/session/password', { body: change })); },
   async signOut() {
     await api.delete('/v1/session');
     standing = 'out';

@@ -76,6 +76,16 @@ impl CatalogueEntry {
         find(Some(market)).or_else(|| find(None)).map(|(_, price)| *price)
     }
 
+    /// Markets that it names: those with a price of their own, and those that it is or isn't sold in.
+    pub fn named_markets(&self) -> impl Iterator<Item = &MarketId> {
+        let priced = self.prices.iter().filter_map(|(market, _)| market.as_ref());
+        priced.chain(self.availability.iter().map(|rule| &rule.market))
+    }
+
+    pub fn has_own_price(&self, market: &MarketId) -> bool {
+        self.prices.iter().any(|(priced, _)| priced.as_ref() == Some(market))
+    }
+
     /// What one unit of the cheapest variant costs the shop.
     pub fn cost(&self) -> Option<Money> {
         self.cost

@@ -11,8 +11,8 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 4] =
-    ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET", "MERX_SMTP_PASSWORD"];
+const ENVIRONMENT_SECRETS: [&str; 5] =
+    ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET", "MERX_SMTP_PASSWORD", "MERX_OIDC_SECRET"];
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) experiments: Experiments,
     pub(crate) slo: Slo,
     pub(crate) alerts: AlertsConfig,
+    pub(crate) oidc: OidcConfig,
     pub(crate) record: Record,
     pub(crate) retention: Retention,
     pub(crate) train: Train,
@@ -220,6 +221,21 @@ pub(crate) struct Slo {
     pub(crate) trouble_share: f64,
     pub(crate) slow_share: f64,
     pub(crate) slow_ms: f64,
+}
+
+/// Sign-in to the console by an issuer; none where its address is empty.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OidcConfig {
+    pub(crate) issuer: String,
+    pub(crate) client_id: String,
+    pub(crate) public_url: String,
+    pub(crate) label: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) name_claim: String,
+    pub(crate) roles_claim: String,
+    #[serde(default)]
+    pub(crate) roles: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]

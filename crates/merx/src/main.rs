@@ -14,6 +14,7 @@ mod governing;
 mod housekeeping;
 mod import;
 mod inspector;
+mod issuer;
 mod jobs;
 mod lake;
 mod manual;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use merx_decide::ExperimentDefinition;
 use merx_domain::experiment::ExperimentKind;
 use merx_domain::{Money, ProductId, TimestampMs, VariantId};
+use merx_measure::PanelError;
 use merx_measure::bandit::BanditPage;
 use merx_measure::fairness::FairnessPage;
 use merx_measure::shop::{
-    HoldoutPage, KpiPage, Page, PageError, QualityPage, Question, SegmentBy, ValuePage, holdout_page, page_of,
+    HoldoutPage, KpiPage, Page, PageError, QualityPage, Question, Rows, SegmentBy, SequencePage, ValuePage,
+    holdout_page, page_of, sequence_of,
 };
 use merx_serve::{DriftPage, FairnessQuestion, Reports};
 use merx_store::StoreError;
@@ -18,8 +20,14 @@ use crate::shop::Shop;
 
 pub(crate) struct ShopReports(pub(crate) Arc<Shop>);
 
-impl Reports for ShopReports {
-    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+impl ShopReports {
+    /// What was shown and done in an experiment up to now, and what somebody reads from it.
+    fn read<T>(
+        &self,
+        definition: &ExperimentDefinition,
+        segment_by: SegmentBy,
+        read: impl FnOnce(&Rows, &Question<'_>) -> Result<T, PanelError>,
+    ) -> Result<T, PageError> {
         let shop = &self.0;
         // The catalogue that decisions look at knows one cost a product: that of its cheapest variant. Looked up one by
         // one: whoever held the catalogue for the whole log would keep every decision waiting.
@@ -38,7 +46,22 @@ impl Reports for ShopReports {
             cost: &cost,
         };
         let rows = shop.books.rows(shop, &question)?;
-        Ok(page_of(&rows, &question)?)
+        Ok(read(&rows, &question)?)
+    }
+}
+
+impl Reports for ShopReports {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+        self.read(definition, segment_by, page_of)
+    }
+
+    fn sequence(
+        &self,
+        definition: &ExperimentDefinition,
+        metric: &str,
+        looks: usize,
+    ) -> Result<SequencePage, PageError> {
+        self.read(definition, SegmentBy::default(), |rows, question| sequence_of(rows, question, metric, looks))
     }
 
     fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError> {

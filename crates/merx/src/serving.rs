@@ -401,6 +401,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         clock: Arc::clone(&shop.clock),
         keys,
         users: Arc::new(Users::open(Arc::clone(&shop.store.records))?),
+        oidc: crate::issuer::of(&shop.config.oidc)?,
         indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,

@@ -16,6 +16,7 @@ use crate::limits::{Bucket, RateLimit};
 use crate::live::Live;
 use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
+use crate::oidc::Oidc;
 use crate::ports::{
     Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords, Vitals,
 };
@@ -76,6 +77,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
     pub users: Arc<Users>,
+    /// Sign-in by an issuer, where one is configured.
+    pub oidc: Option<Arc<Oidc>>,
     pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,

@@ -34,6 +34,9 @@ const MAX_KEYS: usize = 10_000;
 /// What the ids of people begin with. No key's does: ids are hexadecimal.
 const PERSON: &str = "user:";
 
+/// What the ids of people begin with whom an issuer named.
+const ISSUED: &str = "person:";
+
 /// The id of a key that is written nowhere. No key has it: ids are hexadecimal.
 const LENT: &str = "lent";
 
@@ -144,6 +147,15 @@ impl ApiKey {
         Self { id, scope, label, created_at, hash: marks, bucket: Bucket::default() }
     }
 
+    /// The same for somebody whom an issuer named; `marks` tell two people of one name apart.
+    pub(crate) fn of_issuer(name: &str, scope: Scope, created_at: TimestampMs, marks: [u8; 32]) -> Self {
+        Self { id: format!("{ISSUED}{name}"), ..Self::of_person(name, scope, created_at, marks) }
+    }
+
+    pub(crate) fn is_of_issuer(&self) -> bool {
+        self.id.starts_with(ISSUED)
+    }
+
     /// Whether it is the same, unchanged.
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.id == other.id && self.hash == other.hash
@@ -151,9 +163,10 @@ impl ApiKey {
 
     /// Who acts with it, for the audit log.
     pub(crate) fn actor(&self) -> String {
-        match self.id.strip_prefix(PERSON) {
-            Some(name) => format!("user {name}"),
-            None => format!("key {}", self.id),
+        match (self.id.strip_prefix(PERSON), self.id.strip_prefix(ISSUED)) {
+            (Some(name), _) => format!("user {name}"),
+            (_, Some(name)) => format!("person {name}"),
+            (None, None) => format!("key {}", self.id),
         }
     }
 

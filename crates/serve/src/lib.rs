@@ -27,11 +27,13 @@ mod keys_api;
 mod labels;
 mod limits;
 mod live;
+mod markets;
 mod merchandise;
 mod metrics;
 mod models;
 mod observe;
 mod ofrep;
+mod oidc;
 mod openapi;
 mod orders;
 mod ports;
@@ -66,6 +68,7 @@ pub use limits::RateLimit;
 pub use merchandise::{
     Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError, Others as OtherMerchandise,
 };
+pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
     CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,

@@ -15,7 +15,7 @@ use merx_ingest::{CustomerOrder, RawEvent};
 use merx_measure::bandit::BanditPage;
 use merx_measure::drift::Drift;
 use merx_measure::fairness::FairnessPage;
-use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, ValuePage};
+use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, SequencePage, ValuePage};
 use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -158,6 +158,13 @@ pub trait Searches: Send + Sync {
 /// What experiments were worth, read off the log.
 pub trait Reports: Send + Sync {
     fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError>;
+    /// One metric of it, as reports of so many earlier moments told it.
+    fn sequence(
+        &self,
+        definition: &ExperimentDefinition,
+        metric: &str,
+        looks: usize,
+    ) -> Result<SequencePage, PageError>;
     /// What a bandit knows; `None`: it is none.
     fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError>;
     /// What everything automatic earns, by month.

@@ -31,8 +31,8 @@ use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
-    live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
-    stock, storefront, tracking, users_api,
+    live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference, search, session,
+    site, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -182,6 +182,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
 
         endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_experiment_sequence>(SECRET, get(experiments::experiment_sequence)),
         endpoint::<experiments::__path_bandit_report>(SECRET, get(experiments::bandit_report)),
         endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
         endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
@@ -232,6 +233,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<live::__path_live_events>(SECRET, get(live::live_events)),
 
+        endpoint::<markets::__path_list_markets>(SECRET, get(markets::list_markets)),
         endpoint::<assortment::__path_list_assortment>(SECRET, get(assortment::list_assortment)),
         endpoint::<assortment::__path_coverage>(SECRET, get(assortment::coverage)),
         endpoint::<products::__path_list_products>(SECRET, get(products::list_products)),
@@ -296,6 +298,9 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
         endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),
+        endpoint::<session::__path_change_password>(OPEN, put(session::change_password)),
+        endpoint::<oidc::__path_begin>(OPEN, get(oidc::begin)),
+        endpoint::<oidc::__path_callback>(OPEN, get(oidc::callback)),
         endpoint::<session::__path_end_session>(OPEN, delete(session::end_session)),
 
         endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),

@@ -18,11 +18,13 @@ use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, blocking};
 use crate::keys::{ApiKey, KeyError, Scope, random_token};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::roles::Right;
 use crate::routes::{Shared, open_parts};
+use crate::users::{PASSWORD_CHARS, PASSWORD_HINT};
 
 pub(crate) const COOKIE: &str = "merx_session";
 const CSRF_HEADER: &str = "x-csrf-token";
@@ -35,6 +37,8 @@ struct Session {
     key: Arc<ApiKey>,
     csrf_token: String,
     expires_at: TimestampMs,
+    /// However busy it is.
+    ends_at: Option<TimestampMs>,
 }
 
 /// By the hash of the cookie's token.
@@ -42,8 +46,8 @@ struct Session {
 pub(crate) struct Sessions(Mutex<HashMap<[u8; 32], Session>>);
 
 impl Sessions {
-    /// The new session's token.
-    fn begin(&self, key: Arc<ApiKey>, now: TimestampMs) -> Result<String, KeyError> {
+    /// The new session's token; it ends after `most_ms` at the latest.
+    fn begin(&self, key: Arc<ApiKey>, now: TimestampMs, most_ms: Option<i64>) -> Result<String, KeyError> {
         let (token, csrf_token) = (random_token()?, random_token()?);
         let mut sessions = self.0.lock();
         sessions.retain(|_, session| session.expires_at > now);
@@ -52,7 +56,8 @@ impl Sessions {
         {
             sessions.remove(&idlest);
         }
-        let session = Session { key, csrf_token, expires_at: now.plus_ms(IDLE_MS) };
+        let ends_at = most_ms.map(|most_ms| now.plus_ms(most_ms));
+        let session = Session { key, csrf_token, expires_at: now.plus_ms(IDLE_MS), ends_at };
         sessions.insert(*blake3::hash(token.as_bytes()).as_bytes(), session);
         Ok(token)
     }
@@ -61,7 +66,7 @@ impl Sessions {
     fn find<T>(&self, token: &str, now: TimestampMs, look: impl FnOnce(&Session) -> T) -> Option<T> {
         let mut sessions = self.0.lock();
         let session = sessions.get_mut(blake3::hash(token.as_bytes()).as_bytes())?;
-        if session.expires_at <= now {
+        if session.expires_at <= now || session.ends_at.is_some_and(|end| end <= now) {
             return None;
         }
         session.expires_at = now.plus_ms(IDLE_MS);
@@ -75,9 +80,12 @@ impl Sessions {
 
 /// The key that a request's session stands for; `None` without a session. A change must carry the session's token.
 pub(crate) fn key_of(app: &App, request: &Request) -> Result<Option<Arc<ApiKey>>, Problem> {
-    let Some(token) = cookie(request.headers()) else { return Ok(None) };
-    let sent = request.headers().get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    key_in(app, request.headers(), matches!(*request.method(), Method::GET | Method::HEAD))
+}
+
+fn key_in(app: &App, headers: &HeaderMap, reads: bool) -> Result<Option<Arc<ApiKey>>, Problem> {
+    let Some(token) = cookie(headers, COOKIE) else { return Ok(None) };
+    let sent = headers.get(CSRF_HEADER).map(HeaderValue::as_bytes).unwrap_or_default();
     let looked = app.sessions.find(token, app.parts.clock.now(), |session| {
         (Arc::clone(&session.key), reads || bool::from(session.csrf_token.as_bytes().ct_eq(sent)))
     });
@@ -89,19 +97,27 @@ pub(crate) fn key_of(app: &App, request: &Request) -> Result<Option<Arc<ApiKey>>
 }
 
 /// What a session stands for, as it is now; `None` where there is no such key or user any more.
-fn current(app: &App, key: &ApiKey) -> Option<Arc<ApiKey>> {
+fn current(app: &App, key: &Arc<ApiKey>) -> Option<Arc<ApiKey>> {
+    if key.is_of_issuer() {
+        return Some(Arc::clone(key));
+    }
     app.parts.keys.current(key).or_else(|| app.parts.users.current(key))
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn cookie<'h>(headers: &'h HeaderMap, wanted: &str) -> Option<&'h str> {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, token)| token)
+    pairs.find(|(name, _)| *name == wanted).map(|(_, token)| token)
+}
+
+/// What a cookie ends with: where people come by https, it goes by nothing else.
+pub(crate) fn secure(headers: &HeaderMap) -> &'static str {
+    let https = headers.get("x-forwarded-proto").is_some_and(|protocol| protocol.as_bytes() == b"https");
+    if https { "; Secure" } else { "" }
 }
 
 fn set_cookie(headers: &HeaderMap, token: &str, max_age_s: i64) -> HeaderValue {
-    let secure = headers.get("x-forwarded-proto").is_some_and(|protocol| protocol.as_bytes() == b"https");
-    let secure = if secure { "; Secure" } else { "" };
+    let secure = secure(headers);
     let text = format!("{COOKIE}={token}; Path=/; Max-Age={max_age_s}; HttpOnly; SameSite=Strict{secure}");
     // A token is base64: always a header's value.
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
@@ -139,6 +155,12 @@ pub(crate) struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     csrf_token: Option<String>,
+    /// Whether whoever is signed in has a password that they may change.
+    has_password: bool,
+    /// What the issuer is called that people may sign in by, where there is one: `GET /v1/session/oidc`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "Company account")]
+    issuer: Option<String>,
     /// Parts of the API (tags of this document) whose every reading route it may call.
     reads: Vec<String>,
     /// Parts whose every route it may call.
@@ -150,6 +172,7 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
     let found = token.and_then(|token| {
         app.sessions.find(token, now, |session| (Arc::clone(&session.key), session.csrf_token.clone()))
     });
+    let issuer = app.parts.oidc.as_ref().map(|oidc| oidc.label().to_owned());
     let current = found.and_then(|(key, csrf_token)| Some((current(app, &key)?, csrf_token)));
     match current {
         Some((key, csrf_token)) => SessionAnswer {
@@ -157,6 +180,8 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
             scope: Some(key.scope),
             label: Some(key.label.clone()),
             csrf_token: Some(csrf_token),
+            has_password: app.parts.users.current(&key).is_some(),
+            issuer,
             reads: open_parts(app, key.scope, Right::Read),
             changes: open_parts(app, key.scope, Right::Change),
         },
@@ -165,6 +190,8 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
             scope: None,
             label: None,
             csrf_token: None,
+            has_password: false,
+            issuer,
             reads: Vec::new(),
             changes: Vec::new(),
         },
@@ -177,7 +204,7 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
 #[utoipa::path(get, path = "/v1/session", tag = "console",
     responses((status = 200, description = "How things stand", body = SessionAnswer)))]
 pub(crate) async fn get_session(State(app): State<Shared>, headers: HeaderMap) -> Response {
-    private(Answered(describe(&app, cookie(&headers))).into_response())
+    private(Answered(describe(&app, cookie(&headers, COOKIE))).into_response())
 }
 
 /// Sign in
@@ -198,13 +225,73 @@ pub(crate) async fn begin_session(
     Json(sign_in): Json<SignIn>,
 ) -> Result<Response, Problem> {
     let key = who(&app, sign_in).await?;
-    if let Some(before) = cookie(&headers) {
+    signed_in(&app, &headers, key)
+}
+
+/// Begins a session in place of the one there was: its cookie.
+pub(crate) fn begun(
+    app: &App,
+    headers: &HeaderMap,
+    key: Arc<ApiKey>,
+    most_ms: Option<i64>,
+) -> Result<HeaderValue, KeyError> {
+    if let Some(before) = cookie(headers, COOKIE) {
         app.sessions.end(before);
     }
-    let token = app.sessions.begin(key, app.parts.clock.now())?;
-    let mut response = private(Answered(describe(&app, Some(&token))).into_response());
-    response.headers_mut().insert(header::SET_COOKIE, set_cookie(&headers, &token, IDLE_MS / 1_000));
+    let token = app.sessions.begin(key, app.parts.clock.now(), most_ms)?;
+    Ok(set_cookie(headers, &token, IDLE_MS / 1_000))
+}
+
+fn signed_in(app: &App, headers: &HeaderMap, key: Arc<ApiKey>) -> Result<Response, Problem> {
+    let set = begun(app, headers, key, None)?;
+    let token = set.to_str().ok().and_then(|set| set.split([';', '=']).nth(1));
+    let mut response = private(Answered(describe(app, token)).into_response());
+    response.headers_mut().insert(header::SET_COOKIE, set);
     Ok(response)
+}
+
+/// One's own password, and the one to have from now on.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"password": "four words are a good one", "new_password": "four others are a good one"}))]
+pub(crate) struct PasswordChange {
+    /// As it is now.
+    password: String,
+    #[schema(min_length = 10, max_length = 200)]
+    new_password: String,
+}
+
+/// Change one's own password
+///
+/// Of whoever is signed in by name, with the password that they have. All their sessions end, and this browser gets a new one.
+#[utoipa::path(put, path = "/v1/session/password", tag = "console", request_body = PasswordChange,
+    responses((status = 200, description = "Changed, and signed in anew", body = SessionAnswer),
+        (status = 400, description = "The body is not JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "Nobody is signed in, or the password is another", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 403, description = "The session's token is missing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "The session stands for a key, which has no password", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not said to be JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many tries under this name", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 422, description = "The body has another form", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn change_password(
+    State(app): State<Shared>,
+    headers: HeaderMap,
+    Json(change): Json<PasswordChange>,
+) -> Result<Response, Problem> {
+    let key = key_in(&app, &headers, false)?.ok_or_else(|| Problem::new(Code::MissingKey))?;
+    if app.parts.users.current(&key).is_none() {
+        return Err(Problem::because(Code::Conflict, "this session was begun with a key, which has no password"));
+    }
+    if !PASSWORD_CHARS.contains(&change.new_password.chars().count()) {
+        return Err(Problem::mistake("new_password", "out_of_range", PASSWORD_HINT));
+    }
+    blocking(move || {
+        let user = app.parts.users.sign_in(&key.label, &change.password, app.parts.clock.now())?;
+        let acts = Caller(Some(key)).acts(&app);
+        let user = app.parts.users.put(&user.name, user.role, Some(&change.new_password), acts.act())?;
+        signed_in(&app, &headers, Arc::clone(&user.key))
+    })
+    .await
 }
 
 async fn who(app: &Shared, sign_in: SignIn) -> Result<Arc<ApiKey>, Problem> {
@@ -232,7 +319,7 @@ async fn who(app: &Shared, sign_in: SignIn) -> Result<Arc<ApiKey>, Problem> {
 #[utoipa::path(delete, path = "/v1/session", tag = "console",
     responses((status = 204, description = "Nobody is signed in here")))]
 pub(crate) async fn end_session(State(app): State<Shared>, headers: HeaderMap) -> Response {
-    if let Some(token) = cookie(&headers) {
+    if let Some(token) = cookie(&headers, COOKIE) {
         app.sessions.end(token);
     }
     ([(header::SET_COOKIE, set_cookie(&headers, "", 0))], StatusCode::NO_CONTENT).into_response()

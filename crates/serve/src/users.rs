@@ -34,6 +34,7 @@ const MAX_USERS: usize = 1_000;
 pub(crate) const MAX_NAME_BYTES: usize = 100;
 /// NIST SP 800-63B asks for 8 at least; nothing is asked of what they are made of.
 pub(crate) const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 10..=200;
+pub(crate) const PASSWORD_HINT: &str = "10 to 200 characters; four words are a good one";
 
 /// Sign-ins under one name: five in a row, then one in half a minute.
 const TRIES: RateLimit = RateLimit { requests_per_second: 1.0 / 30.0, burst: 5.0 };

@@ -13,7 +13,7 @@ use crate::keys::Scope;
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::recommend::Mistakes;
 use crate::routes::Shared;
-use crate::users::{MAX_NAME_BYTES, PASSWORD_CHARS, User, UserError};
+use crate::users::{MAX_NAME_BYTES, PASSWORD_CHARS, PASSWORD_HINT, User, UserError};
 
 #[derive(Serialize, ToSchema)]
 #[schema(as = UserList)]
@@ -87,7 +87,7 @@ pub(crate) async fn put_user(
     }
     let chars = wire.password.as_ref().map(|password| password.chars().count());
     if chars.is_some_and(|chars| !PASSWORD_CHARS.contains(&chars)) {
-        mistakes.add("password".into(), "out_of_range", "10 to 200 characters; four words are a good one");
+        mistakes.add("password".into(), "out_of_range", PASSWORD_HINT);
     }
     let Scope::Role(role) = wire.role else {
         let detail = "expected owner, merchandiser, analyst, support or auditor";

@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod quality;
 mod reading;
+mod sequence;
 mod value;
 
 pub use holdout::{HoldoutPage, MonthPage, holdout_page};
@@ -20,6 +21,7 @@ pub use page::{
 };
 pub use quality::{QualityCheck, QualityPage, quality_page};
 pub use reading::{Question, Rows, SegmentBy, Watched, read};
+pub use sequence::{ArmSequence, Look, SequencePage, sequence_of};
 pub use value::{
     AttributedPage, AutomationQuestion, AutomationValue, BeforeAndAfter, Payback, Range, ValuePage, ValueQuestion,
     value_page,

@@ -5,12 +5,13 @@ use axum::response::{IntoResponse, Response};
 use merx_domain::experiment::ExperimentId;
 use merx_measure::off_policy::{Logged, OffPolicyError, off_policy};
 use merx_measure::power::{Plan, PlanError, Rule};
-use merx_measure::shop::{METRICS, PageError, SegmentBy};
+use merx_measure::shop::{METRICS, PageError, SegmentBy, metric};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::{Answered, Json, PathId, Query, blocking};
 use crate::problem::{Code, Problem};
+use crate::recommend::Mistakes;
 use crate::routes::Shared;
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
@@ -64,14 +65,68 @@ pub(crate) async fn experiment_report(
     blocking(move || {
         let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
         if stored.definition.bandit.is_some() {
-            let detail = "shares of a bandit follow what arms bring, so a test of equal chances says nothing; ask GET /v1/experiments/{id}/bandit";
-            return Err(Problem::because(Code::Conflict, detail));
+            return Err(Problem::because(Code::Conflict, OF_A_BANDIT));
         }
         app.parts.dealer.exposures.flush();
         Ok(Answered(app.parts.reports.experiment(&stored.definition, segment_by)?).into_response())
     })
     .await
 }
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SequenceQuery {
+    /// By default the first one that decides it.
+    #[param(example = "conversion")]
+    metric: Option<String>,
+    /// How many moments, evenly since the first exposure.
+    #[param(minimum = 1, maximum = 100, default = 30)]
+    looks: Option<usize>,
+}
+
+const DEFAULT_LOOKS: usize = 30;
+const MOST_LOOKS: usize = 100;
+
+/// How an experiment's interval narrowed
+///
+/// The lift of one metric as reports of earlier moments told it, with the interval that stays valid however often somebody looks and that of
+/// one planned look. Latency, which is read off quantiles, has none.
+#[utoipa::path(get, path = "/v1/experiments/{id}/sequence", tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id", example = "home-variety"), SequenceQuery),
+    responses((status = 200, description = "By treatment, oldest first", body = Object),
+        (status = 409, description = "A flag with one arm has nothing to compare, and a bandit's shares follow what arms bring", body = crate::problem::ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn experiment_sequence(
+    State(app): State<Shared>,
+    PathId(id): PathId<String>,
+    Query(query): Query<SequenceQuery>,
+) -> Result<Response, Problem> {
+    let mut mistakes = Mistakes::default();
+    let looks = mistakes.within("looks".to_owned(), query.looks.unwrap_or(DEFAULT_LOOKS), 1, MOST_LOOKS);
+    if query.metric.as_deref().is_some_and(|name| metric(name).is_none()) {
+        mistakes.add(
+            "metric".to_owned(),
+            "unknown_metric",
+            "GET /v1/experiment-metrics lists them; latency has no sequence",
+        );
+    }
+    if !mistakes.0.is_empty() {
+        return Err(Problem::mistakes(mistakes.0));
+    }
+    blocking(move || {
+        let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
+        if stored.definition.bandit.is_some() {
+            return Err(Problem::because(Code::Conflict, OF_A_BANDIT));
+        }
+        app.parts.dealer.exposures.flush();
+        let deciding = stored.definition.experiment.metrics.iter().find(|name| metric(name).is_some());
+        let name = query.metric.as_deref().or(deciding.map(|name| &**name)).unwrap_or(METRICS[0].name);
+        Ok(Answered(app.parts.reports.sequence(&stored.definition, name, looks)?).into_response())
+    })
+    .await
+}
+
+const OF_A_BANDIT: &str = "shares of a bandit follow what arms bring, so a test of equal chances says nothing; ask GET /v1/experiments/{id}/bandit";
 
 /// What a bandit knows
 ///

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http_body_util::BodyExt;
-use merx_domain::{DAY_MS, ProductNumber};
+use merx_domain::{Currency, DAY_MS, MarketAvailability, Money, Price, ProductNumber};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -70,7 +70,10 @@ async fn a_session_ends_by_sign_out_idleness_and_the_end_of_its_key() {
     assert_eq!(reply.status, 204);
     assert!(reply.header("set-cookie").contains("Max-Age=0"));
     browser.get("/v1/products").await.problem(401, "missing_key");
-    assert_eq!(browser.get("/v1/session").await.ok(), json!({"signed_in": false, "reads": [], "changes": []}));
+    assert_eq!(
+        browser.get("/v1/session").await.ok(),
+        json!({"signed_in": false, "has_password": false, "reads": [], "changes": []})
+    );
 
     let browser = Browser::sign_in(&shop, &shop.secret).await;
     shop.clock.set(NOW.plus_ms(DAY_MS / 2 - 1));
@@ -173,6 +176,31 @@ async fn coverage_says_what_products_lack_and_what_is_sold_out() {
     assert_eq!(coverage["lacks"], json!({"brand": 50, "cost": 50, "image": 50}));
     let odd = json!({"name": "Odd", "products": 25, "sold_out": 1});
     assert!(coverage["departments"].as_array().unwrap().contains(&odd), "{coverage}");
+}
+
+#[tokio::test]
+async fn markets_say_what_is_sold_where_and_what_runs_otherwise() {
+    let shop = Shop::open();
+    let mut there = product(1);
+    let price =
+        Price { market: Some("gb".parse().unwrap()), amount: Money::new(500, Currency::GBP), list_amount: None };
+    there.variants[0].prices.push(price);
+    there.availability =
+        vec![MarketAvailability { market: "gb".parse().unwrap(), sold: true, from: None, until: None }];
+    shop.catalogue.put(ProductNumber(0), merx_decide::CatalogueEntry::new(&there, None));
+    let mode = json!({"mode": "shadow", "market": "us"});
+    call(&shop, "POST", "/v1/automations/recommend/mode", &shop.admin, Some(mode)).await.ok();
+    let markets = call(&shop, "GET", "/v1/markets", &shop.secret, None).await.ok();
+    let items = markets["items"].as_array().unwrap();
+    let names: Vec<&str> = items.iter().map(|item| item["market"].as_str().unwrap()).collect();
+    assert_eq!((names[0], &items[0]["default"], &markets["currency"]), ("default", &json!(true), &json!("EUR")));
+    let find = |name: &str| items.iter().find(|item| item["market"] == name).unwrap();
+    let (gb, us) = (find("gb"), find("us"));
+    assert_eq!((&items[0]["sold"], &gb["sold"], &gb["own_prices"]), (&json!(49), &json!(50), &json!(1)));
+    let currencies = json!([{"currency": "EUR", "products": 49}, {"currency": "GBP", "products": 1}]);
+    assert_eq!((&gb["currencies"], &gb["without_price"], &gb["region"]), (&currencies, &json!(0), &json!("default")));
+    assert_eq!(us["automations"], json!([{"automation": "recommend", "mode": "shadow"}]));
+    call(&shop, "GET", "/v1/markets", &shop.public, None).await.problem(403, "forbidden");
 }
 
 #[tokio::test]

@@ -69,6 +69,15 @@ async fn an_experiment_lives_from_draft_to_end() {
     let report = call(&shop, "GET", &format!("{path}/report"), &shop.secret, None).await.ok();
     assert_eq!(report["arms"][0]["units"].as_u64().unwrap() + report["arms"][1]["units"].as_u64().unwrap(), 40);
     assert_eq!(report["metrics"][0]["name"], "conversion");
+    shop.clock.set(crate::harness::NOW.plus_ms(merx_domain::HOUR_MS));
+    let course = call(&shop, "GET", &format!("{path}/sequence?looks=5"), &shop.secret, None).await.ok();
+    assert_eq!((&course["metric"], &course["arms"][0]["arm"]), (&json!("conversion"), &json!("few")));
+    let looks = course["arms"][0]["looks"].as_array().unwrap();
+    assert_eq!((looks.len(), &looks[4]["units"]), (5, &json!(40)));
+    assert_eq!(looks[4]["at"], course["read_at"]);
+    let wrong = call(&shop, "GET", &format!("{path}/sequence?metric=latency_ms&looks=0"), &shop.secret, None).await;
+    let places: Vec<String> = wrong.mistakes().into_iter().map(|(at, _)| at).collect();
+    assert_eq!(places, ["looks", "metric"]);
     let ended = call(&shop, "POST", &format!("{path}/end"), &shop.secret, None).await.ok();
     assert_eq!(ended["state"], "ended");
     assert!(basket(&shop, "v1").await.get("experiments").is_none());

@@ -17,6 +17,7 @@ mod entities;
 mod experiments;
 mod governing;
 mod merchandise;
+mod oidc;
 mod operating;
 mod privacy;
 mod recommend;

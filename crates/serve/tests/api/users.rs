@@ -46,6 +46,7 @@ async fn a_user_reaches_as_far_as_the_role_and_changes_with_the_token() {
     let anna = Signed::open(&shop, "anna").await;
     let session = anna.get(&shop, "/v1/session").await.ok();
     assert_eq!((&session["scope"], &session["label"]), (&json!("merchandiser"), &json!("anna")));
+    assert_eq!(session["has_password"], true);
     let has = |list: &str, part: &str| session[list].as_array().unwrap().contains(&json!(part));
     assert!(has("reads", "search") && has("changes", "search") && has("reads", "models"));
     assert!(!has("changes", "models") && !has("reads", "personal data") && !has("reads", "keys"));
@@ -97,6 +98,46 @@ async fn wrong_names_answer_as_wrong_passwords_and_tries_run_out() {
     held.problem(429, "too_many_sign_ins");
     shop.clock.set(NOW.plus_ms(30_000));
     sign_in(&shop, "anna", PASSWORD).await.ok();
+}
+
+#[tokio::test]
+async fn people_change_their_own_password_with_the_one_they_have() {
+    let shop = Shop::open();
+    put(&shop, "anna", json!({"role": "analyst", "password": PASSWORD})).await.ok();
+    let (here, elsewhere) = (Signed::open(&shop, "anna").await, Signed::open(&shop, "anna").await);
+    let other = "another four words here";
+    let change = |password: &str, new: &str| json!({"password": password, "new_password": new});
+    let ask = async |body: Value, token: &str| here.ask(&shop, "PUT", "/v1/session/password", body, token).await;
+    ask(change(PASSWORD, other), "guessed").await.problem(403, "csrf_token");
+    ask(change("not the password", other), &here.token).await.problem(401, "wrong_password");
+    let short = ask(change(PASSWORD, "short"), &here.token).await.mistakes();
+    assert_eq!(short, [("new_password".to_owned(), "out_of_range".to_owned())]);
+
+    let reply = ask(change(PASSWORD, other), &here.token).await;
+    let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    let answer = reply.ok();
+    assert_eq!((&answer["signed_in"], &answer["scope"]), (&json!(true), &json!("analyst")));
+    let anew = Signed { cookie, token: answer["csrf_token"].as_str().unwrap().to_owned() };
+    assert_eq!(anew.get(&shop, "/v1/products").await.status, 200);
+    for ended in [&here, &elsewhere] {
+        ended.get(&shop, "/v1/products").await.problem(401, "missing_key");
+    }
+    sign_in(&shop, "anna", PASSWORD).await.problem(401, "wrong_password");
+    sign_in(&shop, "anna", other).await.ok();
+    let audit = call(&shop, "GET", "/v1/audit", &shop.admin, None).await.ok();
+    let entry = audit["items"].as_array().unwrap().last().unwrap();
+    assert_eq!((&entry["actor"], &entry["target"]), (&json!("user anna"), &json!("anna")));
+}
+
+#[tokio::test]
+async fn keys_and_strangers_have_no_password_to_change() {
+    let shop = Shop::open();
+    let body = json!({"password": PASSWORD, "new_password": "another four words here"});
+    call(&shop, "PUT", "/v1/session/password", &shop.admin, Some(body.clone())).await.problem(401, "missing_key");
+    let reply = call(&shop, "POST", "/v1/session", "", Some(json!({"key": shop.admin}))).await;
+    let cookie = reply.header("set-cookie").split(';').next().unwrap().to_owned();
+    let admin = Signed { cookie, token: reply.ok()["csrf_token"].as_str().unwrap().to_owned() };
+    admin.ask(&shop, "PUT", "/v1/session/password", body, &admin.token).await.problem(409, "conflict");
 }
 
 #[tokio::test]

@@ -29,12 +29,12 @@ use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::bandit::{BanditPage, Learner};
 use merx_measure::fairness::{FairnessPage, fairness};
 use merx_measure::shop::{
-    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, ValuePage,
-    ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, value_page,
+    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, SequencePage,
+    ValuePage, ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, read, sequence_of, value_page,
 };
 use merx_serve::{
     App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
-    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError,
+    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy, PrivacyError,
     PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures,
     SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users,
     Vitals,
@@ -500,9 +500,9 @@ struct LogReports {
     clock: Arc<ManualClock>,
 }
 
-impl Reports for LogReports {
-    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
-        let question = Question {
+impl LogReports {
+    fn question<'q>(&self, definition: &'q ExperimentDefinition, segment_by: SegmentBy) -> Question<'q> {
+        Question {
             experiment: &definition.experiment,
             own_exposure: merx_decide::OWN_EXPOSURE,
             told_by_pages: false,
@@ -510,8 +510,23 @@ impl Reports for LogReports {
             currency: Currency::EUR,
             now: self.clock.now(),
             cost: &|_, _| None,
-        };
-        page(&*self.log, &question)
+        }
+    }
+}
+
+impl Reports for LogReports {
+    fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError> {
+        page(&*self.log, &self.question(definition, segment_by))
+    }
+
+    fn sequence(
+        &self,
+        definition: &ExperimentDefinition,
+        metric: &str,
+        looks: usize,
+    ) -> Result<SequencePage, PageError> {
+        let question = self.question(definition, SegmentBy::default());
+        Ok(sequence_of(&read(&*self.log, &question)?, &question, metric, looks)?)
     }
 
     fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError> {
@@ -719,21 +734,24 @@ impl Shop {
     }
 
     pub fn with(settings: Settings, products: u32) -> Self {
-        Self::build(settings, products, Site::default())
+        Self::build(settings, products, Site::default(), None, Arc::new(ManualClock::new(NOW)))
+    }
+
+    pub fn with_sign_in(settings: Settings, oidc: Arc<Oidc>, clock: Arc<ManualClock>) -> Self {
+        Self::build(settings, 50, Site::default(), Some(oidc), clock)
     }
 
     pub fn with_site(site: Site) -> Self {
-        Self::build(settings(), 50, site)
+        Self::build(settings(), 50, site, None, Arc::new(ManualClock::new(NOW)))
     }
 
-    fn build(settings: Settings, products: u32, site: Site) -> Self {
+    fn build(settings: Settings, products: u32, site: Site, oidc: Option<Arc<Oidc>>, clock: Arc<ManualClock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut migrations: Vec<Migration> = merx_serve::MIGRATIONS.to_vec();
         migrations.extend(merx_decide::MIGRATIONS);
         migrations.extend(merx_ingest::MIGRATIONS);
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
-        let clock = Arc::new(ManualClock::new(NOW));
         let keys = Arc::new(Keys::open(Arc::clone(&store.records)).unwrap());
         let mint = |scope| keys.mint(scope, "test", NOW).unwrap().0;
         let (public, secret, admin) = (mint(Scope::Public), mint(Scope::Secret), mint(Scope::Admin));
@@ -806,6 +824,7 @@ impl Shop {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
             users: Arc::new(Users::open(records()).unwrap()),
+            oidc,
             indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,

@@ -247,6 +247,11 @@ Coverage = TypedDict('Coverage', {
     'untracked': 'int',
 })
 
+CurrencyCount = TypedDict('CurrencyCount', {
+    'currency': 'str',
+    'products': 'int',
+})
+
 DecidedArm = TypedDict('DecidedArm', {
     'arm': 'str',
     'experiment': 'str',
@@ -567,11 +572,32 @@ LoggedRow = TypedDict('LoggedRow', {
     'target': 'float',
 })
 
+Market = TypedDict('Market', {
+    'automations': 'list[MarketMode]',
+    'currencies': 'list[CurrencyCount]',
+    'default': 'bool',
+    'market': 'str',
+    'own_prices': 'int',
+    'region': 'str',
+    'sold': 'int',
+    'without_price': 'int',
+})
+
 MarketAvailability = TypedDict('MarketAvailability', {
     'from': NotRequired['str | None'],
     'market': 'str',
     'sold': 'bool',
     'until': NotRequired['str | None'],
+})
+
+MarketList = TypedDict('MarketList', {
+    'currency': 'str',
+    'items': 'list[Market]',
+})
+
+MarketMode = TypedDict('MarketMode', {
+    'automation': 'str',
+    'mode': 'str',
 })
 
 Measurement = TypedDict('Measurement', {
@@ -810,6 +836,11 @@ PairAgreement = TypedDict('PairAgreement', {
     'kappa': NotRequired['float | None'],
     'one': 'str',
     'other': 'str',
+})
+
+PasswordChange = TypedDict('PasswordChange', {
+    'new_password': 'str',
+    'password': 'str',
 })
 
 PersonName = TypedDict('PersonName', {
@@ -1209,6 +1240,8 @@ SearchSynonymList = TypedDict('SearchSynonymList', {
 SessionAnswer = TypedDict('SessionAnswer', {
     'changes': 'list[str]',
     'csrf_token': NotRequired['str'],
+    'has_password': 'bool',
+    'issuer': NotRequired['str'],
     'label': NotRequired['str'],
     'reads': 'list[str]',
     'scope': NotRequired['Scope'],
