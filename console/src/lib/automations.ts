@@ -14,5 +14,7 @@ export const MEASURES: readonly (readonly [Schemas['GuardrailMeasure'], string, 
   ['fallback_share', 'Share of decisions that no model answered', '%'], ['trouble_share', 'Share of decisions with trouble on the way', '%'], ['latency_ms', 'Latency, 95 of 100 within', 'ms'],
 ];
 export const modeWords = (one: Schemas['ModeAnswer']): string => (one.mode === 'canary' ? `canary ${one.canary_percent ?? 0} %` : one.mode);
+/** What an approval is about: a mode, or limits that it would loosen. */
+export const askedWords = (one: Schemas['Approval']): string => (one.mode === undefined ? one.loosened.join('; ') : modeWords({ mode: one.mode, ...(one.canary_percent === undefined ? {} : { canary_percent: one.canary_percent }) }));
 /** Shares are kept as parts of one and read in per cent. */
 export const shown = (one: Schemas['Guardrail']): string => (one.measure === 'latency_ms' ? `${one.at_most} ms` : `${Math.round(1_000 * one.at_most) / 10} %`);

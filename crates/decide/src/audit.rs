@@ -33,6 +33,30 @@ pub struct Act<'a> {
     pub at: TimestampMs,
 }
 
+impl Act<'static> {
+    /// What nobody asked for: schedules, gates and guardrails.
+    pub fn of_merx(at: TimestampMs) -> Self {
+        Self { by: "merx", at }
+    }
+}
+
+/// What an entry says of a change.
+#[derive(Debug, Clone)]
+pub struct Governed<'a> {
+    /// `key.made`, `policy.put` ..
+    pub action: &'a str,
+    pub target: &'a str,
+    /// What it was changed to. It names no person: entries stay when people are forgotten.
+    pub detail: serde_json::Value,
+}
+
+impl Governed<'_> {
+    /// Adds the entry in the transaction that makes the change.
+    pub fn append(&self, transaction: &mut dyn Transaction, act: Act<'_>) -> Result<(), StoreError> {
+        AuditLog::append(transaction, act, self.action, self.target, &self.detail)
+    }
+}
+
 /// An entry of the chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEntry {
@@ -128,7 +152,23 @@ impl AuditLog {
         Ok(())
     }
 
-    /// Adds an entry for a change that was made elsewhere.
+    /// Makes a governed change: what `write` writes and the entry are durable together, or neither is. `write` says whether it changed
+    /// anything; where it didn't there is no entry.
+    pub fn govern(
+        records: &dyn Records,
+        act: Act<'_>,
+        change: &Governed<'_>,
+        write: &mut dyn FnMut(&mut dyn Transaction) -> Result<bool, StoreError>,
+    ) -> Result<bool, StoreError> {
+        let mut changed = false;
+        records.transaction(&mut |transaction| {
+            changed = write(transaction)?;
+            if changed { change.append(transaction, act) } else { Ok(()) }
+        })?;
+        Ok(changed)
+    }
+
+    /// Adds an entry for what is done elsewhere, in more than one transaction or outside of the store.
     pub fn note(&self, act: Act<'_>, action: &str, target: &str, detail: &serde_json::Value) -> Result<(), StoreError> {
         self.records.transaction(&mut |transaction| Self::append(transaction, act, action, target, detail))
     }

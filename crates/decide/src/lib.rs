@@ -17,18 +17,18 @@ mod why;
 
 pub use alerts::{
     Alert, AlertError, AlertKind, AlertState, Alerts, Delivery, DeliveryState, MOST_TRIES, Raise, Severity, Target,
-    Webhook,
+    Webhook, wait_after_ms,
 };
-pub use audit::{Act, AuditEntry, AuditLog, Verification};
+pub use audit::{Act, AuditEntry, AuditLog, Governed, Verification};
 pub use automations::{
     Approval, ApprovalState, Automation, AutomationError, Automations, Case, Costs, Guardrail, Measure, Mode,
-    Objectives, Seen, Taken, Wish,
+    Objectives, Seen, Taken, Terms, Wish,
 };
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use experiments::{
     Adjust, Asker, BoostDefinition, Change, Dealer, Dealt, DefinitionProblem, Definitions, Evaluation,
     EvaluationReason, ExperimentDefinition, ExperimentsError, ExposureLog, PreparedVariant, StoredExperiment, Surface,
-    Variant,
+    Variant, begin_holdout, holdout_since,
 };
 pub use labels::{Judged, LabelCase, LabelError, Labels, Standing};
 pub use merx_features::OWN_EXPOSURE;
@@ -49,4 +49,5 @@ pub const MIGRATIONS: &[merx_store::Migration] = &[
     policy::MIGRATION,
     alerts::MIGRATION,
     labels::MIGRATION,
+    experiments::HOLDOUT_MIGRATION,
 ];

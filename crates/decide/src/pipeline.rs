@@ -127,6 +127,7 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         let taken = self.take(&request.situation, arm);
         let dealt = self.deal(&mut request, shelf, grant.as_ref(), arm, taken);
         let course = Course::of(arm, taken, &dealt);
+        let planned = course.levels.first().copied().unwrap_or(FallbackLevel::Nothing);
         let shelf = &*shelf;
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
@@ -173,7 +174,9 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
             latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
         };
         if taken.acts() && matches!(arm, Arm::Treated { .. }) {
-            let seen = Seen { fallback, troubled: !decision.trouble.is_empty(), latency_us: decision.latency_us };
+            // Where an arm goes without models nothing fell back to where it is.
+            let fell_back = fallback > planned.max(FallbackLevel::PreviousModel);
+            let seen = Seen { fell_back, troubled: !decision.trouble.is_empty(), latency_us: decision.latency_us };
             self.automations.count(self.engine.name(), decision.at, seen);
         }
         if !dealt.is_empty() {
@@ -184,6 +187,7 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
                 shown,
             );
         }
+        let arm = arm.with_propensity(self.propensity(&request.situation, arm, taken));
         let mut record =
             DecisionRecord::of(&decision, request.situation, &request.ask, shelf.rules(), features, arm, trace);
         record.taken = taken;
@@ -267,12 +271,32 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         self.dealer.deal(&mut request.ask, shelf.rules_mut(), &asker)
     }
 
-    /// Which side of the holdouts the subject is on: the shop's own, or this engine's.
+    /// Which side of the holdouts the subject is on, the shop's own and this engine's, and how likely that was.
     pub fn arm(&self, subject: Option<SubjectId>) -> Arm {
-        if self.dealer.is_held_out(subject) {
-            return Arm::Holdout { propensity: self.dealer.holdout_share() };
+        let treated = self.treated_share(subject);
+        let in_own = || Arm::holds(&self.settings.holdout_salt, self.settings.holdout, subject);
+        if self.dealer.is_held_out(subject) || in_own() {
+            return Arm::Holdout { propensity: 1.0 - treated };
         }
-        Arm::assign(&self.settings.holdout_salt, self.settings.holdout, subject)
+        Arm::Treated { propensity: treated }
+    }
+
+    /// Of people like this one, those in none of the two holdouts. They are drawn independently of each other.
+    fn treated_share(&self, subject: Option<SubjectId>) -> f64 {
+        if subject.is_none() { 1.0 } else { (1.0 - self.dealer.holdout_share()) * (1.0 - self.settings.holdout) }
+    }
+
+    /// How likely this person was to meet the engine, if they did, and else how likely not to: two holdouts and a canary draw lots
+    /// independently of each other.
+    fn propensity(&self, situation: &Situation, arm: Arm, taken: Taken) -> f64 {
+        let is_known = situation.subject.is_some();
+        let chance = match taken {
+            // No lot: whoever came at this moment got nothing.
+            Taken::Capped => 0.0,
+            _ => self.automations.chance(self.engine.name(), &situation.market, is_known, situation.now),
+        };
+        let meets = self.treated_share(situation.subject) * chance;
+        if matches!(arm, Arm::Treated { .. }) && taken.acts() { meets } else { 1.0 - meets }
     }
 
     fn fetch(&self, grant: Option<&Grant>, now: TimestampMs) -> SubjectFeatures {

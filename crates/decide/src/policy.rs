@@ -10,7 +10,9 @@ use merx_domain::{
 use merx_store::{Migration, Records, Row, StoreError, Value};
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
+use serde_json::json;
 
+use crate::audit::{Act, AuditLog, Governed};
 use crate::record::DecisionRecord;
 
 pub(crate) const MIGRATION: Migration = Migration {
@@ -67,7 +69,7 @@ pub enum PolicyError {
 pub struct PolicyVersion {
     pub version: u32,
     pub at: TimestampMs,
-    /// The API key that put it in force.
+    /// The key or user that put it in force.
     pub who: String,
     pub document: PolicyDocument,
 }
@@ -109,16 +111,22 @@ impl Policies {
     }
 
     /// Puts a policy in force as the next version. It is on disk, and counts for the next request, when this returns.
-    pub fn put(&self, document: &PolicyDocument, who: &str, now: TimestampMs) -> Result<u32, PolicyError> {
+    pub fn put(&self, document: &PolicyDocument, act: Act<'_>) -> Result<u32, PolicyError> {
         let _changing = self.changing.lock();
         let version = self.current()?.0 + 1;
         let policy = PolicySet::read(version, document).map_err(PolicyError::Mistakes)?;
         let text = serde_json::to_string(document).unwrap_or_default();
-        let row =
-            [Value::Integer(version.into()), Value::Integer(now.0), Value::Text(who.to_owned()), Value::Text(text)];
-        self.records.transaction(&mut |transaction| {
+        let row = [
+            Value::Integer(version.into()),
+            Value::Integer(act.at.0),
+            Value::Text(act.by.to_owned()),
+            Value::Text(text),
+        ];
+        let detail = json!({ "version": version, "policy": document });
+        let change = Governed { action: "policy.put", target: "policy", detail };
+        AuditLog::govern(&*self.records, act, &change, &mut |transaction| {
             let sql = "INSERT INTO consent_policies (version, at_ms, who, document) VALUES ($1, $2, $3, $4)";
-            transaction.execute(sql, &row).map(drop)
+            transaction.execute(sql, &row).map(|rows| rows > 0)
         })?;
         self.book.set(policy);
         Ok(version)

@@ -49,7 +49,8 @@ pub enum RecordError {
     Store(#[from] StoreError),
 }
 
-/// Which side of the holdout a subject is on, and how likely that was.
+/// Which side of the holdouts a subject is on, and how likely that was; in a record, how likely it was that they met the engine, if they
+/// did, and else that they didn't.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Arm {
     /// Models decide.
@@ -59,16 +60,23 @@ pub enum Arm {
 }
 
 impl Arm {
-    /// The same subject and salt always give the same arm. Requests without a subject are not measured: treated.
-    pub fn assign(salt: &str, holdout: f64, subject: Option<SubjectId>) -> Self {
-        let Some(subject) = subject else { return Self::Treated { propensity: 1.0 } };
+    /// Whether a holdout of this share holds a subject: the same one and salt always, or never. Requests without a subject are not measured.
+    pub fn holds(salt: &str, holdout: f64, subject: Option<SubjectId>) -> bool {
+        let Some(subject) = subject else { return false };
         let mut hasher = blake3::Hasher::new();
         hasher.update(salt.as_bytes()).update(&[0]).update(&subject.to_bytes());
         let mut draw = [0; 8];
         hasher.finalize_xof().fill(&mut draw);
         // 53 bits: every value is a float in [0, 1).
         let draw = (u64::from_be_bytes(draw) >> 11) as f64 / (1_u64 << 53) as f64;
-        if draw < holdout { Self::Holdout { propensity: holdout } } else { Self::Treated { propensity: 1.0 - holdout } }
+        draw < holdout
+    }
+
+    pub(crate) fn with_propensity(self, propensity: f64) -> Self {
+        match self {
+            Self::Treated { .. } => Self::Treated { propensity },
+            Self::Holdout { .. } => Self::Holdout { propensity },
+        }
     }
 
     pub fn levels(self) -> &'static [FallbackLevel] {
@@ -574,11 +582,11 @@ mod tests {
 
     #[test]
     fn the_holdout_is_as_large_as_it_says_and_sticky() {
-        let held = |subject| matches!(Arm::assign("salt", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
+        let held = |subject| Arm::holds("salt", 0.1, Some(SubjectId(subject)));
         let count = (0..20_000).filter(|subject| held(*subject)).count();
         assert!((1_800..2_200).contains(&count), "{count}");
         assert!((0..100).all(|subject| held(subject) == held(subject)));
-        let other = |subject| matches!(Arm::assign("other", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
+        let other = |subject| Arm::holds("other", 0.1, Some(SubjectId(subject)));
         assert!((0..20_000).any(|subject| held(subject) != other(subject)));
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use compact_str::CompactString;
 use merx_decide::{
-    Act, AuditLog, Automation, AutomationError, Automations, BoostDefinition, Case, Catalogue, CatalogueEntry, Change,
-    Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExperimentsError, ExposureLog, FeatureSource, Guardrail,
-    Measure, Mode, OWN_EXPOSURE, Objectives, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request,
-    RequestShelf, SlotRules, Surface, Taken, Variant, Wish,
+    Act, Arm, AuditLog, Automation, AutomationError, Automations, BoostDefinition, Case, Catalogue, CatalogueEntry,
+    Change, Costs, Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExperimentsError, ExposureLog,
+    FeatureSource, Guardrail, Measure, Mode, OWN_EXPOSURE, Objectives, Pipeline, PipelineSettings, Recorder,
+    RecorderSettings, Request, RequestShelf, SlotRules, Surface, Taken, Variant, Wish,
 };
 use merx_domain::experiment::{
     ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, Holdout, LayerId,
@@ -34,8 +34,11 @@ impl Clock for Still {
     }
 }
 
-/// Lists what the shelf lets through, scored by its boosts; levels and versions show in the model.
-struct Lister;
+/// Lists what the shelf lets through, scored by its boosts; levels and versions show in the model. Without its models once it is broken.
+#[derive(Default)]
+struct Lister {
+    broken: std::sync::atomic::AtomicBool,
+}
 
 impl Engine for Lister {
     type Ask = Ask;
@@ -55,6 +58,9 @@ impl Engine for Lister {
         shelf: &dyn Shelf,
         _late: &dyn Fn() -> bool,
     ) -> Result<Proposal<Answer>, EngineError> {
+        if level <= FallbackLevel::PreviousModel && self.broken.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(EngineError::NoModel);
+        }
         let fill = |(number, slot): (usize, &Slot)| {
             let item = |product: ProductNumber| Candidate {
                 product,
@@ -106,6 +112,11 @@ fn definitions(records: &Arc<dyn Records>, holdout: u16) -> Definitions {
 
 impl House {
     fn new(holdout: u16) -> Self {
+        Self::with_holdouts(holdout, 0.0)
+    }
+
+    /// The shop's own holdout in 10,000, and the engine's share.
+    fn with_holdouts(holdout: u16, of_engine: f64) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_embedded(folder.path(), merx_decide::MIGRATIONS, LogSettings::default()).unwrap();
         let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), RecorderSettings::default()));
@@ -115,7 +126,7 @@ impl House {
         let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["recommend"], NOW).unwrap());
         let settings = PipelineSettings {
             consent: ConsentPolicy { allowed_unless_denied: Purposes::ANALYTICS | Purposes::PERSONALISATION }.into(),
-            holdout: 0.0,
+            holdout: of_engine,
             holdout_salt: "test".to_owned(),
             deadline_ms: 1_000,
         };
@@ -126,7 +137,7 @@ impl House {
             catalogue.put(ProductNumber(number), CatalogueEntry::new(&product, None));
         }
         let pipeline = Pipeline::new(
-            Arc::new(Lister),
+            Arc::new(Lister::default()),
             Arc::new(People),
             Arc::clone(&recorder),
             Arc::new(Still),
@@ -408,7 +419,7 @@ fn a_mode_counts_from_the_next_decision_on() {
     assert_eq!(served(4).1.taken, Taken::Off);
     house.automations.kill("recommend", false, ANNA).unwrap();
     let capped = Automation { most_per_hour: Some(5), ..house.automations.get("recommend").unwrap() };
-    house.automations.describe(capped, ANNA).unwrap();
+    house.automations.describe(capped, Case::default(), ANNA).unwrap();
     let taken: Vec<Taken> = (300..310).map(|subject| served(subject).1.taken).collect();
     assert_eq!(taken, [[Taken::Live; 5], [Taken::Capped; 5]].concat());
     let elsewhere = Some(MarketId::new("elsewhere").unwrap());
@@ -421,8 +432,9 @@ fn more_of_an_automation_takes_a_second_person() {
     let house = House::new(0);
     let set = |mode, case, act| house.automations.set_mode("recommend", None, mode, case, act);
     let watched = Automation { four_eyes: true, ..house.automations.get("recommend").unwrap() };
-    house.automations.describe(watched.clone(), ANNA).unwrap();
-    assert!(house.automations.describe(Automation { four_eyes: false, ..watched }, ANNA).is_err());
+    let describe = |wanted, case, act| house.automations.describe(wanted, case, act);
+    describe(watched.clone(), Case::default(), ANNA).unwrap();
+    assert!(describe(Automation { four_eyes: false, ..watched }, case(), ANNA).is_err());
     assert!(matches!(set(Mode::Shadow, Case::default(), ANNA), Ok(Wish::Granted(_))), "less needs nobody");
     assert!(matches!(set(Mode::Live, Case::default(), ANNA), Err(AutomationError::Invalid { .. })), "no case, no more");
     let Ok(Wish::Waiting(approval)) = set(Mode::Live, case(), ANNA) else { panic!("it waits") };
@@ -437,11 +449,112 @@ fn more_of_an_automation_takes_a_second_person() {
 }
 
 #[test]
+fn looser_limits_take_a_second_person_and_tighter_ones_nobody() {
+    let house = House::new(0);
+    let guardrail = Guardrail { measure: Measure::FallbackShare, at_most: 0.3, fewest: 20, window_minutes: 10 };
+    let first = Automation {
+        guardrails: vec![guardrail],
+        most_per_hour: Some(100),
+        ends_at: Some(NOW.plus_ms(1_000)),
+        four_eyes: true,
+        costs: Costs { monthly_minor: 500, ..Costs::default() },
+        ..house.automations.get("recommend").unwrap()
+    };
+    let describe = |wanted: &Automation, case, act| house.automations.describe(wanted.clone(), case, act);
+    describe(&first, Case::default(), ANNA).unwrap();
+    let with = |change: &dyn Fn(&mut Automation)| {
+        let mut changed = house.automations.get("recommend").unwrap();
+        change(&mut changed);
+        changed
+    };
+    let looser: [&dyn Fn(&mut Automation); 8] = [
+        &|one| one.guardrails.clear(),
+        &|one| one.guardrails[0].at_most = 0.31,
+        &|one| one.guardrails[0].fewest = 21,
+        &|one| one.guardrails[0].window_minutes = 11,
+        &|one| one.most_per_hour = Some(101),
+        &|one| one.most_per_hour = None,
+        &|one| one.ends_at = None,
+        &|one| one.costs.monthly_minor = 499,
+    ];
+    for change in looser {
+        let before = house.automations.get("recommend").unwrap();
+        assert!(matches!(describe(&with(change), Case::default(), ANNA), Err(AutomationError::Invalid { .. })));
+        let Ok(Wish::Waiting(asked)) = describe(&with(change), case(), ANNA) else { panic!("it waits") };
+        assert_eq!(asked.terms.as_ref().unwrap().loosened.len(), 1);
+        assert_eq!(house.automations.get("recommend").unwrap(), before, "nothing counts yet");
+        assert!(house.automations.decide(asked.number, true, "", ANNA).is_err(), "who asked can't agree");
+        house.automations.decide(asked.number, false, "", BERT).unwrap();
+        assert_eq!(house.automations.get("recommend").unwrap(), before);
+    }
+    let tighter = with(&|one| {
+        one.guardrails[0].at_most = 0.2;
+        one.most_per_hour = Some(50);
+        one.owner = "anna".to_owned();
+    });
+    assert!(matches!(describe(&tighter, Case::default(), ANNA), Ok(Wish::Granted(_))));
+
+    let raised = with(&|one| one.most_per_hour = Some(80));
+    let Ok(Wish::Waiting(early)) = describe(&raised, case(), ANNA) else { panic!("it waits") };
+    let Ok(Wish::Waiting(late)) = describe(&raised, case(), ANNA) else { panic!("it waits") };
+    house.automations.set_mode("recommend", None, Mode::Shadow, Case::default(), ANNA).unwrap();
+    house.automations.decide(early.number, true, "peak", BERT).unwrap();
+    let now = house.automations.get("recommend").unwrap();
+    assert_eq!((now.most_per_hour, now.mode, now.guardrails[0].at_most), (Some(80), Mode::Shadow, 0.2));
+    let outdated = house.automations.decide(late.number, true, "", BERT);
+    assert!(matches!(outdated, Err(AutomationError::Refused(_))), "it was described anew since");
+    let entries = AuditLog::new(Arc::clone(&house.records)).about("recommend", 3).unwrap();
+    assert!(entries.iter().any(|entry| entry.action == "approval.approved" && entry.actor == "bert"));
+}
+
+/// Draws many people through two holdouts and a canary: what the records say of their chances is how often it happened, so that weighting by
+/// them gives everybody.
+#[test]
+fn recorded_propensities_are_how_often_it_happens() {
+    const PEOPLE: u128 = 6_000;
+    let house = House::with_holdouts(1_000, 0.2);
+    let set = |mode| house.automations.set_mode("recommend", None, mode, Case::default(), ANNA).unwrap();
+    let modes = [(Mode::Canary { share: 3_000 }, 0.9 * 0.8 * 0.3), (Mode::Live, 0.9 * 0.8), (Mode::Off, 0.0)];
+    for (round, (mode, meets)) in modes.into_iter().enumerate() {
+        set(mode);
+        let first = round as u128 * PEOPLE;
+        let (mut model, mut weights, mut generic_weights) = (0, 0.0, 0.0);
+        let mut sample = Vec::new();
+        for subject in first..first + PEOPLE {
+            let decision = house.decide(subject, ConsentStamp::default());
+            let met = decision.fallback == FallbackLevel::LiveModel;
+            if subject % 5 == 0 {
+                sample.push((decision.id, met));
+            }
+            model += u32::from(met);
+        }
+        house.pipeline.settle();
+        let ids: Vec<DecisionId> = sample.iter().map(|(id, _)| *id).collect();
+        let records = house.recorder.several(&ids).unwrap();
+        assert_eq!(records.len(), sample.len());
+        for (id, met) in &sample {
+            let record = records.iter().find(|record| record.id == *id).unwrap();
+            let (Arm::Treated { propensity } | Arm::Holdout { propensity }) = record.arm;
+            let expected = if *met { meets } else { 1.0 - meets };
+            assert!((propensity - expected).abs() < 1e-9, "{mode}: {propensity}, {expected}");
+            *(if *met { &mut weights } else { &mut generic_weights }) += 1.0 / propensity;
+        }
+        let share = f64::from(model) / PEOPLE as f64;
+        // Four standard errors of a share.
+        assert!((share - meets).abs() <= 4.0 * (meets * (1.0 - meets) / PEOPLE as f64).sqrt(), "{mode}: {share}");
+        for (side, is_empty) in [(weights, meets == 0.0), (generic_weights, meets == 1.0)] {
+            let people = side / sample.len() as f64;
+            assert!(if is_empty { people == 0.0 } else { (people - 1.0).abs() < 0.25 }, "{mode}: {people}");
+        }
+    }
+}
+
+#[test]
 fn a_breached_guardrail_steps_the_mode_back_and_says_so() {
     let house = House::new(0);
     let guardrail = Guardrail { measure: Measure::FallbackShare, at_most: 0.3, fewest: 20, window_minutes: 10 };
     let guarded = Automation { guardrails: vec![guardrail], ..house.automations.get("recommend").unwrap() };
-    house.automations.describe(guarded, ANNA).unwrap();
+    house.automations.describe(guarded, Case::default(), ANNA).unwrap();
     (0..30).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
     assert_eq!(house.automations.watch(NOW, &Objectives::NONE).unwrap(), []);
     let change = Change { serve: Some(FallbackLevel::Popularity), ..Change::default() };
@@ -449,6 +562,10 @@ fn a_breached_guardrail_steps_the_mode_back_and_says_so() {
     everybody.variants[0].change = change;
     house.run(everybody);
     (30..70).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
+    assert_eq!(house.automations.watch(NOW, &Objectives::NONE).unwrap(), [], "an arm without models is no fallback");
+    house.dealer.definitions.end(&ExperimentId::new("home"), ANNA).unwrap();
+    house.pipeline.engine().broken.store(true, std::sync::atomic::Ordering::Relaxed);
+    (70..140).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
     let alerts = house.automations.watch(NOW, &Objectives::NONE).unwrap();
     assert_eq!(alerts.len(), 1);
     assert!(alerts[0].words.contains("stepped back to canary 10 %"), "{}", alerts[0].words);

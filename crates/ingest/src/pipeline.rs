@@ -28,6 +28,7 @@ pub const MIGRATIONS: &[Migration] = &[
     vault::ERASED_MIGRATION,
     privacy::REQUESTS_MIGRATION,
     privacy::READS_MIGRATION,
+    privacy::CALLBACKS_MIGRATION,
     crate::import::MIGRATION,
 ];
 

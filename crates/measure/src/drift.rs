@@ -45,6 +45,32 @@ pub struct Drift {
     pub drifted: bool,
 }
 
+/// So many of so many: decisions that were clicked of decisions that were shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Share {
+    pub count: u64,
+    pub of: u64,
+}
+
+impl Share {
+    pub fn rate(self) -> Option<f64> {
+        (self.of > 0).then(|| self.count as f64 / self.of as f64)
+    }
+
+    /// Whether it fell to `now` by at least `least` of itself, and not by a chance of `alpha`: the one-sided z test of two shares with their
+    /// pooled variance (Fleiss, Levin and Paik, "Statistical Methods for Rates and Proportions", 2003, section 3.2). Fewer than [`FEWEST`]
+    /// on either side say nothing.
+    pub fn fell_to(self, now: Self, least: f64, alpha: f64) -> bool {
+        let (Some(before), Some(after)) = (self.rate(), now.rate()) else { return false };
+        if self.of.min(now.of) < FEWEST as u64 || before - after < least * before {
+            return false;
+        }
+        let pooled = (self.count + now.count) as f64 / (self.of + now.of) as f64;
+        let spread = (pooled * (1.0 - pooled) * (1.0 / self.of as f64 + 1.0 / now.of as f64)).sqrt();
+        spread > 0.0 && (before - after) / spread > normal_quantile(1.0 - alpha)
+    }
+}
+
 impl Reference {
     /// `None`: fewer than [`FEWEST`] finite values.
     pub fn of(name: &str, values: &[f64]) -> Option<Self> {
@@ -205,5 +231,20 @@ mod tests {
         assert!(!reference.drift(&[2.0; 300], 0.001).unwrap().drifted);
         assert!(reference.drift(&[3.0; 300], 0.001).unwrap().drifted);
         assert_eq!(Reference::of("few", &[1.0; 99]), None);
+    }
+
+    #[test]
+    fn a_share_falls_by_much_and_not_by_chance() {
+        let share = |count, of| Share { count, of };
+        assert!(share(200, 2_000).fell_to(share(120, 2_000), 0.1, 0.001));
+        assert!(!share(200, 2_000).fell_to(share(185, 2_000), 0.1, 0.001), "a twelfth, which may be chance");
+        assert!(!share(20_000, 200_000).fell_to(share(18_500, 200_000), 0.1, 0.001), "real, and too little to matter");
+        assert!(!share(120, 2_000).fell_to(share(200, 2_000), 0.1, 0.001), "it rose");
+        assert!(!share(20, 50).fell_to(share(0, 50), 0.1, 0.001), "too few");
+        // Of many looks without a fall hardly one is an alarm.
+        let mut rng = merx_numeric::rng::Rng::from_seed(4);
+        let mut draw = || share((0..1_000).filter(|_| rng.uniform() < 0.1).count() as u64, 1_000);
+        let alarms = (0..2_000).filter(|_| draw().fell_to(draw(), 0.1, 0.01)).count();
+        assert!(alarms <= 35, "{alarms} of 2,000 at 1 %");
     }
 }

@@ -12,6 +12,7 @@ pub mod agreement;
 mod arm;
 pub mod bandit;
 pub mod bayes;
+mod course;
 pub mod drift;
 mod effect;
 pub mod fairness;

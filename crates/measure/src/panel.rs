@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Arm, Metric, MetricError, Moments, Observation, Shape, SignalId, Sketch};
 
-const DAY_MS: i64 = 86_400_000;
+pub(crate) const DAY_MS: i64 = 86_400_000;
 /// So many that the table of a part of ten million rows fits a core's own cache.
-const PARTS: usize = 1 << PART_BITS;
+pub(crate) const PARTS: usize = 1 << PART_BITS;
 const PART_BITS: u32 = 10;
 /// Parts are folded in so many runs, each into its own sums; fixed, so that the number of threads changes nothing.
-const RUNS: usize = 16;
+pub(crate) const RUNS: usize = 16;
 const CHUNK: usize = 1 << 16;
 /// Arms by segments by metrics; as moments 5 MB, and as much again for each run.
 const MOST_CELLS: usize = 1 << 16;
@@ -85,6 +85,11 @@ pub fn join(
     metrics: &[Metric],
     shape: PanelShape,
 ) -> Result<Panel, PanelError> {
+    join_dealt(&DealtRows::new(exposures, outcomes), metrics, shape)
+}
+
+/// The same of rows that were dealt already.
+pub(crate) fn join_dealt(rows: &DealtRows, metrics: &[Metric], shape: PanelShape) -> Result<Panel, PanelError> {
     Metric::check_all(metrics)?;
     let cells = metrics.len() * usize::from(shape.arms) * usize::from(shape.segments);
     if shape.arms < 2 || cells == 0 {
@@ -94,17 +99,16 @@ pub fn join(
         return Err(PanelError::TooMany { cells });
     }
     let rules = Rules::new(metrics, shape);
-    let exposures = Dealt::new(exposures, |row| row.unit);
-    let outcomes = Dealt::new(outcomes, |row| row.unit);
+    let DealtRows { exposures, outcomes } = rows;
     let caps = match metrics.iter().any(|metric| metric.cap_quantile.is_some()) {
-        true => caps(&exposures, &outcomes, metrics, shape),
+        true => caps(exposures, outcomes, metrics, shape),
         false => vec![None; metrics.len()],
     };
     let mut panel = Panel::empty(metrics, shape, caps);
     let fold_run = |run: usize| {
         let mut own = Panel::empty(metrics, shape, panel.caps.clone());
         for part in run * PARTS / RUNS..(run + 1) * PARTS / RUNS {
-            Units::of_part(&exposures, &outcomes, part, &rules).fold(&mut own);
+            Units::of_part(exposures, outcomes, part, &rules).fold(&mut own);
         }
         own
     };
@@ -176,6 +180,18 @@ impl Panel {
         alike
     }
 
+    /// The same of some of its metrics, one after another.
+    pub(crate) fn of_metrics(&self, which: std::ops::Range<usize>) -> Self {
+        let width = usize::from(self.shape.arms) * usize::from(self.shape.segments);
+        Self {
+            metrics: self.metrics[which.clone()].to_vec(),
+            cells: self.cells[which.start * width..which.end * width].to_vec(),
+            caps: self.caps[which].to_vec(),
+            units: self.units.clone(),
+            ..*self
+        }
+    }
+
     pub fn metrics(&self) -> &[Metric] {
         &self.metrics
     }
@@ -209,8 +225,20 @@ impl Panel {
     }
 }
 
+/// Exposures and outcomes, dealt into parts by their unit, to be joined more than once.
+pub(crate) struct DealtRows {
+    pub(crate) exposures: Dealt<Exposure>,
+    pub(crate) outcomes: Dealt<Outcome>,
+}
+
+impl DealtRows {
+    pub(crate) fn new(exposures: &[Exposure], outcomes: &[Outcome]) -> Self {
+        Self { exposures: Dealt::new(exposures, |row| row.unit), outcomes: Dealt::new(outcomes, |row| row.unit) }
+    }
+}
+
 /// Rows dealt into parts by their unit.
-struct Dealt<T> {
+pub(crate) struct Dealt<T> {
     /// A chunk's rows in the order of their parts, and where each part begins.
     chunks: Vec<(Vec<T>, Vec<u32>)>,
 }
@@ -221,11 +249,11 @@ impl<T: Copy + Send + Sync> Dealt<T> {
         Self { chunks }
     }
 
-    fn part(&self, part: usize) -> impl Iterator<Item = &T> {
+    pub(crate) fn part(&self, part: usize) -> impl Iterator<Item = &T> {
         self.chunks.iter().flat_map(move |(rows, starts)| &rows[starts[part] as usize..starts[part + 1] as usize])
     }
 
-    fn part_len(&self, part: usize) -> usize {
+    pub(crate) fn part_len(&self, part: usize) -> usize {
         self.chunks.iter().map(|(_, starts)| (starts[part + 1] - starts[part]) as usize).sum()
     }
 }

@@ -43,6 +43,17 @@ impl Periods {
         self.shift(&before, 1.0 / n);
     }
 
+    /// Adds so many units that did nothing on any day.
+    pub(crate) fn add_idle(&mut self, count: u64) {
+        self.merge(&Self { count, ..Self::new(self.days()) });
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_close_to(&self, other: &Self, within: f64) -> bool {
+        let all = |periods: &Self| [periods.mean.clone(), periods.comoments.clone()].concat();
+        all(self).iter().zip(all(other)).all(|(one, other)| (one - other).abs() <= within * other.abs().max(1.0))
+    }
+
     /// Adds the units of another part. Parts with another number of days are refused.
     pub fn merge(&mut self, other: &Self) -> bool {
         if other.days() != self.days() {

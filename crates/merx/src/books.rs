@@ -337,7 +337,7 @@ impl Books {
 }
 
 /// Products that were opened with one of these decisions' ids, as far as the end of the log tells.
-fn clicks(
+pub(crate) fn clicks(
     shop: &Shop,
     ids: &rustc_hash::FxHashSet<DecisionId>,
 ) -> Result<rustc_hash::FxHashSet<(DecisionId, ProductId)>, StoreError> {
@@ -383,7 +383,7 @@ fn side<'a>(shop: &'a Shop, automation: &merx_decide::Automation) -> Option<Side
     };
     let goes_without = move |subject| match outside_of_all(subject) {
         true => None,
-        false => Some(matches!(Arm::assign(salt, share, Some(subject)), Arm::Holdout { .. })),
+        false => Some(Arm::holds(salt, share, Some(subject))),
     };
     (share > 0.0).then(|| Side { goes_without: Box::new(goes_without), share })
 }

@@ -241,6 +241,8 @@ pub(crate) struct OidcConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AlertsConfig {
+    /// Filters by the names of groups.
+    pub(crate) fairness_groups: BTreeMap<String, String>,
     pub(crate) smtp_host: String,
     pub(crate) smtp_port: u16,
     pub(crate) smtp_security: String,

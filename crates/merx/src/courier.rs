@@ -1,4 +1,4 @@
-//! Carries alerts to webhooks and by e-mail.
+//! Carries alerts to webhooks and by e-mail, and the states of privacy requests to whoever asked to be told.
 //!
 //! One thread asks for what is due and says what became of it; when a try failed, `merx_decide` says when the next one is. A slow
 //! receiver holds up only others that wait: each try ends after ten seconds.
@@ -14,13 +14,15 @@ use hmac::{Hmac, KeyInit, Mac};
 use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::{Message, SmtpTransport, Transport};
-use merx_decide::{Alert, Alerts, Delivery, Target};
+use merx_decide::{Alert, Alerts, AuditLog, Delivery, Target, wait_after_ms};
 use merx_domain::{Clock, TimestampMs};
+use merx_serve::PrivacySettings;
 use serde_json::json;
 use sha2::Sha256;
 
 use crate::background::Repeated;
 use crate::config::AlertsConfig;
+use crate::shop::Shop;
 
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 20;
@@ -32,6 +34,33 @@ pub(crate) fn carry_alerts(book: Arc<Alerts>, clock: Arc<dyn Clock>, config: &Al
     let bag = Bag { agent: agent(), mail: Mail::of(config)? };
     book.tell_by_mail(bag.mail.is_some());
     Repeated::start("courier", LOOK_ROUND, move |stopping| carry(&book, &bag, clock.as_ref(), stopping))
+}
+
+/// Tells status callbacks of privacy requests, signed, until the returned thread is dropped.
+pub(crate) fn carry_states(shop: Arc<Shop>, settings: PrivacySettings) -> Result<Repeated> {
+    let agent = agent();
+    let audit = AuditLog::new(Arc::clone(&shop.store.records));
+    Repeated::start("callbacks", LOOK_ROUND, move |stopping| {
+        let requests = &shop.ingest.requests;
+        for callback in requests.callbacks_due(shop.clock.now(), AT_ONCE)? {
+            if stopping.load(Ordering::Relaxed) {
+                break;
+            }
+            let Some(request) = requests.get(&callback.request)? else { continue };
+            let state = request.state;
+            let (body, headers) = merx_serve::status_callback(&settings, &audit, request)?;
+            match post_json(&agent, &callback.url, &headers, &body) {
+                Ok(()) => requests.callback_told(&callback, state)?,
+                Err(error) => {
+                    let next = wait_after_ms(callback.tries + 1).map(|wait| shop.clock.now().plus_ms(wait));
+                    let (request, tries) = (&callback.request, callback.tries + 1);
+                    tracing::warn!(request, tries, error = format!("{error:#}"), "a status callback did not arrive");
+                    requests.callback_failed(&callback, next)?;
+                }
+            }
+        }
+        Ok(())
+    })
 }
 
 struct Bag {
@@ -86,14 +115,19 @@ fn body(alert: &Alert) -> String {
 
 fn post(agent: &ureq::Agent, url: &str, secret: &str, id: &str, body: &str, now: TimestampMs) -> Result<()> {
     let timestamp = now.0.div_euclid(1_000);
-    let response = agent
-        .post(url)
-        .header("content-type", "application/json")
-        .header("user-agent", concat!("Merx/", env!("CARGO_PKG_VERSION")))
-        .header("webhook-id", id)
-        .header("webhook-timestamp", timestamp.to_string())
-        .header("webhook-signature", signature(secret, id, timestamp, body)?)
-        .send(body)?;
+    let headers = [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", timestamp.to_string()),
+        ("webhook-signature", signature(secret, id, timestamp, body)?),
+    ];
+    post_json(agent, url, &headers, body)
+}
+
+fn post_json(agent: &ureq::Agent, url: &str, headers: &[(&'static str, String)], body: &str) -> Result<()> {
+    let agent_name = concat!("Merx/", env!("CARGO_PKG_VERSION"));
+    let request = agent.post(url).header("content-type", "application/json").header("user-agent", agent_name);
+    let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, value));
+    let response = request.send(body)?;
     if !response.status().is_success() {
         bail!("it was answered with {}", response.status());
     }
@@ -207,6 +241,7 @@ mod tests {
             said
         });
         let config = AlertsConfig {
+            fairness_groups: Default::default(),
             smtp_host: "127.0.0.1".to_owned(),
             smtp_port: port,
             smtp_security: "none".to_owned(),

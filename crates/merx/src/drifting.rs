@@ -1,14 +1,14 @@
 //! Whether what engines are handed and what they answer is still what it was: references, comparisons, and what follows from them.
 
 use merx_decide::{DecisionRecord, Wanted};
-use merx_domain::{Answer, ModelVersion, TimestampMs};
-use merx_measure::drift::{Drift, FEWEST, Reference};
+use merx_domain::{Answer, DecisionId, MINUTE_MS, ModelVersion, TimestampMs};
+use merx_measure::drift::{Drift, FEWEST, Reference, Share};
 use merx_models::registry::VersionStatus;
 use merx_serve::{DriftPage, EngineDrift};
 use merx_store::{Migration, StoreError, Value};
 use serde::{Deserialize, Serialize};
 
-use crate::books::{hits, record_error};
+use crate::books::{clicks, hits, record_error};
 use crate::searching::SEARCH;
 use crate::shop::{RECOMMEND, Shop};
 
@@ -22,6 +22,10 @@ const ENGINES: [&str; 2] = [RECOMMEND, SEARCH];
 const LOOKED_AT: usize = 4_000;
 /// A new version's decisions become the reference once there are so many.
 const ENOUGH: usize = 1_000;
+/// A decision has had its clicks after so long.
+const CLICKED_WITHIN_MS: i64 = 30 * MINUTE_MS;
+/// A fall of clicks by less of themselves doesn't matter.
+const LEAST_DECAY: f64 = 0.1;
 /// Chance of a false alarm of one look at all numbers of an engine.
 const ALPHA: f64 = 0.001;
 
@@ -31,6 +35,9 @@ struct Usual {
     at: TimestampMs,
     version: Option<ModelVersion>,
     numbers: Vec<Reference>,
+    /// Of the decisions that a model made.
+    #[serde(default)]
+    clicked: Share,
     /// The version that a retraining put into the shadow.
     #[serde(default)]
     shadow: Option<ModelVersion>,
@@ -38,7 +45,11 @@ struct Usual {
 
 /// Compares the newest decisions with what was usual.
 pub(crate) fn page(shop: &Shop) -> Result<DriftPage, StoreError> {
-    let engines = ENGINES.iter().map(|engine| Ok(compared(engine, usual(shop, engine)?, &newest(shop, engine)?)));
+    let engines = ENGINES.iter().map(|engine| {
+        let records = newest(shop, engine)?;
+        let clicked = clicked(shop, &records)?;
+        Ok(compared(engine, usual(shop, engine)?, &records, clicked))
+    });
     Ok(DriftPage { engines: engines.collect::<Result<_, StoreError>>()? })
 }
 
@@ -47,7 +58,7 @@ pub(crate) fn save(shop: &Shop) -> Result<DriftPage, StoreError> {
     for engine in ENGINES {
         let records = newest(shop, engine)?;
         if records.len() >= FEWEST {
-            keep(shop, engine, &Usual::of(&records, shop.clock.now()))?;
+            keep(shop, engine, &Usual::of(&records, clicked(shop, &records)?, shop.clock.now()))?;
         }
     }
     page(shop)
@@ -65,7 +76,7 @@ pub(crate) fn save_what_is_due(shop: &Shop) -> Result<(), StoreError> {
         let mut records = newest(shop, engine)?;
         records.retain(|record| record.model == live);
         if records.len() >= ENOUGH {
-            keep(shop, engine, &Usual::of(&records, shop.clock.now()))?;
+            keep(shop, engine, &Usual::of(&records, clicked(shop, &records)?, shop.clock.now()))?;
         }
     }
     Ok(())
@@ -74,7 +85,13 @@ pub(crate) fn save_what_is_due(shop: &Shop) -> Result<(), StoreError> {
 /// Remembers the version that runs in the shadow of live decisions.
 pub(crate) fn put_into_shadow(shop: &Shop, engine: &str, version: ModelVersion) -> Result<(), StoreError> {
     let known = usual(shop, engine)?;
-    let known = known.unwrap_or(Usual { at: shop.clock.now(), version: None, numbers: Vec::new(), shadow: None });
+    let known = known.unwrap_or(Usual {
+        at: shop.clock.now(),
+        version: None,
+        numbers: Vec::new(),
+        clicked: Share::default(),
+        shadow: None,
+    });
     keep(shop, engine, &Usual { shadow: Some(version), ..known })?;
     watch_shadows(shop)
 }
@@ -90,9 +107,9 @@ pub(crate) fn watch_shadows(shop: &Shop) -> Result<(), StoreError> {
 }
 
 impl Usual {
-    fn of(records: &[DecisionRecord], at: TimestampMs) -> Self {
+    fn of(records: &[DecisionRecord], clicked: Share, at: TimestampMs) -> Self {
         let numbers = numbers(records).into_iter().filter_map(|(name, values)| Reference::of(name, &values)).collect();
-        Self { at, version: records.first().and_then(|record| record.model), numbers, shadow: None }
+        Self { at, version: records.first().and_then(|record| record.model), numbers, clicked, shadow: None }
     }
 }
 
@@ -101,7 +118,17 @@ fn newest(shop: &Shop, engine: &str) -> Result<Vec<DecisionRecord>, StoreError> 
     shop.recorder.find(&wanted).map_err(record_error)
 }
 
-fn compared(engine: &str, usual: Option<Usual>, records: &[DecisionRecord]) -> EngineDrift {
+/// How many of a model's decisions were clicked on, of those that had time for it.
+fn clicked(shop: &Shop, records: &[DecisionRecord]) -> Result<Share, StoreError> {
+    let settled = shop.clock.now().plus_ms(-CLICKED_WITHIN_MS);
+    let by_model = records.iter().filter(|record| record.model.is_some() && record.situation.now <= settled);
+    let ids: rustc_hash::FxHashSet<DecisionId> = by_model.map(|record| record.id).collect();
+    let clicked: rustc_hash::FxHashSet<DecisionId> = clicks(shop, &ids)?.into_iter().map(|(id, _)| id).collect();
+    Ok(Share { count: clicked.len() as u64, of: ids.len() as u64 })
+}
+
+fn compared(engine: &str, usual: Option<Usual>, records: &[DecisionRecord], clicked: Share) -> EngineDrift {
+    let clicked_before = usual.as_ref().map_or_else(Share::default, |usual| usual.clicked);
     let now = numbers(records);
     let references = usual.as_ref().map_or(&[][..], |usual| usual.numbers.as_slice());
     // Two measures of every number share the chance of a false alarm.
@@ -120,6 +147,9 @@ fn compared(engine: &str, usual: Option<Usual>, records: &[DecisionRecord]) -> E
         decisions: records.len() as u64,
         drifted: drifts.iter().any(|drift| drift.drifted),
         numbers: drifts,
+        clicked_before,
+        clicked,
+        decayed: clicked_before.fell_to(clicked, LEAST_DECAY, ALPHA),
         shadow_version: usual.and_then(|usual| usual.shadow).map(|version| version.0),
     }
 }

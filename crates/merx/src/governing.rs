@@ -178,12 +178,13 @@ pub(crate) fn approvals(desk: &Desk, action: ApprovalsAction) -> Result<()> {
 }
 
 fn print_approval(approval: &Value) {
+    let loosened: Vec<&str> = list(&approval["loosened"]).iter().map(text).collect();
+    let what = if loosened.is_empty() { format!("to {}", mode_words(approval)) } else { loosened.join(", ") };
     println!(
-        "{:4} {:8} {} to {}: {} (asked by {})",
+        "{:4} {:8} {} {what}: {} (asked by {})",
         approval["number"],
         text(&approval["state"]),
         text(&approval["automation"]),
-        mode_words(approval),
         text(&approval["why"]),
         text(&approval["asked_by"])
     );

@@ -3,20 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use merx_decide::{AlertKind, Raise};
-use merx_domain::{HOUR_MS, MINUTE_MS, TimestampMs};
-use merx_serve::{AskedBy, JobKind};
+use merx_domain::{Filter, HOUR_MS, MINUTE_MS, TimestampMs};
+use merx_measure::drift::Share;
+use merx_serve::{AskedBy, EngineDrift, FairnessQuestion, JobKind, ProductGroup, ShopperGroups};
 use serde_json::json;
 
 use crate::background::Repeated;
 use crate::drifting;
 use crate::jobs::JobBoard;
-use crate::shop::Shop;
+use crate::shop::{RECOMMEND, Shop};
 
 const LOOK_ROUND: Duration = Duration::from_secs(5);
 const LOSSES_EVERY_MS: i64 = 5 * MINUTE_MS;
 const DRIFT_EVERY_MS: i64 = HOUR_MS;
+const FAIRNESS_LOOKED_AT: usize = 5_000;
 /// Drift asks for a training at most so often.
 const RETRAINING_EVERY_MS: i64 = 24 * HOUR_MS;
 
@@ -56,6 +58,7 @@ impl Rounds {
         }
         if is_due(self.drift, now, DRIFT_EVERY_MS) {
             self.look_at_drift(shop, board, now)?;
+            look_at_fairness(shop, now)?;
             self.drift = Some(now);
         }
         Ok(())
@@ -64,6 +67,7 @@ impl Rounds {
     fn look_at_drift(&mut self, shop: &Shop, board: &JobBoard, now: TimestampMs) -> Result<()> {
         drifting::save_what_is_due(shop)?;
         for engine in drifting::page(shop)?.engines {
+            look_at_quality(shop, &engine, now)?;
             let key = format!("drift:{}", engine.engine);
             if !engine.drifted {
                 shop.automations.book().resolve(&key, now)?;
@@ -84,6 +88,77 @@ impl Rounds {
         }
         Ok(())
     }
+}
+
+/// A model whose decisions are clicked less than when they became the reference.
+fn look_at_quality(shop: &Shop, engine: &EngineDrift, now: TimestampMs) -> Result<()> {
+    let (book, key) = (shop.automations.book(), format!("quality:{}", engine.engine));
+    if !engine.decayed {
+        return Ok(book.resolve(&key, now)?);
+    }
+    let percent = |share: Share| format!("{:.1} %", 100.0 * share.rate().unwrap_or_default());
+    let words = format!(
+        "{}: {} of its model's decisions are clicked on, {} were when they became the reference",
+        engine.engine,
+        percent(engine.clicked),
+        percent(engine.clicked_before)
+    );
+    let detail = json!({ "clicked": engine.clicked, "clicked_before": engine.clicked_before });
+    book.raise(Raise::new(AlertKind::Quality, key, words).of(&engine.engine).with_detail(detail), now)?;
+    Ok(())
+}
+
+/// Groups of products that are shown less than their share, and shoppers whom models serve worse than others.
+fn look_at_fairness(shop: &Shop, now: TimestampMs) -> Result<()> {
+    /// Beyond so many standard errors a difference is no chance.
+    const BEYOND: f64 = 3.0;
+    /// A share of fallbacks below this doesn't matter.
+    const LEAST: f64 = 0.05;
+    let book = shop.automations.book();
+    let tell = |key: String, words: Option<String>, detail: serde_json::Value| -> Result<()> {
+        match words {
+            None => book.resolve(&key, now)?,
+            Some(words) => {
+                let raise = Raise::new(AlertKind::Fairness, key, words).of(RECOMMEND).with_detail(detail);
+                book.raise(raise, now)?;
+            }
+        }
+        Ok(())
+    };
+    for shoppers in [ShopperGroups::Device, ShopperGroups::Market] {
+        let products = if shoppers == ShopperGroups::Device { groups_of(shop)? } else { Vec::new() };
+        let question = FairnessQuestion { products, shoppers, decisions: FAIRNESS_LOOKED_AT };
+        let page = shop.books.fairness(shop, &question)?;
+        for group in &page.groups {
+            let below = (group.verdict == "below").then(|| {
+                format!(
+                    "{}: {:.1} % of what is shown, and {:.1} % of what is on sale",
+                    group.group,
+                    100.0 * group.share_of_exposure,
+                    100.0 * group.share_of_catalogue
+                )
+            });
+            tell(format!("fairness:products:{}", group.group), below, json!(group))?;
+        }
+        for group in &page.shoppers {
+            let worse = group.fallback_z.is_some_and(|z| z > BEYOND) && group.fallback_share > LEAST;
+            let words = worse.then(|| {
+                let share = 100.0 * group.fallback_share;
+                format!("shoppers {}: no model answers {share:.1} % of their requests, more than others'", group.group)
+            });
+            tell(format!("fairness:{shoppers:?}:{}", group.group), words, json!(group))?;
+        }
+    }
+    Ok(())
+}
+
+/// The groups that the configuration names.
+fn groups_of(shop: &Shop) -> Result<Vec<ProductGroup>> {
+    let groups = shop.config.alerts.fairness_groups.iter().map(|(name, filter)| {
+        let filter = Filter::parse(filter).with_context(|| format!("alerts.fairness_groups.{name} = {filter:?}"))?;
+        Ok(ProductGroup { name: name.clone(), filter })
+    });
+    groups.collect()
 }
 
 fn look_at_data(shop: &Shop, now: TimestampMs) -> Result<()> {

@@ -183,7 +183,8 @@ fn adopt(shop: &Shop, automations: &[Value]) -> Result<()> {
         });
         let guardrails = guardrails.collect();
         let most_per_hour = wire["most_per_hour"].as_u64();
-        shop.automations.describe(merx_decide::Automation { guardrails, most_per_hour, ..known }, act)?;
+        let adopted = merx_decide::Automation { guardrails, most_per_hour, ..known };
+        shop.automations.describe(adopted, merx_decide::Case::default(), act)?;
     }
     Ok(())
 }

@@ -71,7 +71,8 @@ impl Reports for ShopReports {
     fn holdout(&self) -> Result<HoldoutPage, StoreError> {
         let shop = &self.0;
         let held_out = |subject| shop.dealer.is_held_out(Some(subject));
-        holdout_page(&*shop.store.log, shop.config.market.currency, &held_out)
+        let since = merx_decide::holdout_since(&*shop.store.records)?;
+        holdout_page(&*shop.store.log, shop.config.market.currency, since, &held_out)
     }
 
     fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError> {

@@ -170,7 +170,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     };
     let version = shop.registry.register(SEARCH, &model.save(), &lineage, shop.clock.now())?;
     if verdict.passed {
-        shop.registry.promote(SEARCH, version)?;
+        let grounds = json!({ "gate": verdict.words });
+        shop.promote(SEARCH, version, merx_decide::Act::of_merx(shop.clock.now()), &grounds)?;
         shop.load_models()?;
     }
     Ok(Report::Trained(Trained {

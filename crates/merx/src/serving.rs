@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use merx_decide::Objectives;
+use merx_decide::{Act, Governed, Objectives};
 use merx_domain::{
     ConsentStamp, DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId,
     TimestampMs,
 };
-use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
+use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, random_id};
 use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
@@ -19,6 +19,7 @@ use merx_serve::{
     RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, StoreError};
+use serde_json::{Value, json};
 
 use crate::background::Repeated;
 use crate::config::{Config, purposes};
@@ -55,7 +56,14 @@ impl Intake for Rooms {
     }
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
-        self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
+        let vault = &self.shop.ingest.vault;
+        let found = vault.find(kind, value).map_err(|error| store_error(error.into()))?;
+        if found.is_some() || !matches!(kind, IdentityKind::Email | IdentityKind::Phone) {
+            return Ok(found);
+        }
+        // In another spelling perhaps.
+        let spelt = vault.find_all(kind, value).map_err(|error| store_error(error.into()))?;
+        Ok(spelt.into_iter().next())
     }
 
     fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
@@ -171,7 +179,12 @@ impl ModelVersions for Rooms {
         Ok(models.into_iter().map(entry).collect())
     }
 
-    fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError> {
+    fn promote(
+        &self,
+        name: &str,
+        version: Option<ModelVersion>,
+        act: Act<'_>,
+    ) -> Result<ModelVersion, ModelChangeError> {
         let models = self.shop.registry.list().map_err(registry_error)?;
         let mut named = models.iter().filter(|model| model.name == name).peekable();
         if named.peek().is_none() {
@@ -180,18 +193,22 @@ impl ModelVersions for Rooms {
         let newest = named.find(|model| model.status == VersionStatus::Candidate).map(|model| model.version);
         let nothing = || ModelChangeError::Refused(format!("model {name} has no candidate"));
         let version = version.or(newest).ok_or_else(nothing)?;
-        self.shop.registry.promote(name, version).map_err(registry_error)?;
+        self.shop.promote(name, version, act, &json!("by hand")).map_err(registry_error)?;
         self.reload()?;
         crate::drifting::watch_shadows(&self.shop)?;
         Ok(version)
     }
 
-    fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError> {
+    fn roll_back(&self, name: &str, act: Act<'_>) -> Result<ModelVersion, ModelChangeError> {
         let models = self.shop.registry.list().map_err(registry_error)?;
         if !models.iter().any(|model| model.name == name) {
             return Err(ModelChangeError::UnknownModel(name.to_owned()));
         }
-        let version = self.shop.registry.roll_back(name).map_err(registry_error)?;
+        let version = self.shop.registry.roll_back(name, &mut |transaction, version| {
+            let detail = json!({ "version": version.0 });
+            Governed { action: "model.rolled_back", target: name, detail }.append(transaction, act)
+        });
+        let version = version.map_err(registry_error)?;
         self.reload()?;
         Ok(version)
     }
@@ -238,7 +255,7 @@ fn privacy_error(error: VaultError) -> PrivacyError {
 }
 
 impl Privacy for Rooms {
-    fn submit(&self, mut new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+    fn submit(&self, mut new: NewRequest, act: Act<'_>) -> Result<PrivacyRequest, PrivacyError> {
         let (requests, vault) = (&self.shop.ingest.requests, &self.shop.ingest.vault);
         if let Some(of) = &new.of {
             let notes = requests.notes(vault, of).map_err(privacy_error)?;
@@ -247,7 +264,16 @@ impl Privacy for Rooms {
         }
         let now = self.shop.clock.now();
         let due = now.plus_ms(i64::from(self.shop.config.privacy.deadline_days) * DAY_MS);
-        let request = requests.submit(vault, &new, now, due).map_err(privacy_error)?;
+        let id = match new.id.take() {
+            Some(id) => id,
+            None => random_id().map_err(privacy_error)?,
+        };
+        let detail = json!({ "kind": new.kind.name(), "source": new.source, "suppress": new.suppress });
+        let change = Governed { action: "privacy.submitted", target: &id, detail };
+        new.id = Some(id.clone());
+        let request = requests
+            .submit(vault, &new, now, due, &mut |transaction| change.append(transaction, act))
+            .map_err(privacy_error)?;
         self.board.ask(JobKind::Privacy, AskedBy::Request);
         Ok(request)
     }
@@ -260,8 +286,9 @@ impl Privacy for Rooms {
         self.shop.ingest.requests.latest(limit)
     }
 
-    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
-        self.shop.ingest.requests.cancel(id, self.shop.clock.now())
+    fn cancel(&self, id: &str, act: Act<'_>) -> Result<bool, StoreError> {
+        let change = Governed { action: "privacy.cancelled", target: id, detail: Value::Null };
+        self.shop.ingest.requests.cancel(id, self.shop.clock.now(), &mut |transaction| change.append(transaction, act))
     }
 
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
@@ -292,8 +319,8 @@ impl Privacy for Rooms {
         self.shop.ingest.reads.latest(limit)
     }
 
-    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
-        self.shop.rotate_vault().map_err(|error| PrivacyError::Refused(format!("{error:#}")))
+    fn rotate_vault(&self, act: Act<'_>) -> Result<u64, PrivacyError> {
+        self.shop.rotate_vault(act).map_err(|error| PrivacyError::Refused(format!("{error:#}")))
     }
 }
 
@@ -336,6 +363,8 @@ pub(crate) fn serve_with(
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
+    let oldest = shop.recorder.oldest().map_err(crate::books::record_error)?;
+    merx_decide::begin_holdout(&*shop.store.records, shop.dealer.definitions.holdout(), oldest, shop.clock.now())?;
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
@@ -378,6 +407,7 @@ fn following(shop: &Arc<Shop>, board: &Arc<JobBoard>) -> Result<Vec<Repeated>> {
     let mut following = vec![
         inspector::inspect(Arc::clone(shop), Arc::clone(board))?,
         courier::carry_alerts(book, Arc::clone(&shop.clock), &shop.config.alerts)?,
+        courier::carry_states(Arc::clone(shop), privacy_settings(&shop.config))?,
         guardrails,
         search_log::follow(Arc::clone(&shop.search_log))?,
     ];
@@ -391,7 +421,7 @@ fn first_keys(shop: &Shop, keys: &Keys) -> Result<Vec<(Scope, String)>> {
     if !keys.is_empty() {
         return Ok(Vec::new());
     }
-    let mint = |scope| Ok((scope, keys.mint(scope, "first start", shop.clock.now())?.0));
+    let mint = |scope| Ok((scope, keys.mint(scope, "first start", Act::of_merx(shop.clock.now()))?.0));
     Scope::FIRST.into_iter().map(mint).collect()
 }
 
@@ -463,14 +493,19 @@ fn settings(config: &Config) -> Result<Settings> {
         request_timeout_ms: config.server.request_timeout_ms,
         cors_origins: config.server.cors_origins.clone(),
         shutdown_grace_ms: config.server.shutdown_grace_ms,
-        privacy: PrivacySettings {
-            shopify_secret: std::env::var("MERX_SHOPIFY_SECRET").ok().filter(|secret| !secret.is_empty()),
-            opendsr_secret: std::env::var("MERX_OPENDSR_SECRET").ok().filter(|secret| !secret.is_empty()),
-            controller_id: config.privacy.controller_id.clone(),
-            processor_domain: config.privacy.processor_domain.clone(),
-        },
+        privacy: privacy_settings(config),
         id_key,
     })
+}
+
+fn privacy_settings(config: &Config) -> PrivacySettings {
+    let secret = |name: &str| std::env::var(name).ok().filter(|secret| !secret.is_empty());
+    PrivacySettings {
+        shopify_secret: secret("MERX_SHOPIFY_SECRET"),
+        opendsr_secret: secret("MERX_OPENDSR_SECRET"),
+        controller_id: config.privacy.controller_id.clone(),
+        processor_domain: config.privacy.processor_domain.clone(),
+    }
 }
 
 /// Listens from now on, so that a stop asked for right after the start is heard; the future ends at the first one.

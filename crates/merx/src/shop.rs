@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use arc_swap::ArcSwap;
 use merx_decide::{
-    Automations, Catalogue, Dealer, Definitions, ExposureLog, Pipeline, PipelineSettings, Policies, PolicyError,
-    Recorder, RecorderSettings,
+    Act, AuditLog, Automations, Catalogue, Dealer, Definitions, ExposureLog, Governed, Pipeline, PipelineSettings,
+    Policies, PolicyError, Recorder, RecorderSettings,
 };
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
 use merx_domain::experiment::{BUCKETS, Holdout};
@@ -14,9 +14,10 @@ use merx_domain::{Clock, ModelVersion, ProductNumber, SystemClock};
 use merx_ingest::Ingest;
 use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
-use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
+use merx_models::registry::{RegisteredModel, Registry, RegistryError, VersionStatus};
 use merx_serve::Merchandise;
 use merx_store::{LogSettings, Migration, Store};
+use serde_json::{Value, json};
 
 use crate::bandits::Bandits;
 use crate::books::Books;
@@ -181,9 +182,32 @@ impl Shop {
         }
     }
 
-    /// Exchanges the vault's master key for the next one. Returns how many keys were wrapped anew.
-    pub(crate) fn rotate_vault(&self) -> Result<u64> {
-        master_key::rotate(&self.config.vault, &self.config.data.folder, &self.ingest.vault)
+    /// Exchanges the vault's master key for the next one. Returns how many keys were wrapped anew. It takes many transactions, so that its
+    /// beginning stands in the audit log too.
+    pub(crate) fn rotate_vault(&self, act: Act<'_>) -> Result<u64> {
+        let audit = AuditLog::new(Arc::clone(&self.store.records));
+        audit.note(act, "vault.rotation_begun", "vault", &Value::Null)?;
+        let wrapped = master_key::rotate(&self.config.vault, &self.config.data.folder, &self.ingest.vault);
+        let detail = match &wrapped {
+            Ok(keys) => json!({ "keys_wrapped": keys }),
+            Err(error) => json!({ "error": format!("{error:#}") }),
+        };
+        audit.note(act, if wrapped.is_ok() { "vault.rotated" } else { "vault.rotation_failed" }, "vault", &detail)?;
+        wrapped
+    }
+
+    /// Makes a version of a model the live one, and says in the audit log who did, and on what grounds.
+    pub(crate) fn promote(
+        &self,
+        name: &str,
+        version: ModelVersion,
+        act: Act<'_>,
+        grounds: &Value,
+    ) -> Result<(), RegistryError> {
+        let before = self.registry.with_status(name, VersionStatus::Live)?.map(|live| live.version.0);
+        let detail = json!({ "version": version.0, "before": before, "grounds": grounds });
+        let change = Governed { action: "model.promoted", target: name, detail };
+        self.registry.promote(name, version, &mut |transaction| change.append(transaction, act))
     }
 
     pub(crate) fn static_list(&self) -> Vec<ProductNumber> {

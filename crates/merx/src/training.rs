@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use merx_decide::Act;
 use merx_discovery::recommend::{RecommendLearner, RecommendModel, Role};
 use merx_domain::{ModelVersion, ProductNumber, TimestampMs};
 use merx_models::registry::{Lineage, VersionStatus};
@@ -113,7 +114,8 @@ fn train(shop: &Shop, now: TimestampMs, say: Say, goes: Goes) -> Result<Report> 
     let version = shop.registry.register(RECOMMEND, &fitted.model.save(), &lineage, shop.clock.now())?;
     let promoted = verdict.passed && goes == Goes::Live;
     if promoted {
-        shop.registry.promote(RECOMMEND, version)?;
+        let grounds = serde_json::json!({ "gate": verdict.words });
+        shop.promote(RECOMMEND, version, Act::of_merx(shop.clock.now()), &grounds)?;
         shop.load_models()?;
     }
     Ok(Report {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use merx_domain::{ModelVersion, TimestampMs};
-use merx_store::{ArtifactHash, Artifacts, Migration, Records, Row, StoreError, Transaction, Value};
+use merx_store::{ArtifactHash, Artifacts, Beside, Migration, Records, Row, StoreError, Transaction, Value};
 use serde::{Deserialize, Serialize};
 
 pub const MIGRATIONS: &[Migration] = &[Migration {
@@ -137,8 +137,9 @@ impl Registry {
         Ok(version)
     }
 
-    /// Makes a version live; the one that was live becomes the previous one.
-    pub fn promote(&self, name: &str, version: ModelVersion) -> Result<(), RegistryError> {
+    /// Makes a version live; the one that was live becomes the previous one. `beside` is written with the change, and not where it is live
+    /// already.
+    pub fn promote(&self, name: &str, version: ModelVersion, beside: Beside<'_>) -> Result<(), RegistryError> {
         let mut known = false;
         self.records.transaction(&mut |transaction| {
             known = true;
@@ -150,6 +151,7 @@ impl Registry {
                     replace_status(transaction, name, VersionStatus::Previous, VersionStatus::Archived)?;
                     replace_status(transaction, name, VersionStatus::Live, VersionStatus::Previous)?;
                     set_status(transaction, name, version, VersionStatus::Live)?;
+                    beside(transaction)?;
                 }
             }
             Ok(())
@@ -157,14 +159,20 @@ impl Registry {
         if known { Ok(()) } else { Err(RegistryError::Unknown { name: name.to_owned(), version }) }
     }
 
-    /// Makes the previous version live again and archives the one that was live. Returns the version that serves now.
-    pub fn roll_back(&self, name: &str) -> Result<ModelVersion, RegistryError> {
+    /// Makes the previous version live again and archives the one that was live. Returns the version that serves now. `beside` is
+    /// written with the change, and handed the version.
+    pub fn roll_back(
+        &self,
+        name: &str,
+        beside: &mut dyn FnMut(&mut dyn Transaction, ModelVersion) -> Result<(), StoreError>,
+    ) -> Result<ModelVersion, RegistryError> {
         let mut back = None;
         self.records.transaction(&mut |transaction| {
             back = find(transaction, name, VersionStatus::Previous)?;
             if let Some(version) = back {
                 replace_status(transaction, name, VersionStatus::Live, VersionStatus::Archived)?;
                 set_status(transaction, name, version, VersionStatus::Live)?;
+                beside(transaction, version)?;
             }
             Ok(())
         })?;
@@ -303,15 +311,15 @@ mod tests {
         assert_eq!(versions, [ModelVersion(1), ModelVersion(2), ModelVersion(3)]);
         assert!(registry.with_status("m", VersionStatus::Live).unwrap().is_none());
         for version in &versions {
-            registry.promote("m", *version).unwrap();
+            registry.promote("m", *version, &mut |_| Ok(())).unwrap();
         }
         let live = registry.with_status("m", VersionStatus::Live).unwrap().unwrap();
         assert_eq!((live.version, &*registry.load(&live).unwrap()), (ModelVersion(3), &b"c"[..]));
         assert_eq!(live.lineage, lineage());
-        assert_eq!(registry.roll_back("m").unwrap(), ModelVersion(2));
-        assert!(matches!(registry.roll_back("m"), Err(RegistryError::NothingBefore(_))));
+        assert_eq!(registry.roll_back("m", &mut |_, _| Ok(())).unwrap(), ModelVersion(2));
+        assert!(matches!(registry.roll_back("m", &mut |_, _| Ok(())), Err(RegistryError::NothingBefore(_))));
         assert_eq!(registry.get("m", ModelVersion(3)).unwrap().status, VersionStatus::Archived);
-        assert!(matches!(registry.promote("m", ModelVersion(9)), Err(RegistryError::Unknown { .. })));
+        assert!(matches!(registry.promote("m", ModelVersion(9), &mut |_| Ok(())), Err(RegistryError::Unknown { .. })));
         assert_eq!(registry.list().unwrap().len(), 3);
     }
 }

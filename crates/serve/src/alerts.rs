@@ -236,12 +236,7 @@ pub(crate) async fn add_webhook(
     Json(request): Json<NewWebhook>,
 ) -> Result<Response, Problem> {
     let mut mistakes = Mistakes::default();
-    let is_address = |url: &str| {
-        let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-        rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
-            && url.parse::<axum::http::Uri>().is_ok()
-    };
-    if request.url.len() > MAX_URL || !is_address(&request.url) {
+    if !is_address(&request.url) {
         mistakes.add("url".to_owned(), "invalid_url", "an address begins with http:// or https:// and names a host");
     }
     let mut kinds = Vec::new();
@@ -310,9 +305,19 @@ pub(crate) async fn test_alert(
         let raised = book.raise(raise.with_severity(Severity::Notice), now)?;
         book.resolve("test", now)?;
         let raised = raised.ok_or_else(|| Problem::because(Code::Conflict, "another test is under way"))?;
+        let target = raised.number.to_string();
+        app.parts.audit.note(caller.acts(&app).act(), "alert.tested", &target, &serde_json::Value::Null)?;
         Ok(Answered(AlertAnswer::from(raised)).into_response())
     })
     .await
+}
+
+/// Whether something can be posted there.
+pub(crate) fn is_address(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    url.len() <= MAX_URL
+        && rest.is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/') && !rest.contains(char::is_whitespace))
+        && url.parse::<axum::http::Uri>().is_ok()
 }
 
 #[derive(Serialize, ToSchema)]

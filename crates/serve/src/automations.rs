@@ -161,12 +161,48 @@ pub(crate) struct AutomationWire {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
     ends_at: Option<String>,
-    /// More of it needs a second person; once asked for it stays.
+    /// More of it, and looser limits, need a second person; once asked for it stays.
     #[serde(default)]
     four_eyes: bool,
     /// What it costs the shop; its value is told less that.
     #[serde(default)]
     costs: CostsWire,
+    /// Why somebody should agree, where a limit is loosened that four eyes watch.
+    #[serde(default, skip_serializing)]
+    #[schema(write_only)]
+    case: CaseWire,
+}
+
+/// Why somebody should agree to more of an automation: each part is asked for.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = AutomationCase, default = json!({}))]
+pub(crate) struct CaseWire {
+    #[schema(max_length = 2000)]
+    why: String,
+    #[schema(max_length = 2000)]
+    expected_effect: String,
+    #[schema(max_length = 2000)]
+    risk: String,
+    #[schema(max_length = 2000)]
+    roll_back: String,
+}
+
+impl CaseWire {
+    fn parts(&self) -> [(&'static str, &String); 4] {
+        [
+            ("why", &self.why),
+            ("expected_effect", &self.expected_effect),
+            ("risk", &self.risk),
+            ("roll_back", &self.roll_back),
+        ]
+    }
+}
+
+impl From<CaseWire> for Case {
+    fn from(wire: CaseWire) -> Self {
+        Self { why: wire.why, expected_effect: wire.expected_effect, risk: wire.risk, roll_back: wire.roll_back }
+    }
 }
 
 /// In minor units of the shop's currency.
@@ -208,9 +244,30 @@ pub(crate) struct AutomationAnswer {
     description: AutomationWire,
 }
 
-impl From<Automation> for AutomationAnswer {
+impl From<Automation> for AutomationWire {
     fn from(automation: Automation) -> Self {
         let time = |at: Option<TimestampMs>| at.map(|at| at.to_string());
+        Self {
+            guardrails: automation.guardrails.iter().map(GuardrailWire::from).collect(),
+            most_per_hour: automation.most_per_hour,
+            starts_at: time(automation.starts_at),
+            ends_at: time(automation.ends_at),
+            four_eyes: automation.four_eyes,
+            owner: automation.owner,
+            purpose: automation.purpose,
+            kpi: automation.kpi,
+            costs: CostsWire {
+                one_time_minor: automation.costs.one_time_minor,
+                monthly_minor: automation.costs.monthly_minor,
+                per_thousand_decisions_minor: automation.costs.per_thousand_decisions_minor,
+            },
+            case: CaseWire::default(),
+        }
+    }
+}
+
+impl From<Automation> for AutomationAnswer {
+    fn from(automation: Automation) -> Self {
         let markets = automation.markets.iter();
         Self {
             mode: automation.mode.into(),
@@ -220,22 +277,8 @@ impl From<Automation> for AutomationAnswer {
             revision: automation.revision,
             updated_at: automation.updated_at.to_string(),
             mode_since: automation.mode_since.to_string(),
-            description: AutomationWire {
-                guardrails: automation.guardrails.iter().map(GuardrailWire::from).collect(),
-                most_per_hour: automation.most_per_hour,
-                starts_at: time(automation.starts_at),
-                ends_at: time(automation.ends_at),
-                four_eyes: automation.four_eyes,
-                owner: automation.owner,
-                purpose: automation.purpose,
-                kpi: automation.kpi,
-                costs: CostsWire {
-                    one_time_minor: automation.costs.one_time_minor,
-                    monthly_minor: automation.costs.monthly_minor,
-                    per_thousand_decisions_minor: automation.costs.per_thousand_decisions_minor,
-                },
-            },
-            name: automation.name,
+            name: automation.name.clone(),
+            description: automation.into(),
         }
     }
 }
@@ -279,8 +322,19 @@ pub(crate) struct ApprovalAnswer {
     state: &'static str,
     automation: String,
     market: Option<String>,
-    #[serde(flatten)]
-    mode: ModeAnswer,
+    /// The mode that is asked for; absent where it is about limits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    mode: Option<ModeName>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    canary_percent: Option<f64>,
+    /// What the limits that are asked for would loosen, in words; empty where it is about a mode.
+    loosened: Vec<String>,
+    /// The limits that are asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    description: Option<AutomationWire>,
     why: String,
     expected_effect: String,
     risk: String,
@@ -307,7 +361,10 @@ impl From<Approval> for ApprovalAnswer {
             },
             automation: approval.automation,
             market: approval.market.map(|market| market.to_string()),
-            mode: approval.mode.into(),
+            mode: approval.mode.map(mode_name),
+            canary_percent: approval.mode.and_then(canary_percent),
+            loosened: approval.terms.as_ref().map_or_else(Vec::new, |terms| terms.loosened.clone()),
+            description: approval.terms.map(|terms| terms.wanted.into()),
             why: approval.case.why,
             expected_effect: approval.case.expected_effect,
             risk: approval.case.risk,
@@ -382,10 +439,12 @@ pub(crate) async fn get_automation(
 
 /// Describe an automation
 ///
-/// Owner, purpose, KPI, guardrails, cap, start and end; the mode has a way of its own.
+/// Owner, purpose, KPI, guardrails, cap, start and end; the mode has a way of its own. Where four eyes are asked for, what loosens a limit
+/// (a guardrail that is left out or breached later, a higher cap, a longer time, lower costs, another KPI) waits for somebody else's approval
+/// (202) and needs its `case`.
 #[utoipa::path(put, path = "/v1/automations/{name}", tag = "automations", request_body = AutomationWire,
     params(("name" = String, Path, description = "The engine", example = "recommend")),
-    responses((status = 200, description = "As it is now", body = AutomationAnswer),
+    responses((status = 200, description = "As it is now", body = AutomationAnswer), (status = 202, description = "It waits", body = ApprovalAnswer),
         (status = 409, description = "Four eyes stay once they are asked for", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn describe_automation(
     State(app): State<Shared>,
@@ -399,6 +458,9 @@ pub(crate) async fn describe_automation(
         let mut reading = Reading::at("", &mut mistakes);
         for (field, text) in [("owner", &wire.owner), ("purpose", &wire.purpose)] {
             reading.bounded(field, text.chars().count(), MAX_WORDS);
+        }
+        for (part, text) in wire.case.parts() {
+            reading.bounded(&format!("case.{part}"), text.chars().count(), MAX_WORDS);
         }
         if !merx_measure::shop::names().any(|metric| metric == wire.kpi) {
             reading.refuse("kpi", "unknown_metric", format!("there is no metric {:?}", wire.kpi));
@@ -432,7 +494,21 @@ pub(crate) async fn describe_automation(
             },
             ..known
         };
-        Ok(answered(app.parts.automations.describe(wanted, caller.acts(&app).act())?))
+        let described = app.parts.automations.describe(wanted, wire.case.into(), caller.acts(&app).act());
+        let in_case = |error| match error {
+            AutomationError::Invalid { at, detail }
+                if CaseWire::default().parts().iter().any(|(part, _)| *part == at) =>
+            {
+                AutomationError::Invalid { at: format!("case.{at}"), detail }
+            }
+            other => other,
+        };
+        match described.map_err(in_case)? {
+            Wish::Granted(automation) => Ok(answered(automation)),
+            Wish::Waiting(approval) => {
+                Ok((StatusCode::ACCEPTED, Answered(ApprovalAnswer::from(approval))).into_response())
+            }
+        }
     })
     .await
 }

@@ -12,6 +12,7 @@ use merx_domain::{
 };
 use merx_ingest::{Identities, RawEvent};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 
@@ -322,7 +323,7 @@ pub(crate) struct VersionAnswer {
     version: u32,
     #[schema(format = DateTime)]
     at: String,
-    /// The key that put it.
+    /// The key or user that put it.
     who: String,
     policy: PolicyWire,
 }
@@ -416,8 +417,7 @@ pub(crate) async fn put_policy(
             let detail = "no decision of the last day would be allowed anything any more: see POST /v1/policy/dry-run, or send ?force=true";
             return Err(Problem::because(Code::Conflict, detail));
         }
-        let who = caller.0.as_ref().map_or_else(String::new, |key| key.id.clone());
-        app.parts.policies.put(&document, &who, app.parts.clock.now()).map_err(policy_problem)?;
+        app.parts.policies.put(&document, caller.acts(&app).act()).map_err(policy_problem)?;
         Ok(Answered(policy_answer(&app)?).into_response())
     })
     .await
@@ -425,17 +425,21 @@ pub(crate) async fn put_policy(
 
 /// What a policy would have changed
 ///
-/// Looks at the recorded decisions of the last 24 hours with its eyes; nothing is changed.
+/// Looks at the recorded decisions of the last 24 hours with its eyes; nothing is changed. That it was asked stands in the audit log.
 #[utoipa::path(post, path = "/v1/policy/dry-run", tag = "policy", request_body = PolicyWire,
     responses((status = 200, description = "The difference", body = DryRunAnswer)))]
 pub(crate) async fn dry_run_policy(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Json(wire): Json<PolicyWire>,
 ) -> Result<Response, Problem> {
     let document = PolicyDocument::from(wire);
     blocking(move || {
         let policy = sound(&document)?;
-        Ok(Answered(DryRunAnswer::from(run(&app, &policy)?)).into_response())
+        let run = run(&app, &policy)?;
+        let detail = json!({ "decisions": run.decisions, "locks_everybody_out": run.locks_everybody_out() });
+        app.parts.audit.note(caller.acts(&app).act(), "policy.dry_run", "policy", &detail)?;
+        Ok(Answered(DryRunAnswer::from(run)).into_response())
     })
     .await
 }

@@ -1,11 +1,13 @@
 //! What automations earn, the shop's figures, and how well the data behind them does.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use merx_domain::{Filter, TimestampMs};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::auth::Caller;
 use crate::body::{Answered, Json, Query, blocking};
 use crate::ports::{FairnessQuestion, ProductGroup, ShopperGroups};
 use crate::problem::Problem;
@@ -95,8 +97,16 @@ pub(crate) async fn drift(State(app): State<Shared>) -> Result<Response, Problem
 /// The newest decisions are from now on what is called usual. It is saved by itself once a new version has made a thousand decisions.
 #[utoipa::path(post, path = "/v1/drift/reference", tag = "quality",
     responses((status = 200, description = "What is compared with from now on", body = Object)))]
-pub(crate) async fn save_reference(State(app): State<Shared>) -> Result<Response, Problem> {
-    blocking(move || Ok(Answered(app.parts.reports.save_reference()?).into_response())).await
+pub(crate) async fn save_reference(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let page = app.parts.reports.save_reference()?;
+        app.parts.audit.note(caller.acts(&app).act(), "drift.reference_saved", "drift", &serde_json::Value::Null)?;
+        Ok(Answered(page).into_response())
+    })
+    .await
 }
 
 /// Groups to be compared.

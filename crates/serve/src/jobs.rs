@@ -1,5 +1,6 @@
 //! Work that outlasts a request: trainings and exports. Asked for here, done elsewhere, watched here.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, blocking};
 use crate::problem::Problem;
 use crate::routes::Shared;
@@ -155,9 +157,19 @@ pub(crate) async fn list_jobs(State(app): State<Shared>) -> Result<Response, Pro
 /// the answer. A job under way when the server stops is given up; nothing half remains of it.
 #[utoipa::path(post, path = "/v1/jobs", tag = "jobs", request_body = NewJob,
     responses((status = 202, description = "It waits or runs", body = JobAnswer)))]
-pub(crate) async fn start_job(State(app): State<Shared>, Json(new): Json<NewJob>) -> Response {
-    let job = app.parts.jobs.start(new.kind);
-    (StatusCode::ACCEPTED, Answered(JobAnswer::from(job))).into_response()
+pub(crate) async fn start_job(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Json(new): Json<NewJob>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let target = serde_json::to_value(new.kind).ok();
+        let target = target.as_ref().and_then(Value::as_str).unwrap_or_default();
+        app.parts.audit.note(caller.acts(&app).act(), "job.asked", target, &Value::Null)?;
+        let job = app.parts.jobs.start(new.kind);
+        Ok((StatusCode::ACCEPTED, Answered(JobAnswer::from(job))).into_response())
+    })
+    .await
 }
 
 /// One job

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use merx_decide::{Act, AuditLog, Governed};
 use merx_domain::TimestampMs;
 use merx_store::{Migration, Records, Row, StoreError, Value};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use subtle::ConstantTimeEq;
 use utoipa::openapi::schema::Type;
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
@@ -166,6 +168,7 @@ impl ApiKey {
         match (self.id.strip_prefix(PERSON), self.id.strip_prefix(ISSUED)) {
             (Some(name), _) => format!("user {name}"),
             (_, Some(name)) => format!("person {name}"),
+            (None, None) if self.id == LENT => "operator".to_owned(),
             (None, None) => format!("key {}", self.id),
         }
     }
@@ -268,14 +271,14 @@ impl Keys {
     }
 
     /// Makes a key of 256 random bits. The text is returned here and nowhere again.
-    pub fn mint(&self, scope: Scope, label: &str, now: TimestampMs) -> Result<(String, Arc<ApiKey>), KeyError> {
+    pub fn mint(&self, scope: Scope, label: &str, act: Act<'_>) -> Result<(String, Arc<ApiKey>), KeyError> {
         let text = random_text(scope)?;
-        let key = self.add(&text, scope, label, now)?;
+        let key = self.add(&text, scope, label, act)?;
         Ok((text, key))
     }
 
     /// Adds a key whose text is known already: the write key that a shop's pages have been sending elsewhere.
-    pub fn add(&self, text: &str, scope: Scope, label: &str, now: TimestampMs) -> Result<Arc<ApiKey>, KeyError> {
+    pub fn add(&self, text: &str, scope: Scope, label: &str, act: Act<'_>) -> Result<Arc<ApiKey>, KeyError> {
         let _changing = self.changing.lock();
         if self.known.load().len() >= MAX_KEYS {
             return Err(KeyError::TooMany);
@@ -283,19 +286,21 @@ impl Keys {
         let hash = blake3::hash(text.as_bytes());
         let id = hash.to_hex()[..12].to_owned();
         let row = [
-            Value::Text(id),
+            Value::Text(id.clone()),
             Value::Bytes(hash.as_bytes().to_vec()),
             Value::Text(scope.name().to_owned()),
             Value::Text(label.to_owned()),
-            Value::Integer(now.0),
+            Value::Integer(act.at.0),
         ];
-        self.records.transaction(&mut |transaction| {
-            transaction.execute(
+        let detail = json!({ "scope": scope.name(), "label": label });
+        let change = Governed { action: "key.made", target: &id, detail };
+        AuditLog::govern(&*self.records, act, &change, &mut |transaction| {
+            let added = transaction.execute(
                 "INSERT INTO api_keys (id, hash, scope, label, created_at_ms) VALUES ($1, $2, $3, $4, $5)
                  ON CONFLICT (id) DO NOTHING",
                 &row,
             )?;
-            Ok(())
+            Ok(added > 0)
         })?;
         self.read_again()?;
         let key = self.find(text);
@@ -323,7 +328,7 @@ impl Keys {
         Ok(text)
     }
 
-    pub fn revoke(&self, id: &str) -> Result<(), KeyError> {
+    pub fn revoke(&self, id: &str, act: Act<'_>) -> Result<(), KeyError> {
         let _changing = self.changing.lock();
         let known = self.list();
         let key = known.iter().find(|key| key.id == id).ok_or_else(|| KeyError::Unknown(id.to_owned()))?;
@@ -331,9 +336,11 @@ impl Keys {
         if key.scope.reaches(Scope::Admin) && admins == 1 {
             return Err(KeyError::LastAdmin(id.to_owned()));
         }
-        self.records.transaction(&mut |transaction| {
-            transaction.execute("DELETE FROM api_keys WHERE id = $1", &[Value::Text(id.to_owned())])?;
-            Ok(())
+        let detail = json!({ "scope": key.scope.name(), "label": key.label });
+        let change = Governed { action: "key.revoked", target: id, detail };
+        AuditLog::govern(&*self.records, act, &change, &mut |transaction| {
+            let sql = "DELETE FROM api_keys WHERE id = $1";
+            Ok(transaction.execute(sql, &[Value::Text(id.to_owned())])? > 0)
         })?;
         Ok(self.read_again()?)
     }

@@ -1,11 +1,13 @@
 //! API keys over HTTP.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, blocking};
 use crate::keys::{ApiKey, KeyError, Scope};
 use crate::problem::{Code, Problem, ProblemDocument};
@@ -68,14 +70,18 @@ pub(crate) async fn list_keys(State(app): State<Shared>) -> Response {
 #[utoipa::path(post, path = "/v1/keys", tag = "keys", request_body = NewKey,
     responses((status = 201, description = "The key, shown this once", body = MintedKey),
         (status = 409, description = "There are too many keys", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn create_key(State(app): State<Shared>, Json(new): Json<NewKey>) -> Result<Response, Problem> {
+pub(crate) async fn create_key(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    Json(new): Json<NewKey>,
+) -> Result<Response, Problem> {
     let chars = new.label.chars().count();
     if chars > MAX_LABEL_CHARS {
         let detail = format!("{chars} characters are above the limit of {MAX_LABEL_CHARS}");
         return Err(Problem::mistake("label", "too_long", detail));
     }
     blocking(move || {
-        let (key, about) = app.parts.keys.mint(new.scope, &new.label, app.parts.clock.now())?;
+        let (key, about) = app.parts.keys.mint(new.scope, &new.label, caller.acts(&app).act())?;
         Ok((StatusCode::CREATED, Answered(MintedKey { key, about: KeyAnswer::from(&*about) })).into_response())
     })
     .await
@@ -88,9 +94,13 @@ pub(crate) async fn create_key(State(app): State<Shared>, Json(new): Json<NewKey
     params(("id" = String, Path, description = "The key's id, as the list shows it")),
     responses((status = 204, description = "Revoked"),
         (status = 409, description = "It is the last admin key", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn revoke_key(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
+pub(crate) async fn revoke_key(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        app.parts.keys.revoke(&id)?;
+        app.parts.keys.revoke(&id, caller.acts(&app).act())?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

@@ -75,6 +75,7 @@ pub use ports::{
     ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
+pub use privacy::opendsr::status_callback;
 pub use privacy::{PrivacySettings, RetentionPeriods};
 pub use problem::{Code, Mistake, Problem};
 pub use roles::Role;

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use merx_domain::ModelVersion;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::auth::Caller;
@@ -95,9 +95,8 @@ pub(crate) async fn promote_model(
         return Err(Problem::mistake("version", "out_of_range", "versions count from 1"));
     }
     blocking(move || {
-        let version = app.parts.models.promote(&name, promotion.version.map(ModelVersion))?;
-        let detail = json!({ "version": version.0 });
-        app.parts.audit.note(caller.acts(&app).act(), "model.promoted", &name, &detail)?;
+        let version = promotion.version.map(ModelVersion);
+        let version = app.parts.models.promote(&name, version, caller.acts(&app).act())?;
         Ok(Answered(NowLive { name, version: version.0 }).into_response())
     })
     .await
@@ -116,9 +115,7 @@ pub(crate) async fn roll_back_model(
     PathId(name): PathId<String>,
 ) -> Result<Response, Problem> {
     blocking(move || {
-        let version = app.parts.models.roll_back(&name)?;
-        let detail = json!({ "version": version.0 });
-        app.parts.audit.note(caller.acts(&app).act(), "model.rolled_back", &name, &detail)?;
+        let version = app.parts.models.roll_back(&name, caller.acts(&app).act())?;
         Ok(Answered(NowLive { name, version: version.0 }).into_response())
     })
     .await

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
+use merx_decide::{Act, Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
@@ -13,7 +13,7 @@ use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, 
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
 use merx_measure::bandit::BanditPage;
-use merx_measure::drift::Drift;
+use merx_measure::drift::{Drift, Share};
 use merx_measure::fairness::FairnessPage;
 use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, SequencePage, ValuePage};
 use merx_store::{Appended, StoreError};
@@ -198,6 +198,11 @@ pub struct EngineDrift {
     pub decisions: u64,
     pub numbers: Vec<Drift>,
     pub drifted: bool,
+    /// Decisions of the model on which somebody clicked, when the reference was saved and now, of those that had time for it.
+    pub clicked_before: Share,
+    pub clicked: Share,
+    /// Fewer are clicked, by much and not by chance.
+    pub decayed: bool,
     /// The version that a retraining put into the shadow of live decisions.
     pub shadow_version: Option<u32>,
 }
@@ -312,10 +317,15 @@ pub enum ModelChangeError {
 /// The registry's versions and what serves.
 pub trait ModelVersions: Send + Sync {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError>;
-    /// Makes a version the live one, in the registry and in the running engine. `None`: the newest candidate.
-    fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError>;
-    /// Makes the previous version live again.
-    fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
+    /// Makes a version the live one, in the registry and in the running engine. `None`: the newest candidate. It stands in the audit log.
+    fn promote(
+        &self,
+        name: &str,
+        version: Option<ModelVersion>,
+        act: Act<'_>,
+    ) -> Result<ModelVersion, ModelChangeError>;
+    /// Makes the previous version live again. It stands in the audit log.
+    fn roll_back(&self, name: &str, act: Act<'_>) -> Result<ModelVersion, ModelChangeError>;
     /// What a version's newest decisions were, by segment of shoppers.
     fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError>;
 }
@@ -353,13 +363,14 @@ pub enum PrivacyError {
 
 /// What people ask about their data.
 pub trait Privacy: Send + Sync {
-    /// Puts a request into the register and sees to it that it is begun. One of the same id is answered with what stands.
-    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError>;
+    /// Puts a request into the register and the audit log, and sees to it that it is begun. The same one sent again is answered with what
+    /// stands; another one under a known id is a conflict.
+    fn submit(&self, new: NewRequest, act: Act<'_>) -> Result<PrivacyRequest, PrivacyError>;
     fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError>;
     /// Newest first.
     fn requests(&self, limit: usize) -> Result<Vec<PrivacyRequest>, StoreError>;
     /// Whether it could be taken back.
-    fn cancel(&self, id: &str) -> Result<bool, StoreError>;
+    fn cancel(&self, id: &str, act: Act<'_>) -> Result<bool, StoreError>;
     /// Everything that is held of the person of a completed request, for `who`; each look is noted.
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
     /// The same of one person, with the newest `most` events and decisions.
@@ -369,7 +380,7 @@ pub trait Privacy: Send + Sync {
     /// Newest first.
     fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;
     /// Exchanges the vault's master key. Returns how many keys were wrapped anew.
-    fn rotate_vault(&self) -> Result<u64, PrivacyError>;
+    fn rotate_vault(&self, act: Act<'_>) -> Result<u64, PrivacyError>;
 }
 
 /// How the rest of the process is.

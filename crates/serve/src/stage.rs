@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{Answered, Json, blocking};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::routes::Shared;
@@ -100,10 +102,17 @@ pub(crate) async fn get_stage(State(app): State<Shared>) -> Result<Response, Pro
         (status = 404, description = "This is no demo", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn play_scene(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Json(request): Json<SceneRequest>,
 ) -> Result<Response, Problem> {
     let stage = stage(&app)?;
-    let playing = blocking(move || Ok(stage.play(request.scene)?)).await?;
+    let playing = blocking(move || {
+        let playing = stage.play(request.scene)?;
+        let began = PlayingAnswer::of(&playing);
+        app.parts.audit.note(caller.acts(&app).act(), "scene.played", "demo", &serde_json::json!(began))?;
+        Ok(playing)
+    });
+    let playing = playing.await?;
     Ok((StatusCode::CREATED, Answered(PlayingAnswer::of(&playing))).into_response())
 }
 

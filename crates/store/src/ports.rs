@@ -92,6 +92,9 @@ pub trait Transaction {
     fn query(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
 }
 
+/// What is written in the transaction of a change, beside it, so that both are durable or neither is: an entry of the audit log.
+pub type Beside<'b> = &'b mut dyn FnMut(&mut dyn Transaction) -> Result<()>;
+
 /// One step of the schema. Steps are never edited once released, only followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {

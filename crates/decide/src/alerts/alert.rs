@@ -18,19 +18,22 @@ pub enum AlertKind {
     Slo,
     DataQuality,
     Drift,
+    /// What a model decides is clicked on less than it was.
+    Quality,
     Fairness,
     /// Somebody wanted to see whether they are told.
     Test,
 }
 
 impl AlertKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Guardrail,
         Self::Kpi,
         Self::Budget,
         Self::Slo,
         Self::DataQuality,
         Self::Drift,
+        Self::Quality,
         Self::Fairness,
         Self::Test,
     ];
@@ -43,6 +46,7 @@ impl AlertKind {
             Self::Slo => "slo",
             Self::DataQuality => "data_quality",
             Self::Drift => "drift",
+            Self::Quality => "quality",
             Self::Fairness => "fairness",
             Self::Test => "test",
         }

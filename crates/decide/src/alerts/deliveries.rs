@@ -6,6 +6,11 @@ use serde::{Deserialize, Serialize};
 /// Waits after each failed try, as the Standard Webhooks specification (1.0, "deliverability and reliability") suggests them.
 const WAITS_MS: [i64; 7] =
     [5 * SECOND_MS, 5 * MINUTE_MS, 30 * MINUTE_MS, 120 * MINUTE_MS, 300 * MINUTE_MS, 600 * MINUTE_MS, 600 * MINUTE_MS];
+/// How long to wait after so many tries that failed; `None`: it was tried often enough.
+pub fn wait_after_ms(tries: u32) -> Option<i64> {
+    WAITS_MS.get((tries as usize).checked_sub(1)?).copied()
+}
+
 /// After so many a delivery is dead.
 pub const MOST_TRIES: u32 = WAITS_MS.len() as u32 + 1;
 
@@ -69,8 +74,8 @@ impl Delivery {
             }
             Err(error) => {
                 self.last_error = Some(error.chars().take(500).collect());
-                match WAITS_MS.get(self.tries as usize - 1) {
-                    Some(wait) => self.due_at = now.plus_ms(*wait),
+                match wait_after_ms(self.tries) {
+                    Some(wait) => self.due_at = now.plus_ms(wait),
                     None => (self.state, self.ended_at) = (DeliveryState::Dead, Some(now)),
                 }
             }

@@ -11,4 +11,4 @@ mod deliveries;
 pub use alert::{Alert, AlertKind, AlertState, Raise, Severity};
 pub use alerts::{AlertError, Alerts, Webhook};
 pub(crate) use alerts::{MIGRATION, next_number};
-pub use deliveries::{Delivery, DeliveryState, MOST_TRIES, Target};
+pub use deliveries::{Delivery, DeliveryState, MOST_TRIES, Target, wait_after_ms};

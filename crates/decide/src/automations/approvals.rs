@@ -3,7 +3,8 @@
 use merx_domain::{MarketId, TimestampMs};
 use serde::{Deserialize, Serialize};
 
-use super::automation::Mode;
+use super::automation::{Automation, Mode};
+use crate::audit::Act;
 
 /// Why somebody should agree: each part is asked for, none may be empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -35,7 +36,17 @@ pub enum ApprovalState {
     Refused,
 }
 
-/// A mode that somebody asked for and somebody else has to agree to.
+/// Looser limits that somebody wants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// As it was when they asked: an agreement to change something else is none.
+    pub before: Automation,
+    pub wanted: Automation,
+    /// What it would loosen, in words.
+    pub loosened: Vec<String>,
+}
+
+/// A mode, or looser limits, that somebody asked for and somebody else has to agree to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Approval {
     /// From 1.
@@ -43,7 +54,10 @@ pub struct Approval {
     pub automation: String,
     /// `None`: in every market without a mode of its own.
     pub market: Option<MarketId>,
-    pub mode: Mode,
+    /// `None`: it is about terms.
+    pub mode: Option<Mode>,
+    #[serde(default)]
+    pub terms: Option<Box<Terms>>,
     pub case: Case,
     pub asked_by: String,
     pub asked_at: TimestampMs,
@@ -53,4 +67,24 @@ pub struct Approval {
     /// Why it was decided so, in the words of who did.
     #[serde(default)]
     pub reason: String,
+}
+
+impl Approval {
+    /// Waits, for nothing yet.
+    pub(super) fn asked(automation: String, case: Case, act: Act<'_>) -> Self {
+        Self {
+            number: 0,
+            automation,
+            market: None,
+            mode: None,
+            terms: None,
+            case,
+            asked_by: act.by.to_owned(),
+            asked_at: act.at,
+            state: ApprovalState::Waiting,
+            decided_by: None,
+            decided_at: None,
+            reason: String::new(),
+        }
+    }
 }

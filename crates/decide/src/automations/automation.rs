@@ -67,6 +67,17 @@ pub enum Measure {
     KpiLoss,
 }
 
+impl Measure {
+    fn name(self) -> &'static str {
+        match self {
+            Self::FallbackShare => "fallback_share",
+            Self::TroubleShare => "trouble_share",
+            Self::LatencyMs => "latency_ms",
+            Self::KpiLoss => "kpi_loss",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Guardrail {
     pub measure: Measure,
@@ -78,12 +89,30 @@ pub struct Guardrail {
     pub window_minutes: u32,
 }
 
+impl Guardrail {
+    /// Whether whatever breaches the other one breaches this one too. Windows of two lengths can't be compared.
+    fn holds_as_much_as(&self, other: &Self) -> bool {
+        self.measure == other.measure
+            && self.at_most <= other.at_most
+            && self.fewest <= other.fewest
+            && self.window_minutes == other.window_minutes
+    }
+}
+
 /// What an automation costs the shop, in minor units of its currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Costs {
     pub one_time_minor: i64,
     pub monthly_minor: i64,
     pub per_thousand_decisions_minor: i64,
+}
+
+impl Costs {
+    fn is_below(&self, other: &Self) -> bool {
+        self.one_time_minor < other.one_time_minor
+            || self.monthly_minor < other.monthly_minor
+            || self.per_thousand_decisions_minor < other.per_thousand_decisions_minor
+    }
 }
 
 /// An engine's action and its limits.
@@ -103,7 +132,7 @@ pub struct Automation {
     pub most_per_hour: Option<u64>,
     pub starts_at: Option<TimestampMs>,
     pub ends_at: Option<TimestampMs>,
-    /// More of it needs a second person.
+    /// More of it, and looser limits, need a second person.
     pub four_eyes: bool,
     pub killed: bool,
     /// Stays listed, does nothing.
@@ -179,6 +208,75 @@ impl Automation {
         }
     }
 
+    /// How likely somebody whom no holdout keeps from it meets it in a market; nobody is in a canary without a name.
+    pub(super) fn chance(&self, market: &MarketId, is_known: bool, now: TimestampMs) -> f64 {
+        match self.mode_in(market) {
+            mode if !self.may_act_at(now) || !mode.acts() => 0.0,
+            Mode::Canary { share } if is_known => (f64::from(share) / f64::from(BUCKETS)).min(1.0),
+            Mode::Canary { .. } => 0.0,
+            _ => 1.0,
+        }
+    }
+
+    /// Neither stopped nor retired, and within its time.
+    fn may_act_at(&self, now: TimestampMs) -> bool {
+        let begun = self.starts_at.is_none_or(|start| start <= now);
+        let over = self.ends_at.is_some_and(|end| end <= now);
+        !self.killed && !self.retired && begun && !over
+    }
+
+    /// The same description of an automation whose mode, stops and history are another's.
+    pub(super) fn in_the_state_of(self, other: &Self) -> Self {
+        Self {
+            mode: other.mode,
+            markets: other.markets.clone(),
+            killed: other.killed,
+            retired: other.retired,
+            revision: other.revision,
+            updated_at: other.updated_at,
+            mode_since: other.mode_since,
+            ..self
+        }
+    }
+
+    /// What another description would let it do that this one doesn't, in words: a guardrail that would be breached later or not at all,
+    /// a higher cap, a longer time, less that its earnings have to make up for, another measure of them.
+    pub(super) fn loosened_by(&self, wanted: &Self) -> Vec<String> {
+        let mut loosened = Vec::new();
+        for guardrail in &self.guardrails {
+            if !wanted.guardrails.iter().any(|other| other.holds_as_much_as(guardrail)) {
+                let Guardrail { measure, at_most, fewest, window_minutes } = guardrail;
+                loosened.push(format!(
+                    "the guardrail on {} (at most {at_most}, of {fewest} or more in {window_minutes} minutes) is loosened or left out",
+                    measure.name()
+                ));
+            }
+        }
+        if let Some(most) = self.most_per_hour
+            && wanted.most_per_hour.is_none_or(|other| other > most)
+        {
+            let words = wanted.most_per_hour.map_or_else(|| "no cap".to_owned(), |other| other.to_string());
+            loosened.push(format!("the cap goes from {most} decisions an hour to {words}"));
+        }
+        if let Some(start) = self.starts_at
+            && wanted.starts_at.is_none_or(|other| other < start)
+        {
+            loosened.push(format!("it starts before {start}"));
+        }
+        if let Some(end) = self.ends_at
+            && wanted.ends_at.is_none_or(|other| other > end)
+        {
+            loosened.push(format!("it goes on after {end}"));
+        }
+        if wanted.costs.is_below(&self.costs) {
+            loosened.push("its earnings have to make up for less".to_owned());
+        }
+        if wanted.kpi != self.kpi {
+            loosened.push(format!("it is kept for {} and no longer for {}", wanted.kpi, self.kpi));
+        }
+        loosened
+    }
+
     /// Whether somebody is in the canary of the mode that counts everywhere, where it is one.
     pub fn is_in_canary(&self, subject: SubjectId) -> Option<bool> {
         match self.mode {
@@ -189,9 +287,7 @@ impl Automation {
 
     /// Whether it does anything by itself, in the mode that counts everywhere.
     pub fn acts_at(&self, now: TimestampMs) -> bool {
-        let begun = self.starts_at.is_none_or(|start| start <= now);
-        let over = self.ends_at.is_some_and(|end| end <= now);
-        !self.killed && !self.retired && begun && !over && self.mode.acts()
+        self.may_act_at(now) && self.mode.acts()
     }
 
     pub fn mode_in(&self, market: &MarketId) -> Mode {
@@ -200,9 +296,7 @@ impl Automation {
 
     /// What it may do for somebody now. The same person is always on the same side of a canary.
     pub(super) fn allows(&self, market: &MarketId, subject: Option<SubjectId>, now: TimestampMs) -> Taken {
-        let begun = self.starts_at.is_none_or(|start| start <= now);
-        let over = self.ends_at.is_some_and(|end| end <= now);
-        if self.killed || self.retired || !begun || over {
+        if !self.may_act_at(now) {
             return Taken::Off;
         }
         match self.mode_in(market) {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::approvals::{Approval, ApprovalState, Case};
+use super::approvals::{Approval, ApprovalState, Case, Terms};
 use super::automation::{Automation, Guardrail, Measure, Mode, Taken};
 use super::meter::{Meter, Seen};
 use super::slo::{Objectives, burnt};
@@ -46,7 +46,7 @@ pub enum AutomationError {
 
 type Result<T, E = AutomationError> = std::result::Result<T, E>;
 
-/// What became of a mode that was asked for.
+/// What became of a mode, or of limits, that somebody asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Wish {
     Granted(Automation),
@@ -118,6 +118,11 @@ impl Automations {
             && kept.automation.most_per_hour.is_some()
             && !kept.meter.lock().spend(now, kept.automation.most_per_hour);
         if capped { Taken::Capped } else { taken }
+    }
+
+    /// How likely somebody whom no holdout keeps from an engine meets it now. `is_known`: whether they have a name to draw lots by.
+    pub fn chance(&self, engine: &str, market: &MarketId, is_known: bool, now: TimestampMs) -> f64 {
+        self.kept.load().get(engine).map_or(1.0, |kept| kept.automation.chance(market, is_known, now))
     }
 
     /// Counts what an automation did, for its guardrails.
@@ -243,41 +248,39 @@ impl Automations {
         kept.get(name).map(|kept| kept.automation.clone()).ok_or_else(|| AutomationError::Unknown(name.to_owned()))
     }
 
-    /// Changes everything but mode, kill switch and retirement, which have ways of their own.
-    pub fn describe(&self, wanted: Automation, act: Act<'_>) -> Result<Automation> {
+    /// Changes everything but mode, kill switch and retirement, which have ways of their own: at once, or where four eyes are asked for
+    /// and a limit is loosened, after a second person agreed.
+    pub fn describe(&self, wanted: Automation, case: Case, act: Act<'_>) -> Result<Wish> {
         let _changing = self.changing.lock();
         let known = self.get(&wanted.name)?;
-        let invalid = |at: &str, detail: String| AutomationError::Invalid { at: at.to_owned(), detail };
-        if wanted.guardrails.len() > MAX_GUARDRAILS {
-            return Err(invalid("guardrails", format!("more than {MAX_GUARDRAILS}")));
-        }
-        for (place, guardrail) in wanted.guardrails.iter().enumerate() {
-            if !guardrail.at_most.is_finite() || guardrail.at_most < 0.0 {
-                return Err(invalid(&format!("guardrails[{place}].at_most"), "a limit is 0 or more".to_owned()));
-            }
-            if !(1..=60).contains(&guardrail.window_minutes) {
-                return Err(invalid(&format!("guardrails[{place}].window_minutes"), "1 to 60 minutes".to_owned()));
-            }
-        }
-        if let (Some(start), Some(end)) = (wanted.starts_at, wanted.ends_at)
-            && end <= start
-        {
-            return Err(invalid("ends_at", "it ends before it starts".to_owned()));
-        }
+        check_terms(&wanted)?;
         if known.four_eyes && !wanted.four_eyes {
             return Err(AutomationError::Refused(
                 "four eyes stay once they are asked for: one pair could undo them otherwise".to_owned(),
             ));
         }
-        let changed = Automation {
-            mode: known.mode,
-            markets: known.markets,
-            killed: known.killed,
-            retired: known.retired,
-            revision: known.revision,
-            ..wanted
-        };
-        self.write(act, "automation.described", changed, &mut |_| Ok(()))
+        let wanted = wanted.in_the_state_of(&known);
+        let loosened = known.loosened_by(&wanted);
+        if !known.four_eyes || loosened.is_empty() {
+            return Ok(Wish::Granted(self.write(act, "automation.described", wanted, &mut |_| Ok(()))?));
+        }
+        let terms = Terms { before: known, wanted, loosened };
+        let name = terms.wanted.name.clone();
+        self.ask(Approval { terms: Some(Box::new(terms)), ..Approval::asked(name, case, act) }, act)
+    }
+
+    /// Puts down what waits for a second person.
+    fn ask(&self, mut approval: Approval, act: Act<'_>) -> Result<Wish> {
+        if let Some(part) = approval.case.missing().first() {
+            let detail = "more of an automation, or looser limits, need a case: why, expected_effect, risk, roll_back";
+            return Err(AutomationError::Invalid { at: (*part).to_owned(), detail: detail.to_owned() });
+        }
+        self.records.transaction(&mut |transaction| {
+            approval.number = next_number(transaction, "approvals")?;
+            insert(transaction, "approvals", "number", Value::Integer(approval.number as i64), &approval)?;
+            AuditLog::append(transaction, act, "approval.asked", &approval.automation, &json!(approval))
+        })?;
+        Ok(Wish::Waiting(approval))
     }
 
     /// Sets a mode: less of an automation at once, more of it after a second person agreed where four eyes are asked for, and always
@@ -293,29 +296,7 @@ impl Automations {
         if !needs_agreement {
             return Ok(Wish::Granted(self.apply(known, market, mode, act, &mut |_| Ok(()))?));
         }
-        if let Some(part) = case.missing().first() {
-            let detail = "more of an automation needs a case: why, expected_effect, risk, roll_back".to_owned();
-            return Err(AutomationError::Invalid { at: (*part).to_owned(), detail });
-        }
-        let mut approval = Approval {
-            number: 0,
-            automation: name.to_owned(),
-            market,
-            mode,
-            case,
-            asked_by: act.by.to_owned(),
-            asked_at: act.at,
-            state: ApprovalState::Waiting,
-            decided_by: None,
-            decided_at: None,
-            reason: String::new(),
-        };
-        self.records.transaction(&mut |transaction| {
-            approval.number = next_number(transaction, "approvals")?;
-            insert(transaction, "approvals", "number", Value::Integer(approval.number as i64), &approval)?;
-            AuditLog::append(transaction, act, "approval.asked", name, &json!(approval))
-        })?;
-        Ok(Wish::Waiting(approval))
+        self.ask(Approval { market, mode: Some(mode), ..Approval::asked(name.to_owned(), case, act) }, act)
     }
 
     /// Newest first.
@@ -348,10 +329,22 @@ impl Automations {
             if known.retired {
                 return Err(AutomationError::Refused(format!("{} is retired meanwhile", known.name)));
             }
-            self.apply(known, approval.market.clone(), approval.mode, act, &mut |transaction| {
+            let beside = &mut |transaction: &mut dyn Transaction| {
                 insert(transaction, "approvals", "number", key.clone(), &approval)?;
                 AuditLog::append(transaction, act, "approval.approved", &approval.automation, &json!(approval))
-            })?;
+            };
+            if let Some(terms) = &approval.terms {
+                if terms.before.clone().in_the_state_of(&known) != known {
+                    return Err(AutomationError::Refused(format!(
+                        "{} was described anew meanwhile: what was asked for has to be asked for again",
+                        known.name
+                    )));
+                }
+                let wanted = terms.wanted.clone().in_the_state_of(&known);
+                self.write(act, "automation.described", wanted, beside)?;
+            } else if let Some(mode) = approval.mode {
+                self.apply(known, approval.market.clone(), mode, act, beside)?;
+            }
         } else {
             self.records.transaction(&mut |transaction| {
                 insert(transaction, "approvals", "number", key.clone(), &approval)?;
@@ -435,6 +428,28 @@ impl Automations {
         });
         Ok(bodies.map(|body| serde_json::from_str(body).map_err(|error| damaged(&error))).collect::<Result<_, _>>()?)
     }
+}
+
+/// Refuses limits that make no sense.
+fn check_terms(wanted: &Automation) -> Result<()> {
+    let invalid = |at: &str, detail: String| AutomationError::Invalid { at: at.to_owned(), detail };
+    if wanted.guardrails.len() > MAX_GUARDRAILS {
+        return Err(invalid("guardrails", format!("more than {MAX_GUARDRAILS}")));
+    }
+    for (place, guardrail) in wanted.guardrails.iter().enumerate() {
+        if !guardrail.at_most.is_finite() || guardrail.at_most < 0.0 {
+            return Err(invalid(&format!("guardrails[{place}].at_most"), "a limit is 0 or more".to_owned()));
+        }
+        if !(1..=60).contains(&guardrail.window_minutes) {
+            return Err(invalid(&format!("guardrails[{place}].window_minutes"), "1 to 60 minutes".to_owned()));
+        }
+    }
+    if let (Some(start), Some(end)) = (wanted.starts_at, wanted.ends_at)
+        && end <= start
+    {
+        return Err(invalid("ends_at", "it ends before it starts".to_owned()));
+    }
+    Ok(())
 }
 
 fn write_change(

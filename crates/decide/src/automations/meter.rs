@@ -1,6 +1,6 @@
 //! What an automation did in the last six hours, minute by minute.
 
-use merx_domain::{FallbackLevel, HOUR_MS, MINUTE_MS, TimestampMs};
+use merx_domain::{HOUR_MS, MINUTE_MS, TimestampMs};
 
 use super::automation::{Guardrail, Measure};
 
@@ -15,7 +15,8 @@ const QUANTILE: f64 = 0.95;
 /// One decision as guardrails see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    pub fallback: FallbackLevel,
+    /// No model answered where one was to.
+    pub fell_back: bool,
     pub troubled: bool,
     pub latency_us: u32,
 }
@@ -92,9 +93,8 @@ impl Meter {
             *minute = Minute { number, ..Minute::default() };
         }
         minute.decisions += 1;
-        let fell_back = seen.fallback > FallbackLevel::PreviousModel;
-        minute.fallbacks += u64::from(fell_back);
-        minute.failures += u64::from(fell_back && seen.troubled);
+        minute.fallbacks += u64::from(seen.fell_back);
+        minute.failures += u64::from(seen.fell_back && seen.troubled);
         minute.troubles += u64::from(seen.troubled);
         let latency_ms = f64::from(seen.latency_us) / 1e3;
         let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
@@ -158,11 +158,7 @@ mod tests {
     fn a_window_is_looked_at_once_it_holds_enough() {
         let mut meter = Meter::default();
         let at = |minute: i64| TimestampMs(minute * MINUTE_MS);
-        let seen = |bad: bool| Seen {
-            fallback: if bad { FallbackLevel::Popularity } else { FallbackLevel::LiveModel },
-            troubled: bad,
-            latency_us: if bad { 30_000 } else { 400 },
-        };
+        let seen = |bad: bool| Seen { fell_back: bad, troubled: bad, latency_us: if bad { 30_000 } else { 400 } };
         (0..40).for_each(|_| meter.count(at(100), seen(true)));
         let fallbacks = guardrail(Measure::FallbackShare, 0.2);
         assert_eq!(meter.breach(at(101), &fallbacks), None, "too few");

@@ -11,7 +11,7 @@ mod automations;
 mod meter;
 mod slo;
 
-pub use approvals::{Approval, ApprovalState, Case};
+pub use approvals::{Approval, ApprovalState, Case, Terms};
 pub use automation::{Automation, Costs, Guardrail, Measure, Mode, Taken};
 pub(crate) use automations::MIGRATION;
 pub use automations::{AutomationError, Automations, Wish};

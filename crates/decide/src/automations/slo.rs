@@ -86,13 +86,13 @@ pub(super) fn burnt(meter: &Meter, now: TimestampMs, objective: &Objective) -> O
 
 #[cfg(test)]
 mod tests {
-    use merx_domain::{FallbackLevel, MINUTE_MS};
+    use merx_domain::MINUTE_MS;
 
     use super::*;
     use crate::automations::Seen;
 
     fn seen(slow: bool) -> Seen {
-        Seen { fallback: FallbackLevel::LiveModel, troubled: false, latency_us: if slow { 300_000 } else { 900 } }
+        Seen { fell_back: false, troubled: false, latency_us: if slow { 300_000 } else { 900 } }
     }
 
     fn latency(slow_share: f64) -> Objective {

@@ -10,8 +10,9 @@ use merx_store::EventLog;
 use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 
-/// Exposures that may wait for the disk; beyond them they are counted as lost.
-const QUEUE: usize = 20_000;
+/// Exposures that may wait for the disk; beyond them they are counted as lost. Enough for the first exposures of 5,000 people to ten experiments
+/// in one second.
+const QUEUE: usize = 50_000;
 const BATCH: usize = 1_000;
 /// Exposures of a day that are remembered, so that they need not be sent to the log to be found there.
 const REMEMBERED: usize = 500_000;

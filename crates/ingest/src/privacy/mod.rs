@@ -1,11 +1,19 @@
 //! What people ask about their data, and who looked at it.
 
+mod callbacks;
 mod reads;
 mod requests;
+mod spelling;
 
+pub use callbacks::Callback;
 pub use reads::{PersonalRead, Reads};
-pub use requests::{AskedName, NameFormat, NewRequest, Notes, PrivacyRequest, RequestKind, RequestState, Requests};
+pub use requests::{
+    AskedName, NameFormat, NewRequest, Notes, PrivacyRequest, RequestKind, RequestState, Requests, random_id,
+};
 
+pub use spelling::canonical;
+
+pub(crate) use callbacks::MIGRATION as CALLBACKS_MIGRATION;
 pub(crate) use reads::MIGRATION as READS_MIGRATION;
 pub(crate) use requests::MIGRATION as REQUESTS_MIGRATION;
 

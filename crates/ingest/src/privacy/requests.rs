@@ -6,10 +6,11 @@
 use std::sync::Arc;
 
 use merx_domain::{IdentityKind, SubjectId, TimestampMs};
-use merx_store::{Migration, Records, Row, StoreError, Value};
+use merx_store::{Beside, Migration, Records, Row, StoreError, Value};
 use serde::{Deserialize, Serialize};
 use sha2::Digest;
 
+use super::{callbacks, spelling};
 use crate::changes::limit_value;
 use crate::rows::{Columns, text};
 use crate::vault::{Vault, VaultError};
@@ -105,18 +106,23 @@ impl std::fmt::Debug for AskedName {
 }
 
 impl AskedName {
-    /// Whether a name in the vault is the one that was asked for. Whoever made a digest may have put the name into small
-    /// letters first, as is usual for mail addresses.
+    /// Whether a name in the vault is the one that was asked for, however either is spelt. Whoever made a digest may have put the name into
+    /// small letters first, as is usual for mail addresses, or a phone number into one of its usual forms.
     pub fn is(&self, known: &str) -> bool {
         let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let canonical = spelling::canonical(self.kind, known);
+        if self.format == NameFormat::Raw {
+            return spelling::canonical(self.kind, &self.value) == canonical;
+        }
         let digest = |text: &str| match self.format {
             NameFormat::Raw => text.to_owned(),
             NameFormat::Md5 => hex(&md5::Md5::digest(text.as_bytes())),
             NameFormat::Sha1 => hex(&sha1::Sha1::digest(text.as_bytes())),
             NameFormat::Sha256 => hex(&sha2::Sha256::digest(text.as_bytes())),
         };
-        self.value.eq_ignore_ascii_case(&digest(known))
-            || self.value.eq_ignore_ascii_case(&digest(&known.to_lowercase()))
+        let mut spellings = spelling::common(self.kind, &canonical);
+        spellings.extend([known.to_owned(), known.to_lowercase()]);
+        spellings.iter().any(|spelling| self.value.eq_ignore_ascii_case(&digest(spelling)))
     }
 }
 
@@ -163,6 +169,8 @@ pub struct NewRequest {
     pub suppress: bool,
     /// Of a verification: the request whose pseudonyms are looked for.
     pub of: Option<String>,
+    /// Addresses that are told when the request's state changes.
+    pub callbacks: Vec<String>,
     pub notes: Notes,
 }
 
@@ -197,20 +205,22 @@ impl Requests {
         Self { records }
     }
 
-    /// Takes a request in; it is on disk when this returns. One of the same id is the answer where there is one.
+    /// Takes a request in; it is on disk, with what is written `beside`, when this returns. The same one sent again is answered with what
+    /// stands; another one under a known id is a conflict.
     pub fn submit(
         &self,
         vault: &Vault,
         new: &NewRequest,
         now: TimestampMs,
         due: TimestampMs,
+        beside: Beside<'_>,
     ) -> Result<PrivacyRequest> {
         let id = match &new.id {
             Some(id) => id.clone(),
             None => random_id()?,
         };
         if let Some(known) = self.get(&id)? {
-            return Ok(known);
+            return self.repeated(vault, known, new);
         }
         if self.open()?.len() >= MAX_OPEN {
             return Err(StoreError::Busy { what: "privacy requests", retry_after_ms: 60_000 }.into());
@@ -226,13 +236,35 @@ impl Requests {
             Value::Integer(due.0),
             Value::Bytes(seal(vault, &id, &new.notes)?),
         ];
+        let mut is_new = false;
         self.records.transaction(&mut |transaction| {
             let sql = "INSERT INTO privacy_requests (id, kind, state, source, regulation, suppress, received_at_ms, \
                        due_at_ms, updated_at_ms, notes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $7, $9) \
                        ON CONFLICT (id) DO NOTHING";
-            transaction.execute(sql, &row).map(drop)
+            is_new = transaction.execute(sql, &row)? > 0;
+            if !is_new {
+                return Ok(());
+            }
+            callbacks::write(transaction, &id, &new.callbacks, now)?;
+            beside(transaction)
         })?;
-        Ok(self.get(&id)?.ok_or(StoreError::Unavailable { what: "privacy requests", detail: "it is gone".into() })?)
+        let gone = || StoreError::Unavailable { what: "privacy requests", detail: "it is gone".into() };
+        let stands = self.get(&id)?.ok_or_else(gone)?;
+        if is_new { Ok(stands) } else { self.repeated(vault, stands, new) }
+    }
+
+    /// A request whose id is known must ask for the same: who sends another one under it would believe that it is taken.
+    fn repeated(&self, vault: &Vault, known: PrivacyRequest, new: &NewRequest) -> Result<PrivacyRequest> {
+        let conflict = |detail: String| StoreError::Conflict { what: "privacy requests", detail };
+        if (known.kind, known.suppress) != (new.kind, new.suppress) {
+            let (is, asked) = (known.kind.name(), new.kind.name());
+            return Err(conflict(format!("{} is a request for {is} already, not for {asked}", known.id)).into());
+        }
+        let asked = self.notes(vault, &known.id)?.map_or_else(Vec::new, |notes| notes.asked);
+        if !asked.is_empty() && asked != new.notes.asked {
+            return Err(conflict(format!("{} is about somebody else already", known.id)).into());
+        }
+        Ok(known)
     }
 
     pub fn get(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
@@ -286,6 +318,7 @@ impl Requests {
         notes: &Notes,
         report: &serde_json::Value,
         now: TimestampMs,
+        beside: Beside<'_>,
     ) -> Result<()> {
         let row = [
             text(RequestState::Completed.name()),
@@ -296,7 +329,7 @@ impl Requests {
         ];
         let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, completed_at_ms = $2, notes = $3, \
                    report = $4, error = NULL WHERE id = $5";
-        Ok(self.change(sql, &row).map(drop)?)
+        Ok(self.change_with(sql, &row, beside).map(drop)?)
     }
 
     /// `report`: how far it came.
@@ -314,12 +347,12 @@ impl Requests {
         self.change(sql, &row).map(drop)
     }
 
-    /// Takes a request back that was not begun. Whether it could.
-    pub fn cancel(&self, id: &str, now: TimestampMs) -> Result<bool, StoreError> {
+    /// Takes a request back that was not begun. Whether it could; then `beside` is written with it.
+    pub fn cancel(&self, id: &str, now: TimestampMs, beside: Beside<'_>) -> Result<bool, StoreError> {
         let row = [text(RequestState::Cancelled.name()), Value::Integer(now.0), text(id)];
         let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, completed_at_ms = $2, notes = NULL \
                    WHERE id = $3 AND state = 'pending'";
-        Ok(self.change(sql, &row)? > 0)
+        Ok(self.change_with(sql, &row, beside)? > 0)
     }
 
     /// Drops the notes of requests that were done before.
@@ -328,11 +361,19 @@ impl Requests {
         self.change(sql, &[Value::Integer(before.0)])
     }
 
-    fn change(&self, sql: &str, row: &[Value]) -> Result<u64, StoreError> {
+    pub(super) fn records(&self) -> &dyn Records {
+        &*self.records
+    }
+
+    pub(super) fn change(&self, sql: &str, row: &[Value]) -> Result<u64, StoreError> {
+        self.change_with(sql, row, &mut |_| Ok(()))
+    }
+
+    fn change_with(&self, sql: &str, row: &[Value], beside: Beside<'_>) -> Result<u64, StoreError> {
         let mut changed = 0;
         self.records.transaction(&mut |transaction| {
             changed = transaction.execute(sql, row)?;
-            Ok(())
+            if changed > 0 { beside(transaction) } else { Ok(()) }
         })?;
         Ok(changed)
     }
@@ -344,7 +385,7 @@ fn seal(vault: &Vault, id: &str, notes: &Notes) -> Result<Vec<u8>> {
 }
 
 /// A UUID of version 4.
-fn random_id() -> Result<String> {
+pub fn random_id() -> Result<String> {
     let mut bytes = [0_u8; 16];
     getrandom::fill(&mut bytes).map_err(|error| VaultError::Randomness { detail: error.to_string() })?;
     bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::cache::BoundedMap;
+use crate::privacy::canonical;
 use crate::raw::Identities;
 use crate::rows::{Columns, execute_in, insert, query_in, text, wide};
 
@@ -161,13 +162,14 @@ impl Vault {
         Ok(rows.first().map(|row| row.wide(0)).transpose()?.map(SubjectId))
     }
 
-    /// Every subject that one of a person's names stands for: several browsers may have given the same mail address,
-    /// whose case does not count.
+    /// Every subject that one of a person's names stands for: several browsers may have given the same mail address or phone number, in
+    /// one spelling or another.
     pub fn find_all(&self, kind: IdentityKind, value: &str) -> Result<Vec<SubjectId>> {
         if is_joining(kind) {
             return Ok(self.find(kind, value)?.into_iter().collect());
         }
-        self.find_by(kind, &|known| known.eq_ignore_ascii_case(value))
+        let asked = canonical(kind, value);
+        self.find_by(kind, &|known| canonical(kind, known) == asked)
     }
 
     /// Subjects with a name of this kind that `is` says yes to. Opens every name of the kind: for requests, not for events.

@@ -6,7 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde::Serialize;
 
 use super::page::Interval;
-use super::reading::{hash, who};
+use super::reading::{hash, offset_before, who};
 use crate::holdout::{HoldoutLift, Month, lift_by_month};
 use crate::{Arm, Moments, Observation};
 
@@ -37,16 +37,26 @@ pub struct MonthPage {
     pub interval: Option<Interval>,
 }
 
-/// Revenue a visitor and month of the held out and of everybody else.
+/// What somebody did in a month.
+#[derive(Debug, Clone, Copy, Default)]
+struct Person {
+    /// Came to the shop. Who only ordered, as a guest by phone or on another platform, met nothing that could be held back.
+    visited: bool,
+    spent: f64,
+}
+
+/// Revenue a visitor and month of the held out and of everybody else, `since` the holdout began (`None`: it never did).
 pub fn holdout_page(
     log: &dyn EventLog,
     currency: Currency,
+    since: Option<TimestampMs>,
     held_out: &dyn Fn(SubjectId) -> bool,
 ) -> Result<HoldoutPage, StoreError> {
+    let Some(since) = since else { return Ok(page(&[], currency)) };
     let mut merged: FxHashMap<SubjectId, SubjectId> = FxHashMap::default();
-    let mut spent: FxHashMap<(SubjectId, i32), f64> = FxHashMap::default();
+    let mut did: FxHashMap<(SubjectId, i32), Person> = FxHashMap::default();
     let mut orders: FxHashSet<u64> = FxHashSet::default();
-    let mut at = None;
+    let mut at = offset_before(log, since)?;
     loop {
         let events = log.read(at, BATCH)?;
         let Some((last, _)) = events.last() else { break };
@@ -57,29 +67,36 @@ pub fn holdout_page(
             }
             let bought = event.kind == EventKind::OrderCompleted;
             let visited = event.context.device != Device::Server && event.kind != EventKind::ExperimentViewed;
-            if event.consent.denied.contains(Purposes::ANALYTICS) || !(bought || visited) {
+            let before = event.occurred_at < since;
+            if before || event.consent.denied.contains(Purposes::ANALYTICS) || !(bought || visited) {
                 continue;
             }
-            let spent = spent.entry((event.subject, month_of(event.occurred_at))).or_default();
+            let person = did.entry((event.subject, month_of(event.occurred_at))).or_default();
+            person.visited |= visited;
             let again =
                 event.order.as_ref().is_some_and(|order| !bought || !orders.insert(hash(&[order.as_str().as_bytes()])));
             if bought && !again {
-                *spent += event.value.filter(|value| value.currency == currency).map_or(0.0, Money::major_f64);
+                person.spent += event.value.filter(|value| value.currency == currency).map_or(0.0, Money::major_f64);
             }
         }
     }
-    let mut of_people: FxHashMap<(i32, SubjectId), f64> = FxHashMap::default();
-    for ((subject, month), value) in spent {
-        *of_people.entry((month, who(&merged, subject))).or_default() += value;
+    // In an order of its own, so that sums have the same bits every time.
+    let mut did: Vec<_> = did.into_iter().collect();
+    did.sort_unstable_by_key(|(of, _)| *of);
+    let mut of_people: FxHashMap<(i32, SubjectId), Person> = FxHashMap::default();
+    for ((subject, month), part) in did {
+        let person = of_people.entry((month, who(&merged, subject))).or_default();
+        person.visited |= part.visited;
+        person.spent += part.spent;
     }
-    let mut people: Vec<_> = of_people.into_iter().collect();
+    let mut people: Vec<_> = of_people.into_iter().filter(|(_, person)| person.visited).collect();
     people.sort_unstable_by_key(|((month, subject), _)| (*month, *subject));
     let months: Vec<Month> = people
         .chunk_by(|((one, _), _), ((other, _), _)| one == other)
         .map(|people| {
             let side = |held: bool| {
                 let of_side = people.iter().filter(|((_, subject), _)| held_out(*subject) == held);
-                Arm::mean(&Moments::of(of_side.map(|(_, value)| Observation::value(*value))))
+                Arm::mean(&Moments::of(of_side.map(|(_, person)| Observation::value(person.spent))))
             };
             Month { month: people[0].0.0, held_out: side(true), treated: side(false) }
         })
@@ -140,5 +157,45 @@ mod tests {
         assert_eq!(month("2024-02-29T23:59:59Z"), 2024 * 12 + 1);
         assert_eq!((month("2025-12-31T12:00:00Z"), month("2026-01-01T00:00:00Z")), (2025 * 12 + 11, 2026 * 12));
         assert_eq!(month("1970-01-01T00:00:00Z"), 1970 * 12);
+    }
+
+    /// Before the holdout began nobody was held out, and who never came could not be.
+    #[test]
+    fn visitors_since_the_holdout_began_count_and_nobody_else() {
+        use merx_domain::{Event, EventId};
+        use merx_store::{LogSettings, Store};
+
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open_embedded(folder.path(), &[], LogSettings::default()).unwrap();
+        let at = |text: &str| TimestampMs::parse(text).unwrap();
+        let event = |id: u128, subject: u128, kind, device, time: &str| {
+            let mut event = Event::new(EventId(id), SubjectId(subject), kind, at(time));
+            event.received_at = at(time);
+            event.context.device = device;
+            if kind == EventKind::OrderCompleted {
+                event.value = Some(Money::new(1_000, Currency::EUR));
+            }
+            event
+        };
+        let (page, order) = (EventKind::Page, EventKind::OrderCompleted);
+        let events = vec![
+            event(1, 1, page, Device::Phone, "2026-08-03T00:00:00Z"),
+            event(2, 1, order, Device::Phone, "2026-09-03T00:00:00Z"),
+            event(3, 2, page, Device::Phone, "2026-10-09T00:00:00Z"),
+            // The holdout begins.
+            event(4, 1, page, Device::Phone, "2026-10-11T00:00:00Z"),
+            event(5, 1, order, Device::Server, "2026-10-12T00:00:00Z"),
+            event(6, 2, page, Device::Phone, "2026-10-13T00:00:00Z"),
+            event(7, 3, order, Device::Server, "2026-10-14T00:00:00Z"),
+            event(8, 2, order, Device::Server, "2026-11-01T00:00:00Z"),
+        ];
+        store.log.append(events).unwrap();
+        let look = |since| holdout_page(&*store.log, Currency::EUR, since, &|subject| subject.0 == 1).unwrap();
+        let page = look(Some(at("2026-10-10T00:00:00Z")));
+        let months: Vec<_> =
+            page.months.iter().map(|it| (&*it.month, it.held_out_visitors, it.treated_visitors)).collect();
+        assert_eq!(months, [("2026-10", 1, 1)], "guests and the months before are left out");
+        assert_eq!((page.months[0].held_out, page.months[0].treated), (10.0, 0.0));
+        assert_eq!(look(None).months.len(), 0);
     }
 }

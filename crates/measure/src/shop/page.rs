@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::metrics::{LATENCY, METRICS, ShopMetric, metric, signal};
 use super::reading::{Question, Rows, read};
+use crate::course::{Course, periods};
+use crate::panel::{DealtRows, join_dealt};
 use crate::report::{MetricReport, Report, ReportSettings, Verdict, report};
 use crate::{
-    Alternative, Effect, Metric, PanelError, PanelShape, PeriodEffects, Periods, QuantileEstimate, Reading, Shape,
-    SignalId, join,
+    Alternative, Effect, Metric, PanelError, PanelShape, PeriodEffects, QuantileEstimate, Reading, Shape, SignalId,
 };
 
 const ALPHA: f64 = 0.05;
@@ -201,14 +202,18 @@ pub fn page_of(rows: &Rows, question: &Question<'_>) -> Result<Page, PanelError>
     };
     let mut metrics = Vec::new();
     let mut trust = None;
-    for deciding in [true, false] {
-        let known: Vec<(&ShopMetric, Metric)> =
-            named(deciding).filter_map(|known| Some((known, metric(known.name)?))).collect();
-        if known.is_empty() {
+    let read_off = |deciding: bool| named(deciding).filter_map(|known| Some((known, metric(known.name)?)));
+    let known: Vec<(&ShopMetric, Metric)> = read_off(true).chain(read_off(false)).collect();
+    let deciding_ones = read_off(true).count();
+    let definitions: Vec<Metric> = known.iter().map(|(_, metric)| metric.clone()).collect();
+    // Dealt and joined once, for both groups of metrics and for the course.
+    let dealt = DealtRows::new(&rows.exposures, &rows.outcomes);
+    let panel = join_dealt(&dealt, &definitions, shape)?;
+    for (deciding, which) in [(true, 0..deciding_ones), (false, deciding_ones..known.len())] {
+        if which.is_empty() {
             continue;
         }
-        let definitions: Vec<Metric> = known.iter().map(|(_, metric)| metric.clone()).collect();
-        let panel = join(&rows.exposures, &rows.outcomes, &definitions, shape)?;
+        let (known, panel) = (&known[which.clone()], panel.of_metrics(which));
         let read = report(&panel, &settings);
         for ((known, _), read) in known.iter().zip(&read.metrics) {
             metrics.push(metric_page(known, deciding, read, experiment, &rows.segments));
@@ -232,7 +237,7 @@ pub fn page_of(rows: &Rows, question: &Question<'_>) -> Result<Page, PanelError>
         arms: arm_pages(experiment, &read.units),
         metrics,
         latency: latency_page(rows, experiment),
-        course: course_pages(rows, question),
+        course: course_pages(&dealt, question),
         notes,
     })
 }
@@ -381,7 +386,7 @@ fn daily_signal(shape: Shape) -> Option<SignalId> {
     }
 }
 
-fn course_pages(rows: &Rows, question: &Question<'_>) -> Vec<CoursePage> {
+fn course_pages(rows: &DealtRows, question: &Question<'_>) -> Vec<CoursePage> {
     let experiment = question.experiment;
     let deciding = experiment.metrics.iter().find_map(|name| {
         let known = METRICS.iter().find(|metric| metric.name == name)?;
@@ -396,7 +401,8 @@ fn course_pages(rows: &Rows, question: &Question<'_>) -> Vec<CoursePage> {
     if days < FEWEST_DAYS {
         return Vec::new();
     }
-    let arms = periods(rows, experiment.arms.len(), signal, days, question.now.0);
+    let course = Course { arms: experiment.arms.len(), signal, days, now_ms: question.now.0 };
+    let arms = periods(rows, course);
     let pages = experiment.arms.iter().zip(&arms).skip(1).filter_map(|(arm, treatment)| {
         let effects = PeriodEffects::new(&arms[0], treatment).ok()?;
         let (slope, interval) = effects.novelty(ALPHA).ok()?;
@@ -420,33 +426,4 @@ fn course_pages(rows: &Rows, question: &Question<'_>) -> Vec<CoursePage> {
         })
     });
     pages.collect()
-}
-
-/// What units bring on each day since their exposure, by arm; of units that have had all those days.
-fn periods(rows: &Rows, arms: usize, signal: SignalId, days: usize, now_ms: i64) -> Vec<Periods> {
-    let mut units: rustc_hash::FxHashMap<u64, (i64, Option<u16>, Vec<f64>)> = Default::default();
-    for exposure in rows.exposures.iter().filter(|exposure| usize::from(exposure.arm) < arms) {
-        let unit = units.entry(exposure.unit).or_insert((exposure.at_ms, Some(exposure.arm), vec![0.0; days]));
-        unit.0 = unit.0.min(exposure.at_ms);
-        unit.1 = unit.1.filter(|arm| *arm == exposure.arm);
-    }
-    for outcome in rows.outcomes.iter().filter(|outcome| outcome.signal == signal) {
-        if let Some((at_ms, _, values)) = units.get_mut(&outcome.unit) {
-            let day = (outcome.at_ms - *at_ms).div_euclid(merx_domain::DAY_MS);
-            if let Some(value) = usize::try_from(day).ok().and_then(|day| values.get_mut(day)) {
-                *value += outcome.value;
-            }
-        }
-    }
-    let mut periods = vec![Periods::new(days); arms];
-    let mature = now_ms - days as i64 * merx_domain::DAY_MS;
-    // In the order of units, so that sums have the same bits each time.
-    let mut units: Vec<_> = units.into_iter().collect();
-    units.sort_unstable_by_key(|(unit, _)| *unit);
-    for (_, (at_ms, arm, values)) in units {
-        if let Some(arm) = arm.filter(|_| at_ms <= mature) {
-            periods[usize::from(arm)].add(&values);
-        }
-    }
-    periods
 }

@@ -2,8 +2,8 @@
 
 use merx_domain::experiment::{Experiment, Traits, Unit, UnitKind, unit_key};
 use merx_domain::{
-    ConsentStamp, Currency, DAY_MS, Device, Event, EventKind, EventMeaning, Money, ProductId, Purposes, SubjectId,
-    TimestampMs, VariantId,
+    ConsentStamp, Currency, DAY_MS, Device, Event, EventKind, EventMeaning, MINUTE_MS, Money, ProductId, Purposes,
+    SubjectId, TimestampMs, VariantId,
 };
 use merx_store::{EventLog, LogOffset, StoreError};
 use rayon::prelude::*;
@@ -14,8 +14,13 @@ use super::metrics::{COVARIATE_DAYS, signal};
 use crate::{Exposure, Outcome, SignalId, Sketch};
 
 const BATCH: usize = 10_000;
-/// What is only counted as had or not is kept once a subject and a quarter of a day.
+/// Of what is only counted as had or not the first and the last one of a subject in a quarter of a day are kept: whether there is one before or
+/// after a moment, an exposure or the end of a window, those two tell.
 const BLOCK_MS: i64 = DAY_MS / 4;
+/// The same where units are sessions, of which a person may have several in a quarter of a day.
+const SESSION_BLOCK_MS: i64 = 5 * MINUTE_MS;
+/// A visit without an exposure for so long is over.
+const VISIT_ENDS_MS: i64 = 30 * MINUTE_MS;
 /// Further segments count as the last one, "other".
 const MOST_SEGMENTS: usize = 20;
 
@@ -68,6 +73,13 @@ struct Shown {
     arm: u16,
     at: TimestampMs,
     segment: u16,
+}
+
+/// Begins with the first exposure after half an hour without one, or with another arm: sessions are what is dealt.
+struct Visit {
+    arm: u16,
+    begun: TimestampMs,
+    last: TimestampMs,
 }
 
 struct Did {
@@ -157,7 +169,7 @@ impl Watched {
 }
 
 /// An offset after which every event is that was received at `begin` or later: events are received in the order of the log.
-fn offset_before(log: &dyn EventLog, begin: TimestampMs) -> Result<Option<LogOffset>, StoreError> {
+pub(super) fn offset_before(log: &dyn EventLog, begin: TimestampMs) -> Result<Option<LogOffset>, StoreError> {
     let Some(end) = log.end()? else { return Ok(None) };
     let (mut early, mut late) = (0, end.0);
     while early < late {
@@ -177,9 +189,11 @@ struct Reader {
     did: Vec<Did>,
     /// Whom a subject turned out to be.
     merged: FxHashMap<SubjectId, SubjectId>,
-    /// Subject, signal and block of time.
-    blocks: FxHashSet<(u128, u16, i64)>,
+    /// Subject, signal, block of time and market's slot, and where in `did` the first and the last one of them are.
+    blocks: FxHashMap<(u128, u16, i64, u64), [u32; 2]>,
     orders: FxHashSet<u64>,
+    /// The newest visit of each visitor of whom a page told an exposure without naming the session.
+    visits_told: FxHashMap<SubjectId, Visit>,
     first_seen: FxHashMap<SubjectId, TimestampMs>,
     rows: Rows,
 }
@@ -195,8 +209,9 @@ impl Reader {
             distinct: 0,
             did: Vec::new(),
             merged: FxHashMap::default(),
-            blocks: FxHashSet::default(),
+            blocks: FxHashMap::default(),
             orders: FxHashSet::default(),
+            visits_told: FxHashMap::default(),
             first_seen: FxHashMap::default(),
             rows: Rows { latencies, ..Rows::default() },
         }
@@ -256,7 +271,10 @@ impl Reader {
         let segment = self.segment(segment);
         let unit = match experiment.unit {
             UnitKind::Subject => None,
-            UnitKind::Session => text("unit").map(|unit| hash(&[unit.as_bytes()])),
+            UnitKind::Session => {
+                let named = text("unit").or_else(|| text("session_id")).map(|unit| hash(&[unit.as_bytes()]));
+                Some(named.unwrap_or_else(|| self.visit_told(event, arm as u16)))
+            }
             UnitKind::MarketSlot { .. } => Some(question.slot(event)),
         };
         let (subject, at) = (event.subject, event.occurred_at);
@@ -264,6 +282,17 @@ impl Reader {
         if self.shown.len() > 2 * self.distinct + REPEATS {
             self.take_out_repeats();
         }
+    }
+
+    /// The visit of an exposure whose page named none.
+    fn visit_told(&mut self, event: &Event, arm: u16) -> u64 {
+        let at = event.occurred_at;
+        let visit = self.visits_told.entry(event.subject).or_insert(Visit { arm, begun: at, last: at });
+        if visit.arm != arm || at.since(visit.last).abs() > VISIT_ENDS_MS {
+            *visit = Visit { arm, begun: at, last: at };
+        }
+        visit.last = visit.last.max(at);
+        hash(&[&visit.begun.0.to_be_bytes()])
     }
 
     /// Of a unit's exposures to an arm the first one counts.
@@ -306,14 +335,32 @@ impl Reader {
     }
 
     fn had(&mut self, question: &Question<'_>, event: &Event, signal: SignalId) {
-        if self.blocks.insert((event.subject.0, signal.0, event.occurred_at.0.div_euclid(BLOCK_MS))) {
+        let length_ms = if question.experiment.unit == UnitKind::Session { SESSION_BLOCK_MS } else { BLOCK_MS };
+        let slot = question.slot_of_unit(event);
+        let block = (event.subject.0, signal.0, event.occurred_at.0.div_euclid(length_ms), slot);
+        let Some(&[first, last]) = self.blocks.get(&block) else {
+            self.blocks.insert(block, [self.did.len() as u32; 2]);
+            return self.add(question, event, signal, 1.0);
+        };
+        let at = event.occurred_at;
+        let (begun, ended) = (self.did[first as usize].at, self.did[last as usize].at);
+        if (begun..=ended).contains(&at) {
+            return;
+        }
+        if first == last {
+            // Whichever is earlier is the first one from now on.
+            let new = self.did.len() as u32;
+            self.blocks.insert(block, if at < begun { [new, last] } else { [first, new] });
             self.add(question, event, signal, 1.0);
+        } else if at < begun {
+            self.did[first as usize].at = at;
+        } else {
+            self.did[last as usize].at = at;
         }
     }
 
     fn add(&mut self, question: &Question<'_>, event: &Event, signal: SignalId, value: f64) {
-        let by_slot = matches!(question.experiment.unit, UnitKind::MarketSlot { .. });
-        let slot = if by_slot { question.slot(event) } else { 0 };
+        let slot = question.slot_of_unit(event);
         self.did.push(Did { subject: event.subject, at: event.occurred_at, signal, value, slot });
     }
 
@@ -323,11 +370,7 @@ impl Reader {
         let first_seen = if by_newness { self.first_of_people(&person) } else { FxHashMap::default() };
         let unit_kind = question.experiment.unit;
         let by_session = unit_kind == UnitKind::Session;
-        let unit = |shown: &Shown| match shown.unit {
-            None => hash(&[&person(shown.subject).to_bytes()]),
-            Some(unit) if by_session => hash(&[&person(shown.subject).to_bytes(), &unit.to_be_bytes()]),
-            Some(slot) => slot,
-        };
+        let unit = |shown: &Shown| unit_of(shown, person(shown.subject), by_session);
         let segment = |shown: &Shown| {
             if !by_newness {
                 return shown.segment;
@@ -367,8 +410,7 @@ impl Reader {
         let mut visits: FxHashMap<SubjectId, Vec<(TimestampMs, u64)>> = FxHashMap::default();
         for shown in &self.shown {
             let subject = person(shown.subject);
-            let unit = hash(&[&subject.to_bytes(), &shown.unit.unwrap_or_default().to_be_bytes()]);
-            visits.entry(subject).or_default().push((shown.at, unit));
+            visits.entry(subject).or_default().push((shown.at, unit_of(shown, subject, true)));
         }
         visits.values_mut().for_each(|visits| visits.sort_unstable());
         visits
@@ -401,11 +443,25 @@ impl Question<'_> {
         money.filter(|money| money.currency == self.currency).map(Money::major_f64)
     }
 
+    /// The market's slot where that is the unit, else 0.
+    fn slot_of_unit(&self, event: &Event) -> u64 {
+        let by_slot = matches!(self.experiment.unit, UnitKind::MarketSlot { .. });
+        if by_slot { self.slot(event) } else { 0 }
+    }
+
     fn slot(&self, event: &Event) -> u64 {
         let traits = Traits { market: event.context.market.clone(), ..Traits::default() };
         let nobody = Unit { subject: None, session: None };
         let key = unit_key(self.experiment.unit, &nobody, &traits, event.occurred_at);
         hash(&[key.unwrap_or_default().as_bytes()])
+    }
+}
+
+fn unit_of(shown: &Shown, person: SubjectId, by_session: bool) -> u64 {
+    match shown.unit {
+        None => hash(&[&person.to_bytes()]),
+        Some(unit) if by_session => hash(&[&person.to_bytes(), &unit.to_be_bytes()]),
+        Some(slot) => slot,
     }
 }
 
@@ -468,6 +524,88 @@ mod tests {
         let arm = if subject.is_multiple_of(2) { "\"a\"" } else { "\"b\"" };
         event.properties.insert("variation_id".into(), arm.to_owned());
         event
+    }
+
+    fn happened(id: u128, subject: u128, kind: EventKind, at: TimestampMs) -> Event {
+        let mut event = Event::new(EventId(id), SubjectId(subject), kind, at);
+        event.context.device = Device::Phone;
+        event
+    }
+
+    fn question<'q>(
+        experiment: &'q Experiment,
+        cost: &'q dyn Fn(&ProductId, Option<&VariantId>) -> Option<Money>,
+    ) -> Question<'q> {
+        Question {
+            experiment,
+            own_exposure: "own",
+            told_by_pages: true,
+            segment_by: SegmentBy::Device,
+            currency: Currency::EUR,
+            now: START.plus_ms(40 * DAY_MS),
+            cost,
+        }
+    }
+
+    /// A click before an exposure hides none after it, however close together, and a thousand clicks take the room of two.
+    #[test]
+    fn what_follows_an_exposure_counts_although_the_same_came_before_it() {
+        let (experiment, cost) = (experiment(), |_: &ProductId, _: Option<&VariantId>| None);
+        let question = question(&experiment, &cost);
+        let minute = |minute: i64| START.plus_ms(DAY_MS + minute * MINUTE_MS);
+        for (clicks, after) in [(vec![1, 30], true), (vec![30, 1], true), (vec![1, 2, 3], false), (vec![30], true)] {
+            let mut watched = Watched::new(&experiment);
+            for (number, at) in clicks.iter().enumerate() {
+                watched.take(&question, &happened(number as u128, 1, EventKind::ProductViewed, minute(*at)));
+            }
+            watched.take(&question, &exposure(100, 1, minute(10)));
+            let rows = watched.rows(&question);
+            let of = |signal| rows.outcomes.iter().filter(move |one| one.signal == signal);
+            for signal in [signal::CLICK, signal::VISIT] {
+                assert_eq!(of(signal).any(|one| one.at_ms > minute(10).0), after, "{clicks:?}");
+            }
+        }
+        let mut watched = Watched::new(&experiment);
+        for number in 0..1_000 {
+            let at = START.plus_ms(DAY_MS + (number * 7_919) % (5 * 60 * MINUTE_MS));
+            watched.take(&question, &happened(number as u128, 1, EventKind::ProductViewed, at));
+        }
+        assert_eq!(watched.kept(), 4, "first and last, of clicks and of visits");
+    }
+
+    /// Pages tell exposures of a flag that is dealt by session and name no session: two visits with two arms are two units, each with what
+    /// was done in it.
+    #[test]
+    fn visits_that_pages_tell_of_have_their_outcomes() {
+        let experiment = Experiment { unit: UnitKind::Session, ..experiment() };
+        let cost = |_: &ProductId, _: Option<&VariantId>| None;
+        let question = question(&experiment, &cost);
+        let mut watched = Watched::new(&experiment);
+        let minute = |minute: i64| START.plus_ms(DAY_MS + minute * MINUTE_MS);
+        let shown = |id, arm: &str, at| {
+            let mut event = exposure(id, 1, at);
+            event.custom_name = None;
+            event.properties.insert("variation_id".into(), format!("{arm:?}"));
+            event
+        };
+        let bought = |id, at| happened(id, 1, EventKind::OrderCompleted, at);
+        for event in [
+            shown(1, "a", minute(0)),
+            shown(2, "a", minute(20)),
+            bought(3, minute(25)),
+            shown(4, "b", minute(40)),
+            shown(5, "a", minute(300)),
+            bought(6, minute(301)),
+            bought(7, minute(302)),
+        ] {
+            watched.take(&question, &event);
+        }
+        let rows = watched.rows(&question);
+        let units: Vec<u64> = rows.exposures.iter().map(|exposure| exposure.unit).collect();
+        assert_eq!(units[0], units[1], "one visit");
+        let orders =
+            |unit: u64| rows.outcomes.iter().filter(|one| one.signal == signal::ORDER && one.unit == unit).count();
+        assert_eq!([units[0], units[2], units[3]].map(orders), [1, 0, 2]);
     }
 
     /// The rows of many exposures a unit, with repeats taken out, are those of each unit's first one; and what is read in parts is what is read

@@ -192,7 +192,7 @@ pub(super) fn govern(shop: &Shop, experiments: u16, now: TimestampMs) -> Result<
     }
     let guardrail = Guardrail { measure: Measure::LatencyMs, at_most: 1e6, fewest: 100, window_minutes: 10 };
     let guarded = Automation { guardrails: vec![guardrail], ..shop.automations.get(RECOMMEND)? };
-    shop.automations.describe(guarded, act)?;
+    shop.automations.describe(guarded, merx_decide::Case::default(), act)?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use merx_decide::Act;
 use merx_domain::{Clock, DAY_MS, MINUTE_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
 use merx_serve::{Client, DemoShop, Keys, Scope};
 use merx_simulate::{Shop as Simulated, ShopConfig};
@@ -223,10 +224,11 @@ pub(crate) fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
 
 /// A key of the demo's own; the one of the run before can't be read again, so it goes.
 fn fresh_key(keys: &Keys, scope: Scope, label: &str) -> Result<String> {
+    let act = Act::of_merx(SystemClock.now());
     for old in keys.list().iter().filter(|key| key.label == label) {
-        keys.revoke(&old.id)?;
+        keys.revoke(&old.id, act)?;
     }
-    Ok(keys.mint(scope, label, SystemClock.now())?.0)
+    Ok(keys.mint(scope, label, act)?.0)
 }
 
 /// With its addresses in the demo shop.

@@ -11,9 +11,10 @@ mod verify;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
+use merx_decide::{Act, Governed};
 use merx_domain::DAY_MS;
 use merx_ingest::privacy::{Notes, PrivacyRequest, RequestKind, RequestState};
-use merx_store::{StoreError, SubjectColumn};
+use merx_store::{StoreError, SubjectColumn, Transaction};
 use serde_json::{Value, json};
 
 use crate::jobs::{Say, Step};
@@ -102,7 +103,11 @@ fn begin(shop: &Shop, request: &PrivacyRequest) -> Result<Option<Notes>> {
 }
 
 fn complete(shop: &Shop, request: &PrivacyRequest, notes: &Notes, report: &Value) -> Result<()> {
-    Ok(shop.ingest.requests.complete(&shop.ingest.vault, &request.id, notes, report, shop.clock.now())?)
+    let now = shop.clock.now();
+    let detail = json!({ "kind": request.kind.name(), "report": report });
+    let change = Governed { action: "privacy.completed", target: &request.id, detail };
+    let beside = &mut |transaction: &mut dyn Transaction| change.append(transaction, Act::of_merx(now));
+    Ok(shop.ingest.requests.complete(&shop.ingest.vault, &request.id, notes, report, now, beside)?)
 }
 
 /// Says in the register what stood in the way; the next round tries again.

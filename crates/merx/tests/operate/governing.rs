@@ -147,7 +147,7 @@ fn figures_stand_in_one_tree_and_say_what_is_not_measured() {
 }
 
 /// Takes two posts, refuses the first.
-fn receiver() -> (String, std::thread::JoinHandle<Vec<(String, String)>>) {
+pub(crate) fn receiver() -> (String, std::thread::JoinHandle<Vec<(String, String)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook", listener.local_addr().unwrap());
     let thread = std::thread::spawn(move || {
@@ -206,6 +206,76 @@ fn alerts_are_told_signed_and_again_where_nobody_answered() {
     }
     let (reply, _) = server.eventually("/v1/deliveries", |reply| reply.json()["items"][0]["state"] == "delivered");
     assert_eq!(reply.json()["items"][0]["tries"], 2);
+    server.stop();
+}
+
+/// Known shoppers of a simulated shop give way to strangers: drift is told, and a model that is fitted on today's log runs in the shadow of
+/// live decisions without anybody's doing.
+#[test]
+fn planted_drift_is_told_and_ends_in_a_model_in_the_shadow() {
+    let mut shop = Shop::small_demo();
+    let flags = ["--set", "recommend.deadline_ms=5000", "--set", "train.gate_latency_ms=10000"];
+    let server = shop.serve(&flags);
+    let decide = |server: &Server, who: &dyn Fn(u64) -> Value, count: u64| {
+        let mut client = server.client();
+        for number in 0..count {
+            let mut body = json!({ "slots": [{ "scenario": "for_you", "count": 5 }] });
+            body.as_object_mut().unwrap().extend(who(number).as_object().unwrap().clone());
+            client.call("POST", "/v1/recommend", &server.keys.admin, Some(&body)).unwrap().ok();
+        }
+    };
+    let subjects: Vec<Value> = {
+        let orders = server.get("/v1/orders?limit=500")["items"].clone();
+        let known = orders.as_array().unwrap().iter().map(|order| order["subject_id"].clone());
+        known.filter(|subject| subject.is_string()).collect()
+    };
+    assert!(subjects.len() > 100, "{} buyers", subjects.len());
+    decide(&server, &|number| json!({ "subject_id": subjects[number as usize % subjects.len()] }), 1_500);
+    let saved = server.post("/v1/drift/reference", &json!({}));
+    let usual = of(&saved["engines"], "engine", "recommend").clone();
+    assert_eq!((&usual["drifted"], &usual["decayed"]), (&json!(false), &json!(false)), "{usual}");
+    let live = usual["reference_version"].as_u64().unwrap();
+    decide(&server, &|number| json!({ "anonymous_id": format!("stranger-{number}") }), 4_000);
+    server.stop();
+
+    // Whoever starts looks round at once.
+    let server = shop.serve(&flags);
+    let (reply, _) = server.eventually("/v1/alerts?state=open", |reply| {
+        reply.json()["items"].as_array().is_some_and(|all| all.iter().any(|one| one["kind"] == "drift"))
+    });
+    let alerts = reply.json();
+    let alert = of(&alerts["items"], "kind", "drift");
+    assert!(alert["words"].as_str().unwrap().contains("a training into shadow was asked for"), "{alert}");
+    let (reply, _) = server.eventually("/v1/drift", |reply| {
+        of(&reply.json()["engines"], "engine", "recommend")["shadow_version"].is_u64()
+    });
+    let page = reply.json();
+    let shadow = of(&page["engines"], "engine", "recommend")["shadow_version"].as_u64().unwrap();
+    assert!(shadow > live, "{shadow} beside {live}");
+    let models = server.get("/v1/models");
+    let stage = |version: u64| {
+        let all = models["items"].as_array().unwrap().iter();
+        let mut found = all.filter(|one| one["name"] == "recommend" && one["version"] == version);
+        found.next().unwrap()["stage"].clone()
+    };
+    assert_eq!((stage(live), stage(shadow)), (json!("live"), json!("candidate")), "nobody promoted it");
+    // A part of the live decisions is computed with it, and shown to nobody.
+    let mut client = server.client();
+    let mut watched = 0;
+    for number in 0..400 {
+        let who = subjects[number % subjects.len()].clone();
+        let body = json!({ "subject_id": who, "slots": [{ "scenario": "for_you", "count": 5 }] });
+        let answer = client.call("POST", "/v1/recommend", &server.keys.admin, Some(&body)).unwrap().ok();
+        let path = format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap());
+        if number % 8 == 0 {
+            let record = server.get(&path);
+            assert_eq!(record["model_version"], live, "{record}");
+            watched += u64::from(record["shadow"].is_array());
+        }
+    }
+    let list = server.get("/v1/decisions?limit=100");
+    watched += list["items"].as_array().unwrap().iter().filter(|one| one["shadow"].is_array()).count() as u64;
+    assert!(watched > 0, "none of 400 was computed in the shadow");
     server.stop();
 }
 

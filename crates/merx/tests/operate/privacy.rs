@@ -4,10 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
 use merx_domain::{Event, EventId, EventKind, IdentityKind, ProductId, SubjectId, TimestampMs};
 use merx_ingest::vault::{MasterKey, Vault};
 use merx_store::{LogOffset, LogSettings, Store};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::harness::{Chance, Server, Shop, fail, kill_after, succeed};
 
@@ -72,6 +76,75 @@ fn any_file_has(folder: &Path, needle: &[u8]) -> bool {
 
 fn ask(shop: &Shop, server: &Server, arguments: &[&str]) -> String {
     succeed(shop.merx().args(arguments).args(["--url", &server.url, "--key", &server.keys.admin]))
+}
+
+/// A platform asks by OpenDSR, in another spelling of everything, and is told what was done: signed, again where it didn't answer, with the
+/// audit log's word for it.
+#[test]
+fn an_opendsr_request_is_answered_with_a_signed_certificate() {
+    const SECRET: &str = "shared with the platform";
+    let sign = |body: &str| {
+        let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+        mac.update(body.as_bytes());
+        STANDARD.encode(mac.finalize().into_bytes())
+    };
+    let mut shop = Shop::empty();
+    let mut command = shop.merx();
+    command.env("MERX_OPENDSR_SECRET", SECRET);
+    let server = shop.serve_by(command, &[]);
+    let traits = json!({ "email": "kim.berg@Post.Example", "phone": PHONE });
+    let looks = json!({ "type": "identify", "userId": USER, "traits": traits, "timestamp": "2026-10-01T12:00:00Z" });
+    track(&server, looks);
+    let (url, receiver) = crate::governing::receiver();
+    let body = json!({
+        "regulation": "gdpr", "subject_request_id": "a7551968-d5d6-44b2-9831-815ac9017798", "subject_request_type": "erasure",
+        "submitted_time": "2026-11-21T15:00:00Z", "api_version": "2.0", "status_callback_urls": [url],
+        "subject_identities": [{ "identity_type": "phone", "identity_value": "0049 (0)30 555 01 31", "identity_format": "raw" }],
+    })
+    .to_string();
+    let asked = |body: &str, signature: &str| {
+        let mut stream = std::net::TcpStream::connect(server.address).unwrap();
+        let head = format!(
+            "POST /opendsr/2.0/requests HTTP/1.1\r\nhost: merx\r\nconnection: close\r\nauthorization: Bearer {}\r\n\
+             content-type: application/json\r\nx-opendsr-signature: {signature}\r\ncontent-length: {}\r\n\r\n{body}",
+            server.keys.admin,
+            body.len()
+        );
+        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(asked(&body, "bm90IGl0"), "401");
+    assert_eq!(asked(&body, &sign(&body)), "201");
+    let path = "/opendsr/2.0/requests/a7551968-d5d6-44b2-9831-815ac9017798";
+    let (reply, _) = server.eventually(path, |reply| reply.json()["request_status"] == "completed");
+    assert_eq!(reply.header("x-opendsr-signature"), Some(&*sign(&reply.body)));
+    let certificate = reply.json()["certificate"].clone();
+    assert_eq!(
+        (&certificate["subject_request_type"], &certificate["report"]["pseudonyms"]),
+        (&json!("erasure"), &json!(1))
+    );
+    assert_eq!(certificate["report"]["verification"]["findings"], json!([]), "{certificate}");
+
+    let told = receiver.join().unwrap();
+    let last: Value = serde_json::from_str(&told[1].1).unwrap();
+    assert_eq!((&last["request_status"], &last["certificate"]), (&json!("completed"), &certificate));
+    let signature = format!("x-opendsr-signature:{}", sign(&told[1].1)).to_ascii_lowercase();
+    assert!(told[1].0.contains(&signature), "{}", told[1].0);
+
+    let entries = server.get("/v1/audit?limit=1000");
+    let entries = entries["items"].as_array().unwrap();
+    let actions: Vec<&str> = entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect();
+    assert!(actions.contains(&"privacy.submitted") && actions.iter().filter(|it| **it == "key.made").count() == 3);
+    let done = &entries[certificate["audit_entry"].as_u64().unwrap() as usize - 1];
+    assert_eq!((&done["action"], &done["hash"]), (&json!("privacy.completed"), &certificate["audit_hash"]));
+    assert!(ask(&shop, &server, &["audit", "verify"]).contains("each follows from the ones before"));
+    let words = ask(&shop, &server, &["vault", "rotate"]);
+    assert!(words.contains("wrapped"), "{words}");
+    let last = server.get("/v1/audit?limit=1000")["items"].as_array().unwrap().last().unwrap().clone();
+    assert_eq!((&last["action"], last["actor"].as_str().unwrap().starts_with("key ")), (&json!("vault.rotated"), true));
+    server.stop();
 }
 
 #[test]

@@ -262,11 +262,12 @@ pub(crate) struct VaultRotation {
     responses((status = 202, description = "It is taken", body = RequestAnswer)))]
 pub(crate) async fn submit_request(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Json(wire): Json<NewRequestWire>,
 ) -> Result<Response, Problem> {
     let new = read_request(wire)?;
     blocking(move || {
-        let request = app.parts.privacy.submit(new)?;
+        let request = app.parts.privacy.submit(new, caller.acts(&app).act())?;
         Ok((StatusCode::ACCEPTED, Answered(RequestAnswer::from(request))).into_response())
     })
     .await
@@ -313,6 +314,7 @@ fn read_request(wire: NewRequestWire) -> Result<NewRequest, Problem> {
         regulation: wire.regulation,
         suppress: wire.suppress,
         of: wire.request_id,
+        callbacks: Vec::new(),
         notes,
     })
 }
@@ -351,9 +353,13 @@ pub(crate) async fn get_request(State(app): State<Shared>, PathId(id): PathId<St
     params(("id" = String, Path, description = "The request's id")),
     responses((status = 204, description = "It is cancelled"),
         (status = 409, description = "It was begun", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn cancel_request(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
+pub(crate) async fn cancel_request(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        cancel(&app, &id)?;
+        cancel(&app, &caller, &id)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
@@ -441,9 +447,12 @@ pub(crate) async fn retention(State(app): State<Shared>) -> Response {
 #[utoipa::path(post, path = "/v1/vault/rotate", tag = "vault",
     responses((status = 200, description = "The old key opens nothing any more", body = VaultRotation),
         (status = 409, description = "The operator has to provide the new key", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn rotate_vault(State(app): State<Shared>) -> Result<Response, Problem> {
+pub(crate) async fn rotate_vault(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        let keys_wrapped = app.parts.privacy.rotate_vault()?;
+        let keys_wrapped = app.parts.privacy.rotate_vault(caller.acts(&app).act())?;
         Ok(Answered(VaultRotation { keys_wrapped }).into_response())
     })
     .await
@@ -453,9 +462,9 @@ fn find(app: &App, id: &str) -> Result<PrivacyRequest, Problem> {
     app.parts.privacy.request(id)?.ok_or_else(|| Problem::not_found("request", id))
 }
 
-fn cancel(app: &App, id: &str) -> Result<PrivacyRequest, Problem> {
+fn cancel(app: &App, caller: &Caller, id: &str) -> Result<PrivacyRequest, Problem> {
     let request = find(app, id)?;
-    if !app.parts.privacy.cancel(id)? {
+    if !app.parts.privacy.cancel(id, caller.acts(app).act())? {
         return Err(Problem::because(Code::Conflict, format!("request {id} is {}", request.state.name())));
     }
     find(app, id)

@@ -1,29 +1,36 @@
 //! OpenDSR 2.0: data subject requests as consent platforms send them. The version is the first part of the path below
 //! `/opendsr`.
 //!
-//! Where a secret is set, requests carry `X-OpenDSR-Signature`, base64 HMAC-SHA256 of the body, and our answers carry one
-//! too. (The specification's certificates are not spoken.) Status callbacks are not called; the status is asked for.
+//! Where a secret is set, requests carry `X-OpenDSR-Signature`, base64 HMAC-SHA256 of the body, and our answers and the calls to
+//! `status_callback_urls` carry one too. (The specification signs with an X.509 certificate of the processor instead.) The status of a request
+//! that is done holds a certificate of what was done, which the signature covers, with its entry in the audit log.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use merx_decide::AuditLog;
 use merx_domain::{IdentityKind, TimestampMs};
 use merx_ingest::privacy::{AskedName, NameFormat, NewRequest, Notes, PrivacyRequest, RequestKind, RequestState};
+use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::signature::{sign, verifies};
-use super::{MAX_NAME_BYTES, MAX_NAMES, cancel, find};
+use super::{MAX_NAME_BYTES, MAX_NAMES, PrivacySettings, cancel, find};
+use crate::alerts::is_address;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::{PathId, Payload, blocking, json_bytes, parse};
 use crate::problem::{Code, Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
 
 const MAX_BYTES: usize = 1 << 20;
+const MAX_CALLBACKS: usize = 10;
 const VERSION: &str = "2.0";
 
 #[derive(Deserialize, ToSchema)]
@@ -42,9 +49,9 @@ pub(crate) struct Sent {
     subject_identities: Vec<SentIdentity>,
     #[schema(format = DateTime)]
     submitted_time: String,
-    /// Taken and not called.
+    /// Told with the status, signed, whenever it changes; tried again for a day.
     #[serde(default)]
-    #[allow(dead_code, reason = "documents the form")]
+    #[schema(max_items = 10)]
     status_callback_urls: Vec<String>,
 }
 
@@ -91,6 +98,26 @@ pub(crate) struct Status {
     #[schema(nullable = false)]
     results_url: Option<String>,
     api_version: &'static str,
+    /// Of a completed request: what was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    certificate: Option<Certificate>,
+}
+
+/// What was done, and where the audit log says so: its hash stands for everything before.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OpenDsrCertificate)]
+pub(crate) struct Certificate {
+    /// access, portability or erasure.
+    #[schema(value_type = String, example = "erasure")]
+    subject_request_type: &'static str,
+    #[schema(format = DateTime)]
+    completed_time: String,
+    /// What was removed, and what a search of every byte found afterwards; it names nobody.
+    #[schema(value_type = Object)]
+    report: Value,
+    audit_entry: u64,
+    audit_hash: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -137,13 +164,19 @@ pub(crate) async fn discovery(State(app): State<Shared>) -> Response {
 
 /// An OpenDSR request
 #[utoipa::path(post, path = "/opendsr/2.0/requests", tag = "privacy", request_body = Sent,
-    responses((status = 201, description = "It is taken", body = Receipt)))]
-pub(crate) async fn submit(State(app): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    responses((status = 201, description = "It is taken", body = Receipt),
+        (status = 409, description = "Another request has this id", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn submit(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
     let bytes = Payload::read(&headers, body, MAX_BYTES).await?.inflate(MAX_BYTES)?;
     check_signature(&app, &headers, &bytes)?;
     let new = read(parse(&bytes, "")?)?;
     blocking(move || {
-        let request = app.parts.privacy.submit(new)?;
+        let request = app.parts.privacy.submit(new, caller.acts(&app).act())?;
         let receipt = Receipt {
             controller_id: app.parts.settings.privacy.controller_id.clone(),
             expected_completion_time: request.due_at.to_string(),
@@ -163,7 +196,7 @@ pub(crate) async fn submit(State(app): State<Shared>, headers: HeaderMap, body: 
 pub(crate) async fn get(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
     blocking(move || {
         let request = find(&app, &id)?;
-        Ok(signed(&app, StatusCode::OK, &status_of(&app, request)))
+        Ok(signed(&app, StatusCode::OK, &status_in(&app, request)?))
     })
     .await
 }
@@ -181,10 +214,14 @@ pub(crate) async fn get_status(state: State<Shared>, id: PathId<String>) -> Resu
     params(("id" = String, Path, description = "subject_request_id")),
     responses((status = 202, description = "It is cancelled", body = Status),
         (status = 409, description = "It was begun", body = ProblemDocument, content_type = "application/problem+json")))]
-pub(crate) async fn take_back(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
+pub(crate) async fn take_back(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PathId(id): PathId<String>,
+) -> Result<Response, Problem> {
     blocking(move || {
-        let request = cancel(&app, &id)?;
-        Ok(signed(&app, StatusCode::ACCEPTED, &status_of(&app, request)))
+        let request = cancel(&app, &caller, &id)?;
+        Ok(signed(&app, StatusCode::ACCEPTED, &status_in(&app, request)?))
     })
     .await
 }
@@ -221,6 +258,14 @@ fn read(sent: Sent) -> Result<NewRequest, Problem> {
     if sent.regulation.len() > 200 {
         mistakes.push(Mistake::new("regulation", "too_long", "at most 200 bytes"));
     }
+    if sent.status_callback_urls.len() > MAX_CALLBACKS {
+        let detail = format!("at most {MAX_CALLBACKS} are told");
+        mistakes.push(Mistake::new("status_callback_urls", "too_many", detail));
+    }
+    for (number, url) in sent.status_callback_urls.iter().enumerate().filter(|(_, url)| !is_address(url)) {
+        let detail = format!("{url:?} does not begin with http:// or https:// and name a host");
+        mistakes.push(Mistake::new(format!("status_callback_urls[{number}]"), "invalid_url", detail));
+    }
     let mut notes = Notes::default();
     for (number, identity) in sent.subject_identities.iter().enumerate() {
         match asked_name(identity) {
@@ -238,6 +283,7 @@ fn read(sent: Sent) -> Result<NewRequest, Problem> {
         regulation: sent.regulation,
         suppress: false,
         of: None,
+        callbacks: sent.status_callback_urls,
         notes,
     })
 }
@@ -262,11 +308,40 @@ fn is_uuid_v4(text: &str) -> bool {
         && parts[2].starts_with('4')
 }
 
-fn status_of(app: &App, request: PrivacyRequest) -> Status {
+fn status_in(app: &App, request: PrivacyRequest) -> Result<Status, Problem> {
+    Ok(status_of(&app.parts.settings.privacy, &app.parts.audit, request)?)
+}
+
+/// What is posted to a status callback of a request: the body, and headers that say who sends it.
+pub fn status_callback(
+    settings: &PrivacySettings,
+    audit: &AuditLog,
+    request: PrivacyRequest,
+) -> Result<(String, Vec<(&'static str, String)>), StoreError> {
+    let body = serde_json::to_value(status_of(settings, audit, request)?).unwrap_or(Value::Null).to_string();
+    let headers = headers_of(settings, &body);
+    Ok((body, headers))
+}
+
+fn certificate_of(audit: &AuditLog, request: &PrivacyRequest) -> Result<Option<Certificate>, StoreError> {
+    const MOST_ENTRIES: usize = 20;
+    let (Some(at), Some(report)) = (request.completed_at, &request.report) else { return Ok(None) };
+    let entries = audit.about(&request.id, MOST_ENTRIES)?;
+    Ok(entries.into_iter().find(|entry| entry.action == "privacy.completed").map(|entry| Certificate {
+        subject_request_type: request.kind.name(),
+        completed_time: at.to_string(),
+        report: report.clone(),
+        audit_entry: entry.number,
+        audit_hash: blake3::Hash::from_bytes(entry.hash).to_hex().to_string(),
+    }))
+}
+
+fn status_of(settings: &PrivacySettings, audit: &AuditLog, request: PrivacyRequest) -> Result<Status, StoreError> {
     let has_data = matches!(request.kind, RequestKind::Access | RequestKind::Portability);
     let is_done = request.state == RequestState::Completed;
-    Status {
-        controller_id: app.parts.settings.privacy.controller_id.clone(),
+    Ok(Status {
+        certificate: if is_done { certificate_of(audit, &request)? } else { None },
+        controller_id: settings.controller_id.clone(),
         expected_completion_time: request.due_at.to_string(),
         results_url: (has_data && is_done).then(|| format!("/v1/privacy/requests/{}/data", request.id)),
         subject_request_id: request.id,
@@ -277,16 +352,20 @@ fn status_of(app: &App, request: PrivacyRequest) -> Status {
             RequestState::Cancelled => "cancelled",
         },
         api_version: VERSION,
-    }
+    })
+}
+
+fn headers_of(settings: &PrivacySettings, body: &str) -> Vec<(&'static str, String)> {
+    let mut headers = vec![("x-opendsr-processor-domain", settings.processor_domain.clone())];
+    let signature = settings.opendsr_secret.as_ref().map(|secret| sign(secret, body.as_bytes()));
+    headers.extend(signature.map(|signature| ("x-opendsr-signature", signature)));
+    headers
 }
 
 /// An answer with the processor's domain, and its signature where there is a secret.
 fn signed(app: &App, status: StatusCode, answer: &impl Serialize) -> Response {
-    let settings = &app.parts.settings.privacy;
     let body = serde_json::to_value(answer).unwrap_or(Value::Null).to_string();
-    let mut headers = vec![("x-opendsr-processor-domain", settings.processor_domain.clone())];
-    headers
-        .extend(settings.opendsr_secret.as_ref().map(|secret| ("x-opendsr-signature", sign(secret, body.as_bytes()))));
+    let headers = headers_of(&app.parts.settings.privacy, &body);
     let mut response = (status, json_bytes(body)).into_response();
     for (name, value) in headers {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -1,10 +1,12 @@
 //! Shopify's compliance webhooks: `customers/data_request`, `customers/redact`, `shop/redact`. The signature over the
-//! raw body is what lets them in. A delivery that is repeated is the same request.
+//! raw body is what lets them in. Headers are outside of it, so that whoever has seen a delivery could send its body again under another
+//! topic or id: what is asked is read off the body, and the same body is the same request, whatever its headers say.
 
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use merx_decide::Act;
 use merx_domain::IdentityKind;
 use merx_ingest::privacy::{AskedName, NameFormat, NewRequest, Notes, RequestKind};
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,7 @@ use crate::routes::Shared;
 /// Compliance bodies are a few hundred bytes.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// What all three have in common.
+/// What the three have in common, and what tells them apart.
 #[derive(Deserialize, ToSchema)]
 #[schema(as = ShopifyComplianceWebhook, example = json!({
     "shop_id": 954889, "shop_domain": "shop.myshopify.com", "orders_to_redact": [299938],
@@ -29,6 +31,30 @@ pub(crate) struct Compliance {
     #[serde(default)]
     #[schema(nullable = false)]
     customer: Option<Customer>,
+    /// Of `customers/data_request`.
+    #[serde(default)]
+    #[schema(nullable = false, value_type = Option<Object>)]
+    data_request: Option<Value>,
+    /// Of `customers/redact`, perhaps empty.
+    #[serde(default)]
+    #[schema(nullable = false, value_type = Option<Vec<i64>>)]
+    orders_to_redact: Option<Value>,
+    /// Of `shop/redact`, which names no customer.
+    #[serde(default)]
+    #[schema(nullable = false, value_type = Option<i64>)]
+    shop_id: Option<Value>,
+}
+
+impl Compliance {
+    /// The topic that a body of this shape belongs to.
+    fn topic(&self) -> Option<(&'static str, RequestKind)> {
+        match (&self.customer, &self.data_request, &self.orders_to_redact) {
+            (Some(_), Some(_), None) => Some(("customers/data_request", RequestKind::Access)),
+            (Some(_), None, Some(_)) => Some(("customers/redact", RequestKind::Erasure)),
+            (None, None, None) if self.shop_id.is_some() => Some(("shop/redact", RequestKind::ShopErasure)),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -54,6 +80,7 @@ pub(crate) struct Taken {
 ///
 /// The topic stands in `X-Shopify-Topic`, the signature in `X-Shopify-Hmac-Sha256` (or without the prefix). Customers are
 /// erased or gathered by id, mail address and phone. `shop/redact` is put in the register for the operator, as the whole folder is meant.
+/// The topic has to be the one of the body's shape, and the same body sent again is the same request: the signature covers neither topic nor id.
 #[utoipa::path(post, path = "/webhooks/shopify/privacy", tag = "privacy", request_body = Compliance,
     params(("X-Shopify-Topic" = String, Header, example = "customers/redact"),
         ("X-Shopify-Hmac-Sha256" = String, Header, description = "Base64 HMAC-SHA256 of the body under the app's client secret")),
@@ -63,7 +90,7 @@ pub(crate) struct Taken {
         (status = 404, description = "No secret is set", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "The body is too large", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "The body has an encoding that is not known", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 422, description = "Another topic, or nobody is named", body = ProblemDocument, content_type = "application/problem+json")))]
+        (status = 422, description = "Another topic than the body's, or nobody is named", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn shopify_webhook(
     State(app): State<Shared>,
     headers: HeaderMap,
@@ -79,32 +106,33 @@ pub(crate) async fn shopify_webhook(
     }
     let compliance: Compliance = parse(&bytes, "")?;
     let topic = header(&headers, "topic").unwrap_or_default();
-    let kind = match topic {
-        "customers/data_request" => RequestKind::Access,
-        "customers/redact" => RequestKind::Erasure,
-        "shop/redact" => RequestKind::ShopErasure,
-        other => {
-            return Err(Problem::mistake("X-Shopify-Topic", "unknown", format!("{other:?} is no compliance topic")));
+    let kind = match compliance.topic() {
+        Some((of_body, kind)) if of_body == topic => kind,
+        Some((of_body, _)) => {
+            let detail = format!("{topic:?} is not the topic of this body, which is one of {of_body}");
+            return Err(Problem::mistake("X-Shopify-Topic", "unknown", detail));
+        }
+        None => {
+            let detail = "a customer with data_request or orders_to_redact, or a shop alone, is expected";
+            return Err(Problem::mistake("", "unknown", detail));
         }
     };
     let notes = compliance.customer.as_ref().map(notes).unwrap_or_default();
     if notes.asked.is_empty() && kind != RequestKind::ShopErasure {
         return Err(Problem::mistake("customer", "missing", "the body names no customer"));
     }
-    let event = header(&headers, "event-id").or_else(|| header(&headers, "webhook-id"));
-    let event = event.map_or_else(|| blake3::hash(&bytes).to_hex()[..32].to_owned(), str::to_owned);
-    let id: String = event.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').take(64).collect();
     let new = NewRequest {
-        id: Some(format!("shopify-{id}")),
+        id: Some(format!("shopify-{}", &blake3::hash(&bytes).to_hex()[..32])),
         kind,
         source: "shopify".to_owned(),
         regulation: topic.to_owned(),
         suppress: false,
         of: None,
+        callbacks: Vec::new(),
         notes,
     };
     blocking(move || {
-        let request = app.parts.privacy.submit(new)?;
+        let request = app.parts.privacy.submit(new, Act { by: "Shopify", at: app.parts.clock.now() })?;
         Ok(Answered(Taken { request_id: request.id }).into_response())
     })
     .await

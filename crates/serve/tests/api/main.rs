@@ -10,6 +10,7 @@ mod algolia;
 mod algolia_clients;
 mod algolia_merchandise;
 mod algolia_records;
+mod audit;
 mod auth;
 mod consent;
 mod console;

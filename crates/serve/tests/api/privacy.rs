@@ -166,6 +166,19 @@ async fn opendsr_requests_are_taken_signed() {
     assert_eq!(encoded, body.to_string().as_bytes());
     assert!(receipt["expected_completion_time"].as_str() > receipt["received_time"].as_str());
     assert_eq!(opendsr(&shop, &body, &signed).await.json(), receipt, "sent twice, it is one request");
+    for (field, other) in [
+        ("subject_request_type", json!("access")),
+        (
+            "subject_identities",
+            json!([
+        {"identity_type": "email", "identity_value": "lea@post.example", "identity_format": "raw"}]),
+        ),
+    ] {
+        let mut another = body.clone();
+        another[field] = other;
+        let signed = signature("opendsr secret", &another.to_string());
+        opendsr(&shop, &another, &signed).await.problem(409, "conflict");
+    }
 
     let path = format!("/opendsr/2.0/requests/{id}");
     for path in [path.clone(), format!("{path}/status")] {
@@ -178,9 +191,16 @@ async fn opendsr_requests_are_taken_signed() {
     wrong["subject_request_id"] = json!("a7551968-d5d6-14b2-9831-815ac9017798");
     wrong["subject_request_type"] = json!("oblivion");
     wrong["subject_identities"][0]["identity_type"] = json!("shoe_size");
+    wrong["status_callback_urls"] = json!(["ftp://c.example"]);
     let reply = opendsr(&shop, &wrong, &signature("opendsr secret", &wrong.to_string())).await;
     let places: Vec<String> = reply.mistakes().into_iter().map(|(place, _)| place).collect();
-    assert_eq!(places, ["subject_request_id", "subject_request_type", "subject_identities[0].identity_type"]);
+    let expected = [
+        "subject_request_id",
+        "subject_request_type",
+        "status_callback_urls[0]",
+        "subject_identities[0].identity_type",
+    ];
+    assert_eq!(places, expected);
 }
 
 async fn shopify(shop: &Shop, topic: &str, body: &str, signed: &str, event: &str) -> Reply {
@@ -200,15 +220,20 @@ async fn shopify_asks_for_its_customers() {
     let signed = signature("shpss_secret", body);
     let reply = shopify(&shop, "customers/redact", body, &signed, "98880550-7158").await;
     let id = reply.ok()["request_id"].as_str().unwrap().to_owned();
-    assert_eq!(id, "shopify-98880550-7158");
-    assert_eq!(
-        shopify(&shop, "customers/redact", body, &signed, "98880550-7158").await.ok()["request_id"],
-        id.as_str()
-    );
+    for delivery in ["98880550-7158", "another-id"] {
+        let again = shopify(&shop, "customers/redact", body, &signed, delivery).await.ok();
+        assert_eq!(again["request_id"], id.as_str(), "the id is outside of the signature");
+    }
+    for topic in ["customers/data_request", "shop/redact"] {
+        let mistakes = shopify(&shop, topic, body, &signed, "2").await.mistakes();
+        assert_eq!(mistakes[0].0, "X-Shopify-Topic", "the topic is outside of the signature");
+    }
     let request = call(&shop, "GET", &format!("/v1/privacy/requests/{id}"), &shop.admin, None).await.ok();
     assert_eq!((&request["kind"], &request["source"]), (&json!("erasure"), &json!("shopify")));
-    shopify(&shop, "customers/data_request", body, &signed, "2").await.ok();
-    shopify(&shop, "shop/redact", body, &signed, "3").await.ok();
+    let asked = r#"{"shop_id":954889,"orders_requested":[1],"customer":{"id":191167},"data_request":{"id":9999}}"#;
+    shopify(&shop, "customers/data_request", asked, &signature("shpss_secret", asked), "2").await.ok();
+    let gone = r#"{"shop_id":954889,"shop_domain":"s.myshopify.com"}"#;
+    shopify(&shop, "shop/redact", gone, &signature("shpss_secret", gone), "3").await.ok();
     let listed = call(&shop, "GET", "/v1/privacy/requests", &shop.admin, None).await.ok();
     let mut kinds: Vec<&str> =
         listed["items"].as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap()).collect();

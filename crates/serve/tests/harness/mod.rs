@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use compact_str::CompactString;
 use merx_decide::{
-    Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions, ExperimentDefinition,
-    ExposureLog, FeatureSource, Pipeline, PipelineSettings, Policies, Recorder, RecorderSettings, Request,
-    RequestShelf,
+    Act, Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, DecisionRecord, Definitions,
+    ExperimentDefinition, ExposureLog, FeatureSource, Governed, Pipeline, PipelineSettings, Policies, Recorder,
+    RecorderSettings, Request, RequestShelf,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::merchandising::{Rule, Synonym};
@@ -415,11 +415,14 @@ fn figures() -> SearchFigures {
 }
 
 /// Versions 1 and 2 of one model.
-pub struct TwoVersions(Mutex<u32>);
+pub struct TwoVersions {
+    live: Mutex<u32>,
+    audit: Arc<AuditLog>,
+}
 
 impl ModelVersions for TwoVersions {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
-        let live = *self.0.lock();
+        let live = *self.live.lock();
         let entry = |version: u32| ModelEntry {
             name: "recommend".to_owned(),
             version: ModelVersion(version),
@@ -431,7 +434,12 @@ impl ModelVersions for TwoVersions {
         Ok(vec![entry(2), entry(1)])
     }
 
-    fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError> {
+    fn promote(
+        &self,
+        name: &str,
+        version: Option<ModelVersion>,
+        act: Act<'_>,
+    ) -> Result<ModelVersion, ModelChangeError> {
         if name != "recommend" {
             return Err(ModelChangeError::UnknownModel(name.to_owned()));
         }
@@ -439,12 +447,13 @@ impl ModelVersions for TwoVersions {
         if !(1..=2).contains(&version.0) {
             return Err(ModelChangeError::Refused(format!("there is no version {version}")));
         }
-        *self.0.lock() = version.0;
+        *self.live.lock() = version.0;
+        self.audit.note(act, "model.promoted", name, &serde_json::json!({ "version": version.0 }))?;
         Ok(version)
     }
 
-    fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError> {
-        self.promote(name, Some(ModelVersion(1)))
+    fn roll_back(&self, name: &str, act: Act<'_>) -> Result<ModelVersion, ModelChangeError> {
+        self.promote(name, Some(ModelVersion(1)), act)
     }
 
     fn segments(&self, _: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError> {
@@ -537,7 +546,7 @@ impl Reports for LogReports {
     }
 
     fn holdout(&self) -> Result<HoldoutPage, StoreError> {
-        holdout_page(&*self.log, Currency::EUR, &|subject| subject.0.is_multiple_of(10))
+        holdout_page(&*self.log, Currency::EUR, Some(TimestampMs(0)), &|subject| subject.0.is_multiple_of(10))
     }
 
     fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError> {
@@ -580,6 +589,7 @@ impl LogReports {
 
 /// The register, without anybody who works on it.
 pub struct PrivacyDesk {
+    audit: Arc<AuditLog>,
     vault: Vault,
     requests: Requests,
     reads: Reads,
@@ -593,9 +603,12 @@ fn store_error(error: VaultError) -> StoreError {
 }
 
 impl Privacy for PrivacyDesk {
-    fn submit(&self, new: NewRequest) -> Result<PrivacyRequest, PrivacyError> {
+    fn submit(&self, new: NewRequest, act: Act<'_>) -> Result<PrivacyRequest, PrivacyError> {
         let due = NOW.plus_ms(30 * merx_domain::DAY_MS);
-        Ok(self.requests.submit(&self.vault, &new, NOW, due).map_err(store_error)?)
+        let detail = serde_json::json!({ "kind": new.kind.name() });
+        let entry = Governed { action: "privacy.submitted", target: "request", detail };
+        let beside = &mut |transaction: &mut dyn merx_store::Transaction| entry.append(transaction, act);
+        Ok(self.requests.submit(&self.vault, &new, NOW, due, beside).map_err(store_error)?)
     }
 
     fn request(&self, id: &str) -> Result<Option<PrivacyRequest>, StoreError> {
@@ -606,8 +619,9 @@ impl Privacy for PrivacyDesk {
         self.requests.latest(limit)
     }
 
-    fn cancel(&self, id: &str) -> Result<bool, StoreError> {
-        self.requests.cancel(id, NOW)
+    fn cancel(&self, id: &str, act: Act<'_>) -> Result<bool, StoreError> {
+        let entry = Governed { action: "privacy.cancelled", target: id, detail: serde_json::Value::Null };
+        self.requests.cancel(id, NOW, &mut |transaction| entry.append(transaction, act))
     }
 
     fn data(&self, id: &str, _who: &str) -> Result<serde_json::Value, PrivacyError> {
@@ -630,7 +644,8 @@ impl Privacy for PrivacyDesk {
         self.reads.latest(limit)
     }
 
-    fn rotate_vault(&self) -> Result<u64, PrivacyError> {
+    fn rotate_vault(&self, act: Act<'_>) -> Result<u64, PrivacyError> {
+        self.audit.note(act, "vault.rotated", "vault", &serde_json::Value::Null)?;
         Ok(self.vault.rotate(MasterKey::random().unwrap()).map_err(store_error)?)
     }
 }
@@ -753,7 +768,7 @@ impl Shop {
         migrations.sort_by_key(|migration| migration.name);
         let store = Store::open_embedded(folder.path(), &migrations, LogSettings::default()).unwrap();
         let keys = Arc::new(Keys::open(Arc::clone(&store.records)).unwrap());
-        let mint = |scope| keys.mint(scope, "test", NOW).unwrap().0;
+        let mint = |scope| keys.mint(scope, "test", Act::of_merx(NOW)).unwrap().0;
         let (public, secret, admin) = (mint(Scope::Public), mint(Scope::Secret), mint(Scope::Admin));
 
         let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), RecorderSettings::default()));
@@ -816,6 +831,7 @@ impl Shop {
         let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
         let records = || Arc::clone(&store.records);
         let privacy = PrivacyDesk {
+            audit: Arc::clone(&audit),
             vault: Vault::open(records(), vec![MasterKey::random().unwrap()], 10).unwrap(),
             requests: Requests::new(records()),
             reads: Reads::new(records()),
@@ -841,7 +857,7 @@ impl Shop {
             audit,
             labels: merx_decide::Labels::new(Arc::clone(&store.records)),
             policies,
-            models: Arc::new(TwoVersions(Mutex::new(1))),
+            models: Arc::new(TwoVersions { live: Mutex::new(1), audit: Arc::clone(&audit) }),
             jobs: Arc::new(Unwilling::default()),
             privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
