@@ -25,6 +25,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod labels;
+mod layout;
 mod limits;
 mod live;
 mod merchandise;
@@ -68,7 +69,7 @@ pub use merchandise::{
 };
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, ModelChangeError, ModelEntry, ModelSegment,
     ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };

@@ -16,6 +16,7 @@ mod console;
 mod entities;
 mod experiments;
 mod governing;
+mod layout;
 mod merchandise;
 mod operating;
 mod privacy;
