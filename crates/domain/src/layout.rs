@@ -29,9 +29,14 @@ pub enum LayoutReason {
     Default,
     Fixed,
     /// Of shoppers like this one, so many who saw it used it, by the model; it was seen so often.
-    Learned { expected: f32, seen: u64 },
+    Learned {
+        expected: f32,
+        seen: u64,
+    },
     /// Too little is known of it yet.
-    Tried { seen: u64 },
+    Tried {
+        seen: u64,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -20,9 +20,9 @@ use merx_store::{StoreError, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use crate::layouts::LAYOUT;
 use crate::search_log::Reports;
 use crate::searching::SEARCH;
-use crate::layouts::LAYOUT;
 use crate::shop::{RECOMMEND, Shop};
 
 /// Events that a question waits for; a log that is further ahead is followed behind it.

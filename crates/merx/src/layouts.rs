@@ -51,8 +51,15 @@ pub(crate) fn load(registry: &Registry, model: &RegisteredModel) -> Result<Layou
 #[derive(Debug)]
 pub(crate) enum Report {
     /// There is too little to learn from.
-    Skipped { seen: usize },
-    Trained { version: ModelVersion, seen: usize, used: usize, elapsed: Duration },
+    Skipped {
+        seen: usize,
+    },
+    Trained {
+        version: ModelVersion,
+        seen: usize,
+        used: usize,
+        elapsed: Duration,
+    },
 }
 
 impl Report {
@@ -152,11 +159,7 @@ fn first_id(at: TimestampMs) -> DecisionId {
 /// What became of a block of a layout: what it was worth to those who saw it.
 type Outcomes = BTreeMap<(DecisionId, String), f64>;
 
-fn outcomes(
-    shop: &Shop,
-    shown: &BTreeMap<DecisionId, Shown>,
-    say: Say,
-) -> Result<(Outcomes, Option<LogOffset>, u64)> {
+fn outcomes(shop: &Shop, shown: &BTreeMap<DecisionId, Shown>, say: Say) -> Result<(Outcomes, Option<LogOffset>, u64)> {
     let mut watched = Watched { shown, outcomes: Outcomes::new(), used: FxHashMap::default(), events: 0 };
     let mut after = None;
     if shown.is_empty() {
@@ -197,7 +200,9 @@ impl Watched<'_> {
                 self.outcomes.entry(block).or_insert(0.0);
                 self.events += 1;
             }),
-            EventKind::PromotionClicked => self.block_of(event).into_iter().for_each(|block| self.use_block(event, block)),
+            EventKind::PromotionClicked => {
+                self.block_of(event).into_iter().for_each(|block| self.use_block(event, block))
+            }
             EventKind::OrderCompleted => self.order(event),
             _ => {}
         }

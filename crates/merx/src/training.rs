@@ -142,7 +142,11 @@ fn for_you(model: &RecommendModel) -> Option<&dyn Recommender> {
 }
 
 /// The set, from when until when, the events it is made of, and how far the log was read.
-pub(crate) fn training_set(shop: &Shop, now: TimestampMs, say: Say) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
+pub(crate) fn training_set(
+    shop: &Shop,
+    now: TimestampMs,
+    say: Say,
+) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
     shop.projection.catch_up()?;
     let end = shop.store.log.end()?.map_or(0, |end| end.0);
     let number = |id: &merx_domain::ProductId| shop.projection.number(id);

@@ -17,7 +17,8 @@ use crate::live::Live;
 use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
 use crate::ports::{
-    Intake, Jobs, Layouts, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords, Vitals,
+    Intake, Jobs, Layouts, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords,
+    Vitals,
 };
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;

@@ -31,8 +31,8 @@ use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
-    layout, live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
-    stock, storefront, tracking, users_api,
+    layout, live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site,
+    slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;

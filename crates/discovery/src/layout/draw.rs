@@ -123,7 +123,8 @@ mod tests {
     /// Each order comes as often as its recorded chance says, and the chances of all orders add up to 1.
     #[test]
     fn an_order_comes_as_often_as_its_propensity_says() {
-        let (ask, known) = (ask(&[("a", false), ("b", false), ("c", false)], 3), known(&[("a", 0.1), ("b", 0.15), ("c", 0.05)]));
+        let (ask, known) =
+            (ask(&[("a", false), ("b", false), ("c", false)], 3), known(&[("a", 0.1), ("b", 0.15), ("c", 0.05)]));
         let mut seen: BTreeMap<Vec<String>, (u32, f64)> = BTreeMap::new();
         const DRAWS: u32 = 60_000;
         for seed in 0..u64::from(DRAWS) {

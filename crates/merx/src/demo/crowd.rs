@@ -112,8 +112,7 @@ impl Visit<'_> {
     /// The home page as it is laid out: looks at one block after the other, and loses patience.
     fn home(&mut self, rng: &mut Rng) -> Result<()> {
         let blocks = ["for_you", "departments", "trending", "new", "recently_viewed"].map(|id| json!({ "id": id }));
-        let request =
-            json!({ "anonymous_id": self.visitor, "market": self.market, "page": "home", "blocks": blocks });
+        let request = json!({ "anonymous_id": self.visitor, "market": self.market, "page": "home", "blocks": blocks });
         let layout = self.crowd.client.post("/v1/layout", &request)?;
         let decision = text(&layout["decision_id"]);
         for (place, block) in layout["blocks"].as_array().into_iter().flatten().enumerate() {

@@ -20,9 +20,8 @@ use merx_domain::search::{
 use merx_domain::{
     Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
     FilterValue, Grant, IdentityKind, LayoutAnswer, LayoutAsk, LayoutBlock, LayoutReason, ManualClock, MarketId,
-    ModelVersion, Money, Order, OrderId, PlacedBlock, Price, Product,
-    ProductId, ProductNumber, Proposal, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
-    SubjectId, TimestampMs, Variant, VariantId,
+    ModelVersion, Money, Order, OrderId, PlacedBlock, Price, Product, ProductId, ProductNumber, Proposal, Reason,
+    Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
@@ -158,8 +157,7 @@ impl Engine for LastFirst {
         if !learned && level < FallbackLevel::StaticList {
             return Err(EngineError::NoModel);
         }
-        let reason =
-            if learned { LayoutReason::Learned { expected: 0.25, seen: 40 } } else { LayoutReason::Default };
+        let reason = if learned { LayoutReason::Learned { expected: 0.25, seen: 40 } } else { LayoutReason::Default };
         let place = |block: &LayoutBlock| PlacedBlock {
             id: block.id.clone(),
             score: 0.25,

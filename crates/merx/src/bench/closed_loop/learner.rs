@@ -26,9 +26,9 @@ const IN_STOCK: i64 = 1_000;
 /// How a learner chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
-    /// What is viewed, carted and bought most in a market, newer counts weighing more; counted anew every night.
+    /// What is viewed, carted and bought most in a market, newer counts weighing more; counted anew whenever it learns.
     Popularity,
-    /// As shipped: every family fitted and chosen anew every night, behind the gate; histories as they are at the moment of asking.
+    /// As shipped: every family fitted and chosen anew whenever it learns, behind the gate; histories as they are at the moment of asking.
     Merx,
 }
 
@@ -56,7 +56,8 @@ pub(super) struct Visitor {
 pub(super) struct Learner {
     way: Way,
     shop: Shop,
-    nights: u32,
+    /// Nights in which it learnt.
+    pub(super) nights: u32,
     /// Nights whose model went live.
     pub(super) promoted: u32,
     /// Removed with the learner, after the shop that lies in it.
@@ -112,14 +113,7 @@ impl Learner {
         };
         let exclude = exclude.iter().filter_map(|id| self.shop.projection.number(id)).collect();
         let (scenario, diversity) = self.scenario(moment);
-        let slot = Slot {
-            name: "strip".to_owned(),
-            scenario,
-            count: STRIP,
-            products: Vec::new(),
-            exclude,
-            diversity,
-        };
+        let slot = Slot { name: "strip".to_owned(), scenario, count: STRIP, products: Vec::new(), exclude, diversity };
         let mut request = Request::new(situation, Ask { slots: vec![slot] });
         request.deadline_ms = Some(PATIENCE_MS);
         let rules = vec![SlotRules::default()];

@@ -1,9 +1,9 @@
 //! `merx bench closed-loop`: simulated shoppers come day by day, are shown strips of products, and answer by the planted truth. In one arm
-//! popularity chooses, in one Merx that learns every night from what it showed, in one an oracle that knows the truth.
+//! popularity chooses, in one Merx that learns from what it showed, in one an oracle that knows the truth.
 
 mod learner;
-mod plot;
 mod play;
+mod plot;
 mod tally;
 mod visits;
 
@@ -17,6 +17,7 @@ use merx_simulate::ShopConfig;
 use parking_lot::Mutex;
 use serde::Serialize;
 
+use self::play::{Pace, play};
 use self::plot::{Chart, Series, dots};
 use self::tally::{Arm, Interval, Part, Tally};
 
@@ -31,35 +32,52 @@ pub(crate) struct ClosedLoopArguments {
     seeds: u64,
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
-    /// Days from the opening of the shop on.
-    #[arg(long, default_value_t = 56, value_parser = clap::value_parser!(u32).range(14..=730))]
+    /// Days on which strips are shown.
+    #[arg(long, default_value_t = 84, value_parser = clap::value_parser!(u32).range(14..=730))]
     days: u32,
-    /// The day of the opening.
+    /// Days before them: a history that every arm learns from before its first decision.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=730))]
+    history_days: u32,
+    /// The first day of all.
     #[arg(long, default_value = "2026-03-02", value_name = "DATE")]
     from: String,
-    #[arg(long, default_value_t = 800)]
+    #[arg(long, default_value_t = 400)]
     products: u32,
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_500)]
     shoppers: u32,
     #[arg(long, default_value_t = 26.0)]
     visits_per_year: f32,
+    /// So many visits of a hundred are shown strips; the others shop all the same, and are learnt from.
+    #[arg(long, default_value_t = 15.0)]
+    shown_percent: f64,
+    /// Nights between trainings; in the first week after 1, 2 and 4.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(i32).range(1..=365))]
+    learn_every: i32,
     /// Draw the figures into this folder (SVG).
     #[arg(long, value_name = "DIR")]
     plots: Option<PathBuf>,
 }
 
 impl ClosedLoopArguments {
+    fn pace(&self) -> Pace {
+        Pace {
+            shown_share: self.shown_percent / 100.0,
+            learn_every: self.learn_every,
+            quiet_days: self.history_days as i32,
+        }
+    }
+
     fn shop(&self, seed: u64) -> Result<ShopConfig> {
         let midnight = format!("{}T00:00:00Z", self.from);
         let Some(start) = TimestampMs::parse(&midnight) else { bail!("--from {}: expected YYYY-MM-DD", self.from) };
         Ok(ShopConfig {
             products: self.products,
             shoppers: self.shoppers,
-            days: self.days,
+            days: self.history_days + self.days,
             start: TimestampMs(start.0.div_euclid(DAY_MS) * DAY_MS),
             seed,
             visits_per_year: self.visits_per_year,
-            trends: (self.days / 5) as usize,
+            trends: ((self.history_days + self.days) / 20) as usize,
             ..ShopConfig::default()
         })
     }
@@ -105,7 +123,8 @@ fn play_all(arguments: &ClosedLoopArguments) -> Result<Vec<Tally>> {
                     if place >= arguments.seeds {
                         break;
                     }
-                    let tally = arguments.shop(arguments.first_seed + place).and_then(play::play);
+                    let tally =
+                        arguments.shop(arguments.first_seed + place).and_then(|shop| play(shop, arguments.pace()));
                     tracing::info!(shop = place + 1, of = arguments.seeds, "played");
                     done.lock().push((place, tally));
                 }
@@ -160,9 +179,10 @@ impl Figures<'_> {
         let all = |metric, interval, unit| self.say(metric, None, None, None, interval, unit);
         all("revenue_ratio", Interval::of_ratios(self.lifts(0)), "merx / popularity");
         all("revenue_ratio_second_half", Interval::of_ratios(self.lifts(half)), "merx / popularity");
-        let expected = self.played.iter().map(|tally| {
-            tally.sums(Arm::Merx, 0, days).expected / tally.sums(Arm::Popularity, 0, days).expected
-        });
+        let expected = self
+            .played
+            .iter()
+            .map(|tally| tally.sums(Arm::Merx, 0, days).expected / tally.sums(Arm::Popularity, 0, days).expected);
         all("expected_revenue_ratio", Interval::of_ratios(expected), "merx / popularity");
         let more = self.over(|tally| {
             let of = |arm| tally.sums(arm, 0, days).revenue / tally.sums(arm, 0, days).visits / 100.0;
@@ -188,7 +208,8 @@ impl Figures<'_> {
             }
         }
         for part in [Part::Refused, Part::Stranger, Part::Acquaintance, Part::Known, Part::WellKnown] {
-            let ratios = self.played.iter().map(|tally| tally.part(Arm::Merx, part) / tally.part(Arm::Popularity, part));
+            let ratios =
+                self.played.iter().map(|tally| tally.part(Arm::Merx, part) / tally.part(Arm::Popularity, part));
             let ratio = Interval::of_ratios(ratios);
             self.say("expected_revenue_ratio_second_half", None, Some(part), None, ratio, "merx / popularity");
         }
@@ -219,14 +240,11 @@ impl Figures<'_> {
             points: (0..days).map(|day| self.regret(arm, day, day + 1)).collect(),
         };
         let regret = Chart {
-            title: "What is missed of the oracle's revenue, by day since the shop opened",
+            title: "What is missed of the oracle's revenue, by day",
             unit: "%",
             scale: 100.0,
             from_zero: false,
-            series: vec![
-                regret(Arm::Popularity, "popularity", "plain"),
-                regret(Arm::Merx, "Merx", "accent"),
-            ],
+            series: vec![regret(Arm::Popularity, "popularity", "plain"), regret(Arm::Merx, "Merx", "accent")],
         };
         let revenue = |arm, name, colour| Series {
             name,
@@ -241,7 +259,7 @@ impl Figures<'_> {
                 .collect(),
         };
         let revenue = Chart {
-            title: "Expected revenue per visit, by day since the shop opened",
+            title: "Expected revenue per visit, by day",
             unit: "EUR",
             scale: 1.0,
             from_zero: true,

@@ -20,8 +20,28 @@ const IN_TREND: f32 = 0.3;
 /// How long before a visit's first event it is shown something, and how long after its last.
 const AROUND_MS: i64 = 120 * SECOND_MS;
 
+/// How a shop is played.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    /// Share of the visits that are shown strips; the others shop all the same, and are learnt from.
+    pub(super) shown_share: f64,
+    /// Nights between trainings; in the first week after 1, 2 and 4.
+    pub(super) learn_every: i32,
+    /// Days before strips are shown at all: a history that every arm learns from before its first decision.
+    pub(super) quiet_days: i32,
+}
+
+impl Pace {
+    fn learns_before(self, day: i32) -> bool {
+        // Before the first strip from what history there is.
+        let day = day - self.quiet_days;
+        (day == 0 && self.quiet_days > 0)
+            || (day > 0 && (day % self.learn_every == 0 || (day < self.learn_every && day.count_ones() == 1)))
+    }
+}
+
 /// Plays all days of a shop.
-pub(super) fn play(config: ShopConfig) -> Result<Tally> {
+pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
     let seed = config.seed;
     let simulated = Simulated::new(config);
     let market = &simulated.config().markets.first().context("a shop sells somewhere")?.id;
@@ -34,14 +54,15 @@ pub(super) fn play(config: ShopConfig) -> Result<Tally> {
         prices,
         known: FxHashMap::default(),
         rng: Rng::from_seed(seed),
-        tally: Tally::new(simulated.config().days),
+        tally: Tally::new(simulated.config().days - pace.quiet_days.unsigned_abs()),
         simulated: &simulated,
+        pace,
     };
     for day in Days::new(&simulated) {
         stage.open_shop(&day)?;
         stage.play_day(day)?;
     }
-    stage.tally.nights = simulated.config().days.saturating_sub(1);
+    stage.tally.nights = stage.learners[1].nights;
     stage.tally.promoted = stage.learners[1].promoted;
     Ok(stage.tally)
 }
@@ -62,6 +83,7 @@ struct Stage<'a> {
     known: FxHashMap<u32, u32>,
     rng: Rng,
     tally: Tally,
+    pace: Pace,
 }
 
 impl Stage<'_> {
@@ -78,7 +100,7 @@ impl Stage<'_> {
         }
         for learner in &mut self.learners {
             learner.restock(&new, &sold_out, day.begins_at)?;
-            if day.number > 0 {
+            if self.pace.learns_before(day.number) {
                 learner.learn(day.begins_at)?;
             }
         }
@@ -87,10 +109,20 @@ impl Stage<'_> {
 
     fn play_day(&mut self, day: Day) -> Result<()> {
         let truth = self.simulated.truth(day.begins_at);
-        for learner in &self.learners {
-            learner.tell(day.loose.clone())?;
+        let is_open = day.number >= self.pace.quiet_days;
+        let is_shown = |visit: &Visit| is_open && self.rng.split(visit.number << 2 | 2).chance(self.pace.shown_share);
+        let (shown, others): (Vec<Visit>, Vec<Visit>) = day.visits.into_iter().partition(is_shown);
+        let mut unseen = day.loose;
+        for visit in others {
+            self.learn_of(&visit);
+            unseen.extend(visit.sign_in);
+            unseen.extend(visit.events);
         }
-        for visit in day.visits {
+        unseen.sort_by_key(|event| event.occurred_at);
+        for learner in &self.learners {
+            learner.tell(unseen.clone())?;
+        }
+        for visit in shown {
             self.play_visit(&truth, day.number, visit)?;
         }
         Ok(())
@@ -107,7 +139,7 @@ impl Stage<'_> {
         };
         let part = self.part_of(&shopper);
         for arm in Arm::ALL {
-            self.tally.visit(arm, day);
+            self.tally.visit(arm, day - self.pace.quiet_days);
             if let Some(learner) = self.learner(arm) {
                 learner.tell(visit.sign_in.clone())?;
             }
@@ -119,7 +151,7 @@ impl Stage<'_> {
                 };
                 let (decision, shown) = self.shown(arm, truth, &shopper, &visitor, moment, at, &seen);
                 // The same luck in every arm.
-                let mut luck = self.rng.split(visit.number << 1 | u64::from(moment == Moment::Leaving));
+                let mut luck = self.rng.split(visit.number << 2 | u64::from(moment == Moment::Leaving));
                 let response = truth.respond(&shopper, &shown, &mut luck);
                 self.count(arm, truth, day, &shopper, part, &shown, &response);
                 if let Some(learner) = self.learner(arm) {
@@ -132,11 +164,15 @@ impl Stage<'_> {
                 seen.extend(shown);
             }
         }
+        self.learn_of(&visit);
+        Ok(())
+    }
+
+    fn learn_of(&mut self, visit: &Visit) {
         let acts = visit.events.iter().filter(|event| {
             matches!(event.kind.meaning(), EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased)
         });
         *self.known.entry(visit.shopper).or_default() += acts.count() as u32;
-        Ok(())
     }
 
     fn learner(&self, arm: Arm) -> Option<&Learner> {
@@ -180,16 +216,17 @@ impl Stage<'_> {
     ) {
         let revenue = response.bought.iter().map(|product| self.prices[product.index()]).sum();
         let units = truth.expected_units(shopper, shown);
+        let place = day - self.pace.quiet_days;
         let mut expected = 0.0;
         for (product, units) in shown.iter().zip(units) {
             let worth = f64::from(units) * self.prices[product.index()] as f64;
             expected += worth;
-            self.tally.add_part(arm, day, self.kind_of(truth, day, *product), worth);
+            self.tally.add_part(arm, place, self.kind_of(truth, day, *product), worth);
             let is_gone = self.simulated.catalogue().item(*product).is_none_or(|item| !item.on_sale(day));
             self.tally.sold_out_shown += u64::from(is_gone);
         }
-        self.tally.add_part(arm, day, part, expected);
-        self.tally.add(arm, day, revenue, response.bought.len(), expected);
+        self.tally.add_part(arm, place, part, expected);
+        self.tally.add(arm, place, revenue, response.bought.len(), expected);
     }
 
     fn part_of(&self, shopper: &Shopper) -> Part {

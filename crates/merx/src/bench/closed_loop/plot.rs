@@ -51,7 +51,8 @@ struct Axis {
 
 impl Axis {
     fn at(self, value: f64) -> f64 {
-        self.from + (value.clamp(self.low, self.high) - self.low) / (self.high - self.low).max(1e-12) * (self.to - self.from)
+        self.from
+            + (value.clamp(self.low, self.high) - self.low) / (self.high - self.low).max(1e-12) * (self.to - self.from)
     }
 
     /// Round numbers within the range, about `count` of them.
@@ -98,11 +99,7 @@ impl Chart {
         for series in &self.series {
             self.draw(series, x, y, &mut svg);
         }
-        let _ = write!(
-            svg,
-            r#"<text x="{LEFT}" y="{:.1}">day; bands: 95 % over shops</text></svg>"#,
-            HEIGHT - 6.0
-        );
+        let _ = write!(svg, r#"<text x="{LEFT}" y="{:.1}">day; bands: 95 % over shops</text></svg>"#, HEIGHT - 6.0);
         svg
     }
 
@@ -124,13 +121,8 @@ impl Chart {
         let _ = write!(svg, r#"<path class="band {colour}" d="{around}Z"/>"#);
         let _ = write!(svg, r#"<path class="{colour} line" d="{}"/>"#, path(&mut places(|point| point.mean)));
         if let Some((x, y)) = places(|point| point.mean).last() {
-            let _ = write!(
-                svg,
-                r#"<text class="{colour}" x="{:.1}" y="{:.1}">{}</text>"#,
-                x + 8.0,
-                y + 4.0,
-                series.name
-            );
+            let _ =
+                write!(svg, r#"<text class="{colour}" x="{:.1}" y="{:.1}">{}</text>"#, x + 8.0, y + 4.0, series.name);
         }
     }
 }
@@ -169,7 +161,12 @@ pub(super) fn dots(title: &str, ratios: &[f64], overall: Interval) -> String {
         let _ = write!(svg, r#"<circle class="accent" cx="{:.1}" cy="{height:.1}" r="3.5"/>"#, x.at(*ratio));
     }
     let words = format!("{:.2} ({:.2} to {:.2})", overall.mean, overall.low, overall.high);
-    let _ = write!(svg, r#"<text class="accent" x="{:.1}" y="{:.1}" text-anchor="middle">{words}</text></svg>"#, x.at(overall.mean), TOP - 6.0);
+    let _ = write!(
+        svg,
+        r#"<text class="accent" x="{:.1}" y="{:.1}" text-anchor="middle">{words}</text></svg>"#,
+        x.at(overall.mean),
+        TOP - 6.0
+    );
     svg
 }
 
