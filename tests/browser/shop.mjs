@@ -231,6 +231,53 @@ async function saysNo(browser) {
   await context.close();
 }
 
+/** The home page's blocks stand as Merx says, and in the shop's own order where it says nothing. */
+async function layout(browser) {
+  const { context, page, troubles } = await shopper(browser, DESK);
+  const told = events(page);
+  const standing = () => page.$$eval('[data-block]', blocks => blocks.map(block => block.dataset.block));
+  const asked = page.waitForResponse(reply => reply.url().endsWith('/v1/layout'));
+  await open(page, '');
+  const { decision_id, blocks, propensity } = await (await asked).json();
+  assert.deepEqual(await standing(), blocks.map(({ id }) => id));
+  assert.equal(blocks[0].id, 'hero');
+  assert.ok(propensity > 0 && propensity <= 1);
+  await say(page, 'Yes');
+  await page.waitForFunction(() => document.querySelectorAll('[data-block]').length > 5);
+  await page.evaluate(() => document.querySelector('[data-block=small] a').click());
+  await page.waitForFunction(() => location.pathname.endsWith('/search'));
+  await page.evaluate(() => dispatchEvent(new Event('pagehide')));
+  await settle(page);
+  const of = name => told.filter(event => event.event === name && event.properties.decision_id === decision_id).map(event => event.properties.promotion_id);
+  assert.ok(of('Promotion Viewed').includes('hero'), 'what was seen is told with its decision');
+  assert.deepEqual(of('Promotion Clicked'), ['small'], 'and what was used');
+  assert.deepEqual(troubles, []);
+  if (secret) {
+    const why = await call(`/v1/decisions/${decision_id}/why`, secret);
+    assert.deepEqual(why.blocks.map(({ id }) => id), blocks.map(({ id }) => id));
+    assert.equal((await call(`/v1/decisions/${decision_id}/replay`, secret, {})).identical, true);
+  }
+  await context.close();
+
+  const other = await shopper(browser, DESK);
+  other.page.removeAllListeners('request');
+  let turned = true;
+  other.page.on('request', request => {
+    if (!request.url().endsWith('/v1/layout')) return request.continue();
+    if (!turned) return request.abort();
+    const { blocks } = JSON.parse(request.postData());
+    const shown = [blocks[0], ...blocks.slice(1).reverse()].map(({ id }) => ({ id, score: 0.1, chance: 1, reason: { type: 'learned', words: '' } }));
+    return request.respond({ contentType: 'application/json', body: JSON.stringify({ decision_id: 'f'.repeat(32), page: 'home', blocks: shown, propensity: 1, fallback: 'live_model', arm: 'treated', latency_us: 1 }) });
+  });
+  const turnedOrder = async () => { await open(other.page, ''); return other.page.$$eval('[data-block]', blocks => blocks.map(block => block.dataset.block)); };
+  const reversed = await turnedOrder();
+  assert.deepEqual(reversed.slice(0, 2), ['hero', 'recently_viewed']);
+  turned = false;
+  await other.page.evaluate(() => localStorage.clear());
+  assert.deepEqual((await turnedOrder()).slice(0, 2), ['hero', 'for_you'], "without an answer, the shop's own order");
+  await other.context.close();
+}
+
 /** Merx dies while somebody shops. */
 async function merxIsAway(browser) {
   const { context, page } = await shopper(browser, DESK);
@@ -360,6 +407,7 @@ try {
   await rightToLeft(browser);
   await bundle(browser);
   if (secret) await outAndBack(browser);
+  await layout(browser);
   await debugToolbar(browser);
   console.log(`the shop sells, on a desk and on a phone: ${JSON.stringify(await speed(browser))}`);
 } finally {

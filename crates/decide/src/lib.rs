@@ -38,7 +38,7 @@ pub use record::{
     Arm, DecisionRecord, RecordError, RecordPage, Recorder, RecorderSettings, SUBJECT_COLUMNS, Shadow, Wanted,
 };
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
-pub use why::{level_words, words};
+pub use why::{layout_words, level_words, words};
 
 /// Every table of this crate.
 pub const MIGRATIONS: &[merx_store::Migration] = &[

@@ -254,6 +254,13 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         self.settings.consent.check_in(SubjectId(0), market, consent).allows(Purposes::ANALYTICS)
     }
 
+    /// Whether what is shown to somebody of this market who now says `consent` may follow what they do.
+    pub fn may_personalise(&self, subject: Option<SubjectId>, market: &MarketId, consent: ConsentStamp) -> bool {
+        let said = subject.map_or(consent, |subject| self.features.consent(subject).then(consent));
+        let grant = self.settings.consent.check_in(subject.unwrap_or(SubjectId(0)), market, said);
+        grant.allows(Purposes::PERSONALISATION)
+    }
+
     /// The arms of the experiments that the ask meets; what they change is applied. Where no model may decide there is nothing to
     /// experiment with.
     fn deal(

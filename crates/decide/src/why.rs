@@ -1,6 +1,6 @@
 //! A decision in words.
 
-use merx_domain::{FallbackLevel, ProductNumber, Reason};
+use merx_domain::{FallbackLevel, LayoutReason, ProductNumber, Reason};
 
 /// A reason as a shopper or merchant reads it; `name` gives a product's name.
 pub fn words(reason: &Reason, name: &dyn Fn(ProductNumber) -> String) -> String {
@@ -17,6 +17,18 @@ pub fn words(reason: &Reason, name: &dyn Fn(ProductNumber) -> String) -> String 
             format!("you buy this about every {interval_days:.0} days, the last time {elapsed_days:.0} days ago")
         }
         Reason::Listed => "from the shop's own list".to_owned(),
+    }
+}
+
+/// Why a block stands where it stands, as a merchant reads it.
+pub fn layout_words(reason: &LayoutReason) -> String {
+    match reason {
+        LayoutReason::Default => "in the shop's own order".to_owned(),
+        LayoutReason::Fixed => "fixed to its place".to_owned(),
+        LayoutReason::Learned { expected, seen } => {
+            format!("visits like this one use it {:.1} % of the time; it was seen {seen} times", 100.0 * expected)
+        }
+        LayoutReason::Tried { seen } => format!("it is being tried: it was seen {seen} times"),
     }
 }
 

@@ -11,6 +11,7 @@ pub mod experiment;
 mod filter;
 mod identity;
 mod ids;
+mod layout;
 pub mod merchandising;
 mod money;
 mod order;
@@ -33,6 +34,7 @@ pub use ids::{
     DecisionId, EventId, IdError, LocationId, MarketId, ModelVersion, OrderId, ProductId, ProductNumber, SubjectId,
     VariantId,
 };
+pub use layout::{LayoutAnswer, LayoutAsk, LayoutBlock, LayoutReason, PlacedBlock};
 pub use money::{Currency, Money, MoneyError};
 pub use order::{Order, OrderLine, OrderLineKind, OrderStatus};
 pub use product::{AttributeValue, MarketAvailability, Price, Product, ProductStatus, StockLevel, Variant};

@@ -1,5 +1,6 @@
 //! `merx bench`: measures on anybody's data, one JSON object a line.
 
+mod closed_loop;
 mod experiments;
 mod load;
 mod overhead;
@@ -40,6 +41,8 @@ pub(crate) enum BenchCommand {
     Batch(FactorsArguments),
     /// Statistics of experiments: simulations with a known truth, published cases, real experiments, speed.
     Experiments(experiments::ExperimentsArguments),
+    /// Simulated shoppers are shown products by popularity, by Merx that learns from what it showed, and by an oracle: revenue and regret.
+    ClosedLoop(closed_loop::ClosedLoopArguments),
     /// What consent, experiments, guardrails and the record add to a decision, beside the bare engine.
     Overhead(overhead::OverheadArguments),
     /// How many governed decisions a second are recorded without loss, and how long a report over many exposures takes.
@@ -91,6 +94,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Factors(arguments) => bench_factors(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
+        BenchCommand::ClosedLoop(arguments) => closed_loop::run(&arguments)?,
         BenchCommand::Overhead(arguments) => overhead::run(&arguments)?,
         BenchCommand::Recording(arguments) => recording::run(&arguments)?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,

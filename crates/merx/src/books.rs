@@ -20,6 +20,7 @@ use merx_store::{StoreError, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use crate::layouts::LAYOUT;
 use crate::search_log::Reports;
 use crate::searching::SEARCH;
 use crate::shop::{RECOMMEND, Shop};
@@ -377,7 +378,7 @@ fn side<'a>(shop: &'a Shop, automation: &merx_decide::Automation) -> Option<Side
         return Some(Side { goes_without: Box::new(goes_without), share });
     }
     let (share, salt) = match automation.name.as_str() {
-        RECOMMEND => (shop.config.recommend.holdout, &shop.config.recommend.holdout_salt),
+        RECOMMEND | LAYOUT => (shop.config.recommend.holdout, &shop.config.recommend.holdout_salt),
         SEARCH => (shop.config.search.holdout, &shop.config.search.holdout_salt),
         _ => return None,
     };

@@ -17,6 +17,7 @@ mod inspector;
 mod issuer;
 mod jobs;
 mod lake;
+mod layouts;
 mod manual;
 mod master_key;
 mod operate;
@@ -186,20 +187,20 @@ enum ModelsAction {
     /// Print a version's card: data, metrics, limits, approvals.
     Card {
         version: u32,
-        /// recommend or search.
+        /// recommend, search or layout.
         #[arg(long, default_value = "recommend")]
         model: String,
     },
     /// Make a version live.
     Promote {
         version: u32,
-        /// recommend or search.
+        /// recommend, search or layout.
         #[arg(long, default_value = "recommend")]
         model: String,
     },
     /// Make the previous version live again.
     Rollback {
-        /// recommend or search.
+        /// recommend, search or layout.
         #[arg(long, default_value = "recommend")]
         model: String,
     },

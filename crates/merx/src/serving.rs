@@ -436,6 +436,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
         recommendations: Arc::clone(&shop.pipeline) as _,
+        layouts: Arc::clone(&shop.layouts) as _,
         searches: Arc::clone(&shop.searching) as _,
         merchandise: Arc::clone(&shop.merchandise),
         search_figures: Arc::new(Reports(Arc::clone(&shop.store.records))),

@@ -8,6 +8,7 @@ use merx_decide::{
     Act, AuditLog, Automations, Catalogue, Dealer, Definitions, ExposureLog, Governed, Pipeline, PipelineSettings,
     Policies, PolicyError, Recorder, RecorderSettings,
 };
+use merx_discovery::layout::LayoutEngine;
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner};
 use merx_domain::experiment::{BUCKETS, Holdout};
 use merx_domain::{Clock, ModelVersion, ProductNumber, SystemClock};
@@ -23,6 +24,7 @@ use crate::bandits::Bandits;
 use crate::books::Books;
 use crate::config::Config;
 use crate::drifting;
+use crate::layouts::{self, LAYOUT};
 use crate::master_key;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
@@ -44,6 +46,7 @@ pub(crate) struct Shop {
     pub(crate) automations: Arc<Automations>,
     pub(crate) policies: Arc<Policies>,
     pub(crate) pipeline: Arc<Pipeline<RecommendEngine>>,
+    pub(crate) layouts: Arc<Pipeline<LayoutEngine>>,
     pub(crate) searching: Arc<Searching>,
     pub(crate) search_log: Arc<SearchLog>,
     /// What merchants set for searches.
@@ -82,7 +85,7 @@ impl Shop {
         );
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(Arc::new(definitions?), exposures, Arc::clone(&projection) as _));
-        let automations = Automations::open(Arc::clone(&store.records), &[RECOMMEND, SEARCH], clock.now());
+        let automations = Automations::open(Arc::clone(&store.records), &[RECOMMEND, SEARCH, LAYOUT], clock.now());
         let automations = Arc::new(automations?);
         let policies = Policies::open(Arc::clone(&store.records), config.consent.document()).map_err(policy_words)?;
         let pipeline = Pipeline::new(
@@ -95,6 +98,16 @@ impl Shop {
             pipeline_settings(&config, &policies),
         );
         let pipeline = Arc::new(pipeline.watching(Arc::clone(&projection.catalogue)));
+        let layouts = Pipeline::new(
+            Arc::new(layouts::engine(&registry)),
+            Arc::clone(&projection) as _,
+            Arc::clone(&recorder),
+            Arc::clone(&clock),
+            Arc::clone(&dealer),
+            Arc::clone(&automations),
+            pipeline_settings(&config, &policies),
+        );
+        let layouts = Arc::new(layouts.watching(Arc::clone(&projection.catalogue)));
         let search_pipeline = Pipeline::new(
             Arc::new(searching::engine(&config.search, &registry)?),
             Arc::clone(&projection) as _,
@@ -135,6 +148,7 @@ impl Shop {
             automations,
             policies: Arc::new(policies),
             pipeline,
+            layouts,
             searching: Arc::new(searching),
             search_log: Arc::new(search_log),
             merchandise,
@@ -157,6 +171,8 @@ impl Shop {
         let [live, previous] = [VersionStatus::Live, VersionStatus::Previous];
         let mut recommend = |status| self.loaded(RECOMMEND, status, load, &mut troubles);
         self.engine.serve(recommend(live)?, recommend(previous)?);
+        let mut layout = |status| self.loaded(LAYOUT, status, layouts::load, &mut troubles);
+        self.layouts.engine().serve(layout(live)?, layout(previous)?);
         let mut search = |status| self.loaded(SEARCH, status, searching::load, &mut troubles);
         self.searching.engine().serve(search(live)?, search(previous)?);
         self.model_troubles.store(Arc::new(troubles));

@@ -12,6 +12,7 @@ use merx_store::LogOffset;
 use merx_train::{DatasetBuilder, DatasetSettings, Gate, Live, Quality, Verdict, content, fit};
 
 use crate::jobs::{Say, Step};
+use crate::layouts;
 use crate::search_training;
 use crate::shop::{RECOMMEND, Shop};
 
@@ -53,8 +54,10 @@ impl Report {
 pub(crate) fn train_all(shop: &Shop, say: Say) -> Result<serde_json::Value> {
     let recommend = train(shop, shop.clock.now(), say, Goes::Live);
     let search = search_training::train(shop, shop.clock.now(), say)?;
+    let layout = layouts::train(shop, shop.clock.now(), say)?;
     let mut result = recommend?.to_json();
     result["search"] = search.to_json();
+    result["layout"] = layout.to_json();
     Ok(result)
 }
 
@@ -65,6 +68,11 @@ enum Goes {
     Live,
     /// It is watched beside the live one until somebody promotes it.
     IntoShadow,
+}
+
+/// Trains recommendations alone, as of a moment that need not be now.
+pub(crate) fn train_recommendations(shop: &Shop, now: TimestampMs) -> Result<Report> {
+    train(shop, now, &|_| Ok(()), Goes::Live)
 }
 
 /// Trains because data are not what they were: somebody should look before what is learnt of them goes live.
@@ -136,7 +144,11 @@ fn for_you(model: &RecommendModel) -> Option<&dyn Recommender> {
 }
 
 /// The set, from when until when, the events it is made of, and how far the log was read.
-fn training_set(shop: &Shop, now: TimestampMs, say: Say) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
+pub(crate) fn training_set(
+    shop: &Shop,
+    now: TimestampMs,
+    say: Say,
+) -> Result<(TrainingSet, Window, u64, Option<LogOffset>)> {
     shop.projection.catch_up()?;
     let end = shop.store.log.end()?.map_or(0, |end| end.0);
     let number = |id: &merx_domain::ProductId| shop.projection.number(id);

@@ -18,7 +18,8 @@ use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
 use crate::oidc::Oidc;
 use crate::ports::{
-    Intake, Jobs, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords, Vitals,
+    Intake, Jobs, Layouts, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords,
+    Vitals,
 };
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
@@ -83,6 +84,7 @@ pub struct Parts {
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,
     pub recommendations: Arc<dyn Recommendations>,
+    pub layouts: Arc<dyn Layouts>,
     pub searches: Arc<dyn Searches>,
     pub merchandise: Arc<Merchandise>,
     pub search_figures: Arc<dyn SearchReports>,

@@ -7,13 +7,14 @@ use axum::response::{IntoResponse, Response};
 use merx_decide::{Arm, CatalogueReader, DecisionRecord, Wanted, level_words};
 use merx_domain::experiment::Assignment;
 use merx_domain::search::{SearchAnswer, SearchAsk};
-use merx_domain::{Answer, Ask, DecisionId, Purposes};
+use merx_domain::{Answer, Ask, DecisionId, LayoutAnswer, Purposes};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Answered, PathId, Query, blocking};
+use crate::layout::BlockAnswer;
 use crate::privacy::Look;
 use crate::problem::{Code, Problem};
 use crate::recommend::{ReasonAnswer, arm_name, fallback_name};
@@ -22,6 +23,8 @@ use crate::search::{reason_words, step_words};
 
 /// As records name the engine of searches.
 pub(crate) const SEARCH: &str = "search";
+/// And that of layouts.
+pub(crate) const LAYOUT: &str = "layout";
 
 /// A decision as it was recorded.
 #[derive(Serialize, ToSchema)]
@@ -52,6 +55,10 @@ pub(crate) struct DecisionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     shadow: Option<Vec<DecidedItem>>,
+    /// The same of a layout.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    shadow_blocks: Option<Vec<BlockAnswer>>,
     /// Arms of the experiments that had a say.
     experiments: Vec<DecidedArm>,
     /// What the person's data could be used for.
@@ -65,6 +72,9 @@ pub(crate) struct DecisionAnswer {
     query: Option<String>,
     /// What was filled; the hits of a search are one slot.
     slots: Vec<DecidedSlot>,
+    /// Of a layout: its blocks, in the order shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocks: Vec<BlockAnswer>,
     /// What went wrong on the way, in words.
     trouble: Vec<String>,
     latency_us: u32,
@@ -113,6 +123,9 @@ pub(crate) struct Explanation {
     /// The decision in sentences.
     words: Vec<String>,
     items: Vec<ExplainedItem>,
+    /// Of a layout: its blocks in the order shown, each with its reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    blocks: Vec<BlockAnswer>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -136,6 +149,38 @@ pub(crate) struct Replay {
     changed_since: Vec<&'static str>,
     recorded: Vec<Vec<DecidedItem>>,
     replayed: Vec<Vec<DecidedItem>>,
+    /// Of a layout.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    recorded_blocks: Vec<BlockAnswer>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    replayed_blocks: Vec<BlockAnswer>,
+}
+
+impl Replay {
+    fn of_products(
+        identical: bool,
+        changed_since: Vec<&'static str>,
+        recorded: Vec<Vec<DecidedItem>>,
+        replayed: Vec<Vec<DecidedItem>>,
+    ) -> Self {
+        let (recorded_blocks, replayed_blocks) = (Vec::new(), Vec::new());
+        Self { identical, changed_since, recorded, replayed, recorded_blocks, replayed_blocks }
+    }
+
+    fn of_layouts(recorded: &LayoutAnswer, replayed: &LayoutAnswer) -> Self {
+        Self {
+            identical: recorded == replayed,
+            changed_since: Vec::new(),
+            recorded: Vec::new(),
+            replayed: Vec::new(),
+            recorded_blocks: blocks_of(recorded),
+            replayed_blocks: blocks_of(replayed),
+        }
+    }
+}
+
+fn blocks_of(answer: &LayoutAnswer) -> Vec<BlockAnswer> {
+    answer.blocks.iter().map(BlockAnswer::of).collect()
 }
 
 #[derive(Serialize, ToSchema)]
@@ -292,15 +337,17 @@ pub(crate) async fn replay_decision(
             let identical = recorded == then;
             let catalogue = app.parts.catalogue.read();
             let items = |answer: &SearchAnswer| vec![found_items(answer, &catalogue)];
-            Replay { identical, changed_since, recorded: items(&recorded), replayed: items(&then) }
+            Replay::of_products(identical, changed_since, items(&recorded), items(&then))
+        } else if record.engine == LAYOUT {
+            let replayed = app.parts.layouts.replay(&record).map_err(conflict)?;
+            Replay::of_layouts(&record.answer()?, &replayed)
         } else {
             let recorded: Answer = record.answer()?;
             let replayed = app.parts.recommendations.replay(&record).map_err(conflict)?;
             let catalogue = app.parts.catalogue.read();
             let items =
                 |answer: &Answer| answer.slots.iter().map(|slot| decided_items(&slot.items, &catalogue)).collect();
-            let (identical, changed_since) = (recorded == replayed, Vec::new());
-            Replay { identical, changed_since, recorded: items(&recorded), replayed: items(&replayed) }
+            Replay::of_products(recorded == replayed, Vec::new(), items(&recorded), items(&replayed))
         };
         Ok(Answered(replay).into_response())
     })
@@ -318,6 +365,9 @@ fn decided(
         let name = "hits".to_owned();
         let slot = DecidedSlot { name, scenario: SEARCH, count: ask.count, products: Vec::new(), items };
         return Ok((vec![slot], Some(ask.query)));
+    }
+    if record.engine == LAYOUT {
+        return Ok((Vec::new(), None));
     }
     let (ask, answer): (Ask, Answer) = (record.ask()?, record.answer()?);
     // A decision that nothing could answer has no slots in its answer.
@@ -340,6 +390,7 @@ impl DecisionAnswer {
 
 fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {
     let (slots, query) = decided(record, catalogue)?;
+    let blocks = if record.engine == LAYOUT { blocks_of(&record.answer()?) } else { Vec::new() };
     let (Arm::Treated { propensity } | Arm::Holdout { propensity }) = record.arm;
     Ok(DecisionAnswer {
         decision_id: record.id.to_string(),
@@ -354,11 +405,13 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         held_out: record.held_out,
         automation: record.taken,
         shadow: shadow_items(record, catalogue)?,
+        shadow_blocks: shadow_blocks(record)?,
         experiments: record.experiments.iter().map(DecidedArm::from).collect(),
         granted: purpose_names(record.granted),
         history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
         query,
         slots,
+        blocks,
         trouble: record.trouble.clone(),
         latency_us: record.latency_us,
     })
@@ -370,13 +423,26 @@ fn shadow_items(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Res
     if record.engine == SEARCH {
         return Ok(Some(found_items(&shadow.answer()?, catalogue)));
     }
+    if record.engine == LAYOUT {
+        return Ok(None);
+    }
     let answer: Answer = shadow.answer()?;
     Ok(Some(answer.slots.iter().flat_map(|slot| decided_items(&slot.items, catalogue)).collect()))
 }
 
+fn shadow_blocks(record: &DecisionRecord) -> Result<Option<Vec<BlockAnswer>>, Problem> {
+    let shadow = record.shadow.as_ref().filter(|_| record.engine == LAYOUT);
+    Ok(shadow.map(|shadow| shadow.answer()).transpose()?.map(|answer| blocks_of(&answer)))
+}
+
 fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     let catalogue = app.parts.catalogue.read();
-    let mut words = vec![level_words(record.fallback).to_owned()];
+    let is_layout = record.engine == LAYOUT;
+    let answered = match record.fallback {
+        merx_domain::FallbackLevel::StaticList if is_layout => "the shop's own order answered",
+        level => level_words(level),
+    };
+    let mut words = vec![answered.to_owned()];
     if record.held_out {
         words.push("the shopper belongs to the shop's holdout, which nothing automatic touches".to_owned());
     } else if matches!(record.arm, Arm::Holdout { .. }) {
@@ -399,7 +465,14 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
         "the shopper's history was left out: there is no consent to personalise".to_owned()
     });
     words.extend(record.trouble.iter().map(|trouble| format!("on the way: {trouble}")));
-    let items = if record.engine == SEARCH {
+    let mut blocks = Vec::new();
+    let items = if is_layout {
+        let answer: LayoutAnswer = record.answer()?;
+        words.push(format!("this order had a chance of {:.4}", answer.propensity()));
+        blocks = blocks_of(&answer);
+        words.extend(blocks.iter().map(BlockAnswer::words));
+        Vec::new()
+    } else if record.engine == SEARCH {
         let answer: SearchAnswer = record.answer()?;
         words.extend(answer.steps.iter().map(step_words));
         words.extend(answer.rules.iter().map(|rule| format!("the merchant's rule {rule} applied")));
@@ -408,7 +481,7 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
     } else {
         explain_slots(&record.answer()?, &catalogue)
     };
-    Ok(Explanation { decision_id: record.id.to_string(), words, items })
+    Ok(Explanation { decision_id: record.id.to_string(), words, items, blocks })
 }
 
 fn explain_slots(answer: &Answer, catalogue: &CatalogueReader<'_>) -> Vec<ExplainedItem> {

@@ -25,6 +25,7 @@ mod jobs;
 mod keys;
 mod keys_api;
 mod labels;
+mod layout;
 mod limits;
 mod live;
 mod markets;
@@ -71,9 +72,10 @@ pub use merchandise::{
 pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,
-    ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
-    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, ModelChangeError, ModelEntry,
+    ModelSegment, ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations,
+    Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups,
+    StockPlace, Vitals,
 };
 pub use privacy::opendsr::status_callback;
 pub use privacy::{PrivacySettings, RetentionPeriods};

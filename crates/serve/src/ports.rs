@@ -6,8 +6,8 @@ use merx_decide::{Act, Arm, DecisionRecord, ExperimentDefinition, Pipeline, Requ
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, MarketId, ModelVersion,
-    Money, Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, LayoutAnswer, LayoutAsk,
+    MarketId, ModelVersion, Money, Situation, SubjectId, TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
@@ -105,6 +105,33 @@ impl<E: Engine<Ask = Ask, Answer = Answer> + 'static> Recommendations for Pipeli
 
     fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant {
         self.grant(subject, market, consent)
+    }
+}
+
+/// The pipeline that orders the blocks of pages.
+pub trait Layouts: Send + Sync {
+    fn decide(&self, request: Request<LayoutAsk>, shelf: &mut RequestShelf<'_>) -> Decision<LayoutAnswer>;
+    fn replay(&self, record: &DecisionRecord) -> Result<LayoutAnswer, EngineError>;
+    fn arm(&self, subject: Option<SubjectId>) -> Arm;
+    /// Whether an order may follow what was learnt: whether somebody of this market who now says `consent` allows it.
+    fn may_personalise(&self, subject: Option<SubjectId>, market: &MarketId, consent: ConsentStamp) -> bool;
+}
+
+impl<E: Engine<Ask = LayoutAsk, Answer = LayoutAnswer> + 'static> Layouts for Pipeline<E> {
+    fn decide(&self, request: Request<LayoutAsk>, shelf: &mut RequestShelf<'_>) -> Decision<LayoutAnswer> {
+        self.decide(request, shelf)
+    }
+
+    fn replay(&self, record: &DecisionRecord) -> Result<LayoutAnswer, EngineError> {
+        self.replay(record)
+    }
+
+    fn arm(&self, subject: Option<SubjectId>) -> Arm {
+        self.arm(subject)
+    }
+
+    fn may_personalise(&self, subject: Option<SubjectId>, market: &MarketId, consent: ConsentStamp) -> bool {
+        self.may_personalise(subject, market, consent)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::app::{App, SlotPreset};
 use crate::auth::Caller;
 use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
 use crate::keys::Scope;
+use crate::decisions::{LAYOUT, SEARCH};
 use crate::problem::{Code, Mistake, Problem};
 use crate::roles::Right;
 use crate::routes::Shared;
@@ -756,8 +757,8 @@ fn earlier_pages(app: &App, after: Option<DecisionId>) -> Result<Vec<ProductNumb
         }
         error => error.into(),
     })?;
-    if record.engine == crate::decisions::SEARCH {
-        let detail = format!("decision {after} is a search; pages follow recommendations");
+    if [SEARCH, LAYOUT].contains(&record.engine.as_str()) {
+        let detail = format!("decision {after} is of the engine {}; pages follow recommendations", record.engine);
         return Err(Problem::mistake("after", "unknown_decision", detail));
     }
     let ask: Ask = record.ask()?;

@@ -31,8 +31,8 @@ use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
-    live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference, search, session,
-    site, slots, stage, stock, storefront, tracking, users_api,
+    layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference, search,
+    session, site, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -102,6 +102,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
     let mut table = vec![
         endpoint::<recommend::__path_recommend>(PUBLIC, post(recommend::recommend)),
         endpoint::<recommend::__path_recommend_slot>(PUBLIC, get(recommend::recommend_slot)),
+
+        endpoint::<layout::__path_layout>(PUBLIC, post(layout::layout)),
 
         endpoint::<slots::__path_list_slots>(SECRET, get(slots::list_slots)),
 

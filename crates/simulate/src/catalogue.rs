@@ -74,8 +74,13 @@ impl Item {
     }
 
     /// Whether it could be bought on a day, in any market.
-    pub(crate) fn on_sale(&self, day: i32) -> bool {
+    pub fn on_sale(&self, day: i32) -> bool {
         self.created_day < day && self.sold_out_day.is_none_or(|until| day < until)
+    }
+
+    /// Days that it has been there; below 0 before it comes.
+    pub fn age_days(&self, day: i32) -> i32 {
+        day - self.created_day
     }
 
     pub(crate) fn sold_in(&self, market: usize) -> bool {

@@ -103,6 +103,43 @@ impl<'a> Truth<'a> {
         })
     }
 
+    /// The strip that brings most, as a shop which knows everything would show it: by purchase times what the product is worth to the shop. No
+    /// other strip of this length brings more, as a shopper looks on with the same probability whatever they have seen.
+    pub fn worthiest(
+        &self,
+        shopper: &Shopper,
+        count: usize,
+        exclude: &[ProductNumber],
+        worth: impl Fn(ProductNumber) -> f32,
+    ) -> Vec<ProductNumber> {
+        let weights = kind_weights(shopper, &self.day);
+        let total = weights.iter().sum();
+        let candidates = self.candidates(shopper).filter(|(product, _)| !exclude.contains(product));
+        top(count, candidates, |product, item| {
+            let utility = shopper.liking(item) + self.day.lift(product, item);
+            let interest = interest(&weights, total, usize::from(item.kind));
+            interest * click_probability(utility) * cart_probability(utility) * worth(product)
+        })
+    }
+
+    /// What [`Truth::respond`] buys of a strip, on average: units of each product, in the order of showing.
+    pub fn expected_units(&self, shopper: &Shopper, shown: &[ProductNumber]) -> Vec<f32> {
+        let weights = kind_weights(shopper, &self.day);
+        let total = weights.iter().sum();
+        let units = |(place, product): (usize, &ProductNumber)| {
+            let Some(item) = self.on_sale(shopper, *product) else { return 0.0 };
+            let utility = shopper.liking(item) + self.day.lift(*product, item);
+            let click = interest(&weights, total, usize::from(item.kind)) * click_probability(utility);
+            LOOK_ON.powi(place as i32) * click * cart_probability(utility) * (1.0 - shopper.abandonment)
+        };
+        shown.iter().enumerate().map(units).collect()
+    }
+
+    /// How far a planted trend covers a product: 0, or up to 1 at its peak.
+    pub fn trend_level(&self, product: ProductNumber) -> f32 {
+        self.shop.catalogue.item(product).map_or(0.0, |item| self.day.trend_level(product, item))
+    }
+
     /// The best possible forecast of what they buy today in the shop as it is: by expected purchases, what the shop's
     /// own lists show included, and staples by how often they are bought.
     pub fn oracle_top(&self, shopper: &Shopper, count: usize) -> Vec<ProductNumber> {

@@ -240,6 +240,35 @@ fn shoppers_click_what_suits_them() {
 }
 
 #[test]
+fn no_strip_brings_more_than_the_worthiest_and_its_mean_is_what_is_bought() {
+    let shop = shop(1);
+    let truth = shop.truth(shop.config().start.plus_ms(200 * DAY_MS));
+    let rng = &mut Rng::from_seed(6);
+    let prices: Vec<f32> = (0..1_500).map(|_| rng.between(5.0, 80.0) as f32).collect();
+    let worth = |product: ProductNumber| prices[product.index()];
+    let value = |shopper: &_, strip: &[ProductNumber]| -> f32 {
+        truth.expected_units(shopper, strip).iter().zip(strip).map(|(units, product)| units * worth(*product)).sum()
+    };
+    let (mut expected, mut bought) = (0.0, 0.0);
+    for index in 0..100 {
+        let shopper = shop.shopper(index);
+        let best = truth.worthiest(&shopper, 12, &[], worth);
+        let (of_best, of_liked) = (value(&shopper, &best), value(&shopper, &truth.taste_top(&shopper, 12)));
+        assert!(of_best >= of_liked);
+        let mut other = best.clone();
+        other.swap(0, 11);
+        assert!(of_best >= value(&shopper, &other), "the best stands first");
+        for _ in 0..200 {
+            bought += truth.respond(&shopper, &best, rng).bought.iter().map(|product| worth(*product)).sum::<f32>();
+        }
+        expected += 200.0 * of_best;
+        let without = truth.worthiest(&shopper, 12, &best, worth);
+        assert!(without.iter().all(|product| !best.contains(product)));
+    }
+    assert!((bought / expected - 1.0).abs() < 0.1, "bought {bought}, expected {expected}");
+}
+
+#[test]
 fn names_can_be_read() {
     let shop = Shop::new(ShopConfig::default());
     let products: Vec<_> = shop.products().collect();

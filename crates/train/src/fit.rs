@@ -64,8 +64,9 @@ pub struct Live<'m> {
 pub struct Fitted<M> {
     pub model: M,
     pub quality: Quality,
-    /// The live model: on the same questions where enough of them are new to it, otherwise as it was measured then.
-    /// Questions that a model has learnt from would flatter it.
+    /// The live model: on the same questions where enough of them are new to it, otherwise as it was measured then, if
+    /// it was. Questions that a model has learnt from would flatter it; a few lucky ones would keep a young shop's first
+    /// model live for weeks.
     pub live: Option<Quality>,
 }
 
@@ -86,9 +87,9 @@ pub fn fit<L: Learner<Set = TrainingSet>>(
     let measured = learner.fit(&split.before, seed)?;
     let quality =
         for_you(&measured).map(|model| judge(model, &split.questions, set.item_count, stopwatch)).unwrap_or_default();
-    let live = live.map(|live| match both_judged {
-        true => judge(live.model, &split.questions, set.item_count, stopwatch),
-        false => live.then.clone(),
+    let live = live.and_then(|live| match both_judged {
+        true => Some(judge(live.model, &split.questions, set.item_count, stopwatch)),
+        false => (live.then.questions >= ENOUGH_QUESTIONS).then(|| live.then.clone()),
     });
     let model = learner.refit(&measured, set, seed)?;
     Ok(Fitted { model, quality, live })
@@ -209,10 +210,13 @@ mod tests {
 
     #[test]
     fn a_live_model_is_never_judged_by_what_it_has_learnt_from() {
-        let then = Quality { ndcg: 0.123, ..Quality::default() };
+        let then = Quality { ndcg: 0.123, questions: 500, ..Quality::default() };
         let model = IalsLearner::default().fit(&planted(), 1).unwrap();
         let all = fitted(Live { model: &model, learnt_until_s: 6_000, then: &then });
         assert_eq!(all.live, Some(then.clone()));
+        let lucky = Quality { ndcg: 0.9, questions: 20, ..Quality::default() };
+        let young = fitted(Live { model: &model, learnt_until_s: 6_000, then: &lucky });
+        assert_eq!(young.live, None, "who was asked twenty questions has not been measured");
         assert_eq!(all.quality.questions, 1_200, "at the cut, and somewhere behind it");
         // Half of the time is new to this one: both are asked about that half, and know as much.
         let half = split_at(&planted(), 3_000, usize::MAX).before;

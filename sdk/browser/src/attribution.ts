@@ -14,7 +14,8 @@ const REMEMBERED_MS = 24 * 3600 * 1000;
 
 export class Attribution {
   #observer: IntersectionObserver | undefined;
-  #shown = new WeakMap<Element, Shown>();
+  /** What is told of an element once it was seen. */
+  #watched = new WeakMap<Element, () => void>();
   #timers = new WeakMap<Element, ReturnType<typeof setTimeout>>();
   #told = new Set<string>();
   #fresh: Shown[] = [];
@@ -27,7 +28,12 @@ export class Attribution {
 
   /** Watches an element that shows a decided product; its clicks are remembered. */
   watch(element: Element, shown: Shown): void {
-    this.#shown.set(element, shown);
+    this.whenSeen(element, () => this.#saw(shown));
+  }
+
+  /** Calls back once, when the element was really seen. */
+  whenSeen(element: Element, seen: () => void): void {
+    this.#watched.set(element, seen);
     this.#observer?.observe(element);
   }
 
@@ -67,8 +73,11 @@ export class Attribution {
 
   #seen(element: Element): void {
     this.#observer?.unobserve(element);
-    const shown = this.#shown.get(element);
-    if (!shown || this.#told.has(shown.decision_id + shown.product_id)) return;
+    this.#watched.get(element)?.();
+  }
+
+  #saw(shown: Shown): void {
+    if (this.#told.has(shown.decision_id + shown.product_id)) return;
     this.#told.add(shown.decision_id + shown.product_id);
     this.#fresh.push(shown);
     this.#timer ??= setTimeout(() => {

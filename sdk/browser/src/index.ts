@@ -8,7 +8,7 @@ import type { EventName, Events, LineItem } from './events';
 import { Identity, randomId } from './identity';
 import { Queue, type Message, type Sent } from './queue';
 import { browserStore, memoryStore, PersonalStore, type Store } from './storage';
-import type { Consent, Decided, Found, Item, Recommended, SearchRequest, ShopProduct, SlotRequest, Suggestion } from './types';
+import type { Consent, Decided, Found, Item, LaidOut, LayoutBlock, Recommended, SearchRequest, ShopProduct, SlotRequest, Suggestion } from './types';
 
 export type * from './types';
 export type * from './events';
@@ -127,7 +127,27 @@ export class Merx {
     this.track('Product Clicked', { product_id, position, decision_id, ...(slot && { slot }) });
   }
 
+  /** Counts an element as a block of a layout: once half of it was in view, and when a link in it is first followed. */
+  watchBlock(element: Element, block: { decision_id: string; id: string; position: number }): void {
+    const properties = { promotion_id: block.id, position: block.position, decision_id: block.decision_id };
+    this.#attribution.whenSeen(element, () => this.track('Promotion Viewed', properties));
+    const used = (event: Event) => {
+      if (!event.composedPath().some(node => (node as Element).localName === 'a')) return;
+      element.removeEventListener('click', used);
+      this.track('Promotion Clicked', properties);
+    };
+    element.addEventListener('click', used);
+  }
+
   // ---- What to show ----
+
+  /** Which of a page's blocks to show, in which order. Null where Merx can't say: the page shows them in its own. */
+  async layout(page: string, blocks: LayoutBlock[], options: CallOptions & { count?: number } = {}): Promise<LaidOut | null> {
+    const body = { ...this.#who(), page, blocks, ...(options.count && { count: options.count }) };
+    const answer = await this.#calls.ask<LaidOut>('/v1/layout', body, `layout ${page}`, options);
+    if (answer) this.#note({ kind: 'decision', of: `layout of ${page}`, answer, items: [] });
+    return answer;
+  }
 
   async recommend(slots: SlotRequest[], options: CallOptions = {}): Promise<Recommended | null> {
     const answer = await this.#calls.ask<Recommended>('/v1/recommend', { ...this.#who(), slots }, `recommend ${JSON.stringify(slots)}`, options);

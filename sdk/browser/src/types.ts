@@ -52,6 +52,16 @@ export interface Recommended extends Decided {
   slots: { name: string; items: Item[] }[];
 }
 
+/** A part of a page: a banner, a row of products. A fixed one stands at its place whatever is learnt. */
+export interface LayoutBlock { id: string; fixed?: boolean }
+
+export interface LaidOut extends Decided {
+  page: string;
+  /** How likely this order was. */
+  propensity: number;
+  blocks: { id: string; score: number; chance: number; reason: { type: string; words: string } }[];
+}
+
 export interface Hit extends Item {
   name_parts: { text: string; hit: boolean }[];
   brand?: string | null;

@@ -16,6 +16,19 @@ test('asks as the visitor, with consent', async () => {
   });
 });
 
+test('a page asks for the order of its blocks, and has its own where there is none', async () => {
+  let up = true;
+  const laidOut = { decision_id: 'd2', page: 'home', blocks: [{ id: 'new' }, { id: 'hero' }], propensity: 0.5, fallback: 'live_model', arm: 'treated', latency_us: 30 };
+  openPage({ answer: () => (up ? { json: laidOut } : 'down') });
+  const merx = createMerx({ ...settings, consent: YES });
+  const layout = await merx.layout('home', [{ id: 'hero', fixed: true }, { id: 'new' }], { count: 2 });
+  assert.deepEqual(layout?.blocks.map(({ id }) => id), ['new', 'hero']);
+  assert.deepEqual([calls[0]?.path, calls[0]?.body.page, calls[0]?.body.blocks, calls[0]?.body.count], ['/v1/layout', 'home', [{ id: 'hero', fixed: true }, { id: 'new' }], 2]);
+  up = false;
+  assert.equal((await merx.layout('home', [{ id: 'hero' }]))?.stale, true);
+  assert.equal(await merx.layout('basket', [{ id: 'hero' }]), null);
+});
+
 test('Global Privacy Control goes with every question', async () => {
   openPage({ gpc: true, answer: () => ({ json: ANSWER }) });
   await createMerx({ ...settings, consent: { ...YES, sale_sharing: true } }).recommend([{ scenario: 'for_you' }]);

@@ -296,6 +296,24 @@ test('half a second in view is a view, told once for a decision; a click is reme
   assert.equal(outcome('Product Added').at(-1), undefined, 'a day later it is another visit');
 });
 
+test('a block of a layout is told once it was seen, and once a link in it is followed', async () => {
+  const window = openPage();
+  const merx = createMerx({ ...settings, consent: YES });
+  const element = window.document.createElement('section') as unknown as HTMLElement;
+  element.innerHTML = '<p></p><a></a>';
+  merx.watchBlock(element, { decision_id: 'd1', id: 'new', position: 2 });
+  scrollTo(element, true);
+  await pass(1_000);
+  const of = (name: string) => told().filter(event => event.event === name).map(event => event.properties);
+  const block = { promotion_id: 'new', position: 2, decision_id: 'd1' };
+  assert.deepEqual(of('Promotion Viewed'), [block]);
+  element.querySelector('p')?.click();
+  element.querySelector('a')?.click();
+  element.querySelector('a')?.click();
+  await pass(1_000);
+  assert.deepEqual([of('Promotion Viewed'), of('Promotion Clicked')], [[block], [block]], 'a click on nothing is no use of it');
+});
+
 test('a customer who signs out leaves another visitor', async () => {
   openPage();
   const merx = createMerx({ ...settings, consent: YES });

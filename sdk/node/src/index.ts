@@ -55,7 +55,7 @@ const FIRST_WAIT_MS = 200;
 const EVENTS_A_CALL = 500;
 /** POSTs that only ask, or put things in place under their own ids. Every other one may do its work a second time (promote, roll back, approve, make a key). */
 const REPEATABLE = [
-  /^\/v1\/(recommend|search|search\/preview|suggest|facets|consent|off-policy|experiment-plan|policy\/dry-run)$/,
+  /^\/v1\/(recommend|layout|search|search\/preview|suggest|facets|consent|off-policy|experiment-plan|policy\/dry-run)$/,
   /^\/v1\/(products|orders|stock)\/batch$/,
   /^\/v1\/(decisions\/[^/]+\/replay|experiments\/[^/]+\/check)$/,
   /^\/ofrep\/v1\/evaluate\/flags/,

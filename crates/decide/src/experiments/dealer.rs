@@ -11,8 +11,8 @@ use merx_domain::experiment::{
 };
 use merx_domain::search::SearchAsk;
 use merx_domain::{
-    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Grant, MarketId, Purposes, Slot,
-    SubjectId, TimestampMs,
+    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Grant, LayoutAsk, MarketId, Purposes,
+    Slot, SubjectId, TimestampMs,
 };
 use merx_features::OWN_EXPOSURE;
 
@@ -74,6 +74,15 @@ impl Adjust for SearchAsk {
             self.filter = Some(both(self.filter.take(), filter));
         }
     }
+}
+
+/// Orders of blocks are a bandit of their own.
+impl Adjust for LayoutAsk {
+    fn meets(&self, _surface: &Surface) -> bool {
+        false
+    }
+
+    fn adjust(&mut self, _surface: &Surface, _variant: &PreparedVariant, _rules: &mut Vec<SlotRules>) {}
 }
 
 /// Who asks, as far as dealing goes.

@@ -24,6 +24,9 @@ const OPENED: usize = 3;
 /// Who comes because everybody talks about a product, and who of them takes it.
 const COME_FOR_TREND: f64 = 0.5;
 const TAKE_TREND: f64 = 0.3;
+/// Who looks at a block of the home page looks at the next one too, and who follows a department.
+const LOOK_ON: f64 = 0.7;
+const OPEN_DEPARTMENT: f64 = 0.05;
 
 pub(super) struct Crowd {
     client: Client,
@@ -103,11 +106,37 @@ impl Visit<'_> {
             return Ok(());
         }
         self.message(json!({ "type": "page", "name": "Home", "properties": { "path": "/" } }));
-        self.rows(json!([{ "scenario": "home", "name": "home" }, { "scenario": "trending", "count": 8 }]), rng)
+        self.home(rng)
+    }
+
+    /// The home page as it is laid out: looks at one block after the other, and loses patience.
+    fn home(&mut self, rng: &mut Rng) -> Result<()> {
+        let blocks = ["for_you", "departments", "trending", "new", "recently_viewed"].map(|id| json!({ "id": id }));
+        let request = json!({ "anonymous_id": self.visitor, "market": self.market, "page": "home", "blocks": blocks });
+        let layout = self.crowd.client.post("/v1/layout", &request)?;
+        let decision = text(&layout["decision_id"]);
+        for (place, block) in layout["blocks"].as_array().into_iter().flatten().enumerate() {
+            let told = json!({ "promotion_id": block["id"], "position": place + 1, "decision_id": decision });
+            self.track("Promotion Viewed", told.clone());
+            let used = match block["id"].as_str().unwrap_or_default() {
+                "for_you" => self.rows(json!([{ "scenario": "home", "name": "home" }]), rng)?,
+                "departments" => rng.chance(OPEN_DEPARTMENT),
+                scenario => self.rows(json!([{ "scenario": scenario, "count": 8 }]), rng)?,
+            };
+            if used {
+                self.track("Promotion Clicked", told);
+            }
+            if !rng.chance(LOOK_ON) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Rows of recommendations: looks along them, opens and takes what they like, and looks at what goes with it.
-    fn rows(&mut self, slots: Value, rng: &mut Rng) -> Result<()> {
+    /// Whether anything was opened.
+    fn rows(&mut self, slots: Value, rng: &mut Rng) -> Result<bool> {
+        let mut used = false;
         let request = json!({ "anonymous_id": self.visitor, "market": self.market, "slots": slots });
         let answer = self.crowd.client.post("/v1/recommend", &request)?;
         for slot in answer["slots"].as_array().into_iter().flatten() {
@@ -123,6 +152,7 @@ impl Visit<'_> {
                 .collect();
             self.track("Recommendation Shown", json!({ "decision_id": decision, "slot": name, "products": products }));
             let response = self.truth.respond(self.shopper, &shown, rng);
+            used |= !response.clicked.is_empty();
             for (place, product) in shown.iter().enumerate().filter(|(_, product)| response.clicked.contains(product)) {
                 self.open(items[place], place, &decision, Some(&name));
                 if response.carted.contains(product) {
@@ -130,7 +160,7 @@ impl Visit<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(used)
     }
 
     fn search(&mut self, rng: &mut Rng) -> Result<()> {

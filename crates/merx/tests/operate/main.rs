@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "how long a restart takes is printed")]
 
+mod closed_loop;
 mod crash_import;
 mod crash_ingest;
 mod crash_train;
@@ -11,6 +12,7 @@ mod experimenting;
 mod faults;
 mod governing;
 mod harness;
+mod layouts;
 mod live;
 mod planted;
 mod privacy;

@@ -17,6 +17,7 @@ mod console;
 mod entities;
 mod experiments;
 mod governing;
+mod layout;
 mod merchandise;
 mod oidc;
 mod operating;

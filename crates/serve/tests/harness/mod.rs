@@ -19,9 +19,9 @@ use merx_domain::search::{
 };
 use merx_domain::{
     Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
-    FilterValue, Grant, IdentityKind, ManualClock, MarketId, ModelVersion, Money, Order, OrderId, Price, Product,
-    ProductId, ProductNumber, Proposal, Reason, Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures,
-    SubjectId, TimestampMs, Variant, VariantId,
+    FilterValue, Grant, IdentityKind, LayoutAnswer, LayoutAsk, LayoutBlock, LayoutReason, ManualClock, MarketId,
+    ModelVersion, Money, Order, OrderId, PlacedBlock, Price, Product, ProductId, ProductNumber, Proposal, Reason,
+    Scenario, Shelf, Situation, SlotAnswer, StockLevel, SubjectFeatures, SubjectId, TimestampMs, Variant, VariantId,
 };
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
@@ -129,6 +129,47 @@ impl NameSearch {
             highlight: words.iter().map(|word| (*word).to_owned()).collect(),
             ..SearchAnswer::default()
         }
+    }
+}
+
+/// Has learnt that the last block is used most.
+pub struct LastFirst;
+
+impl Engine for LastFirst {
+    type Ask = LayoutAsk;
+    type Answer = LayoutAnswer;
+
+    fn name(&self) -> &'static str {
+        "layout"
+    }
+
+    fn propose(
+        &self,
+        level: FallbackLevel,
+        _pinned: Option<ModelVersion>,
+        _situation: &Situation,
+        ask: &LayoutAsk,
+        _features: &SubjectFeatures,
+        _shelf: &dyn Shelf,
+        _late: &dyn Fn() -> bool,
+    ) -> Result<Proposal<LayoutAnswer>, EngineError> {
+        let learned = level == FallbackLevel::LiveModel && ask.learned;
+        if !learned && level < FallbackLevel::StaticList {
+            return Err(EngineError::NoModel);
+        }
+        let reason = if learned { LayoutReason::Learned { expected: 0.25, seen: 40 } } else { LayoutReason::Default };
+        let place = |block: &LayoutBlock| PlacedBlock {
+            id: block.id.clone(),
+            score: 0.25,
+            chance: if learned { 0.5 } else { 1.0 },
+            reason: reason.clone(),
+        };
+        let mut blocks: Vec<PlacedBlock> = ask.blocks.iter().map(place).collect();
+        if learned {
+            blocks.reverse();
+        }
+        blocks.truncate(ask.count);
+        Ok(Proposal { answer: LayoutAnswer { blocks }, model: learned.then_some(ModelVersion(3)) })
     }
 }
 
@@ -797,7 +838,7 @@ impl Shop {
         let definitions = Arc::new(Definitions::open(Arc::clone(&store.records), holdout, metrics).unwrap());
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(definitions, exposures, Arc::new(NoFeatures)));
-        let engines = ["recommend", "search"];
+        let engines = ["recommend", "search", "layout"];
         let automations = Arc::new(Automations::open(Arc::clone(&store.records), &engines, NOW).unwrap());
         let audit = Arc::new(AuditLog::new(Arc::clone(&store.records)));
         let pipeline = Pipeline::new(
@@ -813,6 +854,15 @@ impl Shop {
         let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
         let search_pipeline = Pipeline::new(
             Arc::new(NameSearch(names.collect())),
+            Arc::new(NoFeatures),
+            Arc::clone(&recorder),
+            Arc::clone(&clock) as Arc<dyn Clock>,
+            Arc::clone(&dealer),
+            Arc::clone(&automations),
+            rules.clone(),
+        );
+        let layouts = Pipeline::new(
+            Arc::new(LastFirst),
             Arc::new(NoFeatures),
             Arc::clone(&recorder),
             Arc::clone(&clock) as Arc<dyn Clock>,
@@ -845,6 +895,7 @@ impl Shop {
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
             recommendations: Arc::new(pipeline),
+            layouts: Arc::new(layouts),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
             merchandise: Arc::clone(&merchandise),
             search_figures: Arc::new(OneQuery),

@@ -20,7 +20,7 @@ EVENTS_A_CALL = 500
 # POSTs that only ask, or put things in place under their own ids. Every other one may do its work a second time (promote,
 # roll back, approve, make a key).
 REPEATABLE = re.compile(
-    r"/v1/(recommend|search|search/preview|suggest|facets|consent|off-policy|experiment-plan|policy/dry-run)"
+    r"/v1/(recommend|layout|search|search/preview|suggest|facets|consent|off-policy|experiment-plan|policy/dry-run)"
     r"|/v1/(products|orders|stock)/batch"
     r"|/v1/(decisions/[^/]+/replay|experiments/[^/]+/check)"
     r"|/ofrep/v1/evaluate/flags(/[^/]+)?"

@@ -1,0 +1,290 @@
+//! `merx bench closed-loop`: simulated shoppers come day by day, are shown strips of products, and answer by the planted truth. In one arm
+//! popularity chooses, in one Merx that learns from what it showed, in one an oracle that knows the truth.
+
+mod learner;
+mod play;
+mod plot;
+mod tally;
+mod visits;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use merx_domain::{DAY_MS, TimestampMs};
+use merx_simulate::ShopConfig;
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use self::play::{Pace, play};
+use self::plot::{Chart, Series, dots};
+use self::tally::{Arm, Interval, Part, Tally};
+
+/// Shops that are played side by side.
+const THREADS: usize = 2;
+const WEEK: usize = 7;
+
+#[derive(Debug, Args)]
+pub(crate) struct ClosedLoopArguments {
+    /// Shops, each with its own products and shoppers.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(2..=1_000))]
+    seeds: u64,
+    #[arg(long, default_value_t = 1)]
+    first_seed: u64,
+    /// Days on which strips are shown.
+    #[arg(long, default_value_t = 84, value_parser = clap::value_parser!(u32).range(14..=730))]
+    days: u32,
+    /// Days before them: a history that every arm learns from before its first decision.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=730))]
+    history_days: u32,
+    /// The first day of all.
+    #[arg(long, default_value = "2026-03-02", value_name = "DATE")]
+    from: String,
+    #[arg(long, default_value_t = 400)]
+    products: u32,
+    #[arg(long, default_value_t = 1_500)]
+    shoppers: u32,
+    #[arg(long, default_value_t = 26.0)]
+    visits_per_year: f32,
+    /// So many visits of a hundred are shown strips; the others shop all the same, and are learnt from.
+    #[arg(long, default_value_t = 15.0)]
+    shown_percent: f64,
+    /// Nights between trainings; in the first week after 1, 2 and 4.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(i32).range(1..=365))]
+    learn_every: i32,
+    /// Draw the figures into this folder (SVG).
+    #[arg(long, value_name = "DIR")]
+    plots: Option<PathBuf>,
+}
+
+impl ClosedLoopArguments {
+    fn pace(&self) -> Pace {
+        Pace {
+            shown_share: self.shown_percent / 100.0,
+            learn_every: self.learn_every,
+            quiet_days: self.history_days as i32,
+        }
+    }
+
+    fn shop(&self, seed: u64) -> Result<ShopConfig> {
+        let midnight = format!("{}T00:00:00Z", self.from);
+        let Some(start) = TimestampMs::parse(&midnight) else { bail!("--from {}: expected YYYY-MM-DD", self.from) };
+        Ok(ShopConfig {
+            products: self.products,
+            shoppers: self.shoppers,
+            days: self.history_days + self.days,
+            start: TimestampMs(start.0.div_euclid(DAY_MS) * DAY_MS),
+            seed,
+            visits_per_year: self.visits_per_year,
+            trends: ((self.history_days + self.days) / 20) as usize,
+            ..ShopConfig::default()
+        })
+    }
+}
+
+#[derive(Serialize)]
+struct Figure {
+    metric: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    arm: Option<Arm>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+    /// From 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    day: Option<usize>,
+    value: f64,
+    /// 95 % over shops.
+    low: f64,
+    high: f64,
+    unit: &'static str,
+    shops: usize,
+}
+
+pub(super) fn run(arguments: &ClosedLoopArguments) -> Result<()> {
+    let played = play_all(arguments)?;
+    let figures = Figures { played: &played };
+    figures.print();
+    if let Some(folder) = &arguments.plots {
+        figures.draw(folder)?;
+    }
+    Ok(())
+}
+
+/// In the order of their seeds.
+fn play_all(arguments: &ClosedLoopArguments) -> Result<Vec<Tally>> {
+    let next = AtomicU64::new(0);
+    let done: Mutex<Vec<(u64, Result<Tally>)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let place = next.fetch_add(1, Ordering::Relaxed);
+                    if place >= arguments.seeds {
+                        break;
+                    }
+                    let tally =
+                        arguments.shop(arguments.first_seed + place).and_then(|shop| play(shop, arguments.pace()));
+                    tracing::info!(shop = place + 1, of = arguments.seeds, "played");
+                    done.lock().push((place, tally));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner();
+    done.sort_unstable_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, tally)| tally).collect()
+}
+
+struct Figures<'a> {
+    played: &'a [Tally],
+}
+
+impl Figures<'_> {
+    fn days(&self) -> usize {
+        self.played.first().map_or(0, Tally::day_count)
+    }
+
+    fn over(&self, value: impl Fn(&Tally) -> f64) -> Interval {
+        Interval::of(self.played.iter().map(value))
+    }
+
+    /// In major units of the home market.
+    fn revenue_per_visit(&self, arm: Arm, from: usize, until: usize) -> Interval {
+        self.over(|tally| {
+            let sums = tally.sums(arm, from, until);
+            sums.revenue / sums.visits / 100.0
+        })
+    }
+
+    fn regret(&self, arm: Arm, from: usize, until: usize) -> Interval {
+        self.over(|tally| tally.regret(arm, from, until))
+    }
+
+    /// Revenue per visit of Merx over that of popularity: the same visits, hence their revenue.
+    fn lifts(&self, from: usize) -> Vec<f64> {
+        let of = |tally: &Tally, arm| tally.sums(arm, from, self.days()).revenue;
+        self.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, Arm::Popularity)).collect()
+    }
+
+    fn print(&self) {
+        let (days, half) = (self.days(), self.days() / 2);
+        for arm in Arm::ALL {
+            let say = |metric, interval, unit| self.say(metric, Some(arm), None, None, interval, unit);
+            say("revenue_per_visit", self.revenue_per_visit(arm, 0, days), "EUR");
+            say("revenue_per_visit_second_half", self.revenue_per_visit(arm, half, days), "EUR");
+            say("units_per_visit", self.over(|tally| units_per_visit(tally, arm)), "products");
+            say("visits", self.over(|tally| tally.sums(arm, 0, days).visits), "visits");
+        }
+        let all = |metric, interval, unit| self.say(metric, None, None, None, interval, unit);
+        all("revenue_ratio", Interval::of_ratios(self.lifts(0)), "merx / popularity");
+        all("revenue_ratio_second_half", Interval::of_ratios(self.lifts(half)), "merx / popularity");
+        let expected = self
+            .played
+            .iter()
+            .map(|tally| tally.sums(Arm::Merx, 0, days).expected / tally.sums(Arm::Popularity, 0, days).expected);
+        all("expected_revenue_ratio", Interval::of_ratios(expected), "merx / popularity");
+        let more = self.over(|tally| {
+            let of = |arm| tally.sums(arm, 0, days).revenue / tally.sums(arm, 0, days).visits / 100.0;
+            of(Arm::Merx) - of(Arm::Popularity)
+        });
+        all("revenue_per_visit_more", more, "EUR");
+        for arm in [Arm::Popularity, Arm::Merx] {
+            let say = |metric, interval| self.say(metric, Some(arm), None, None, interval, "share of the oracle's");
+            say("regret", self.regret(arm, 0, days));
+            say("regret_first_week", self.regret(arm, 0, WEEK));
+            say("regret_second_week", self.regret(arm, WEEK, 2 * WEEK));
+            say("regret_last_week", self.regret(arm, days - WEEK, days));
+            let last = |tally: &Tally| tally.regret(arm, days - WEEK, days);
+            say("regret_fall_from_first_week", self.over(|tally| tally.regret(arm, 0, WEEK) - last(tally)));
+            say("regret_fall_from_second_week", self.over(|tally| tally.regret(arm, WEEK, 2 * WEEK) - last(tally)));
+            for part in Part::ALL {
+                let missed = self.over(|tally| 1.0 - tally.part(arm, part) / tally.part(Arm::Oracle, part));
+                self.say("regret_second_half", Some(arm), Some(part), None, missed, "share of the oracle's");
+            }
+            for day in 0..days {
+                let regret = self.regret(arm, day, day + 1);
+                self.say("regret_of_day", Some(arm), None, Some(day + 1), regret, "share of the oracle's");
+            }
+        }
+        for part in [Part::Refused, Part::Stranger, Part::Acquaintance, Part::Known, Part::WellKnown] {
+            let ratios =
+                self.played.iter().map(|tally| tally.part(Arm::Merx, part) / tally.part(Arm::Popularity, part));
+            let ratio = Interval::of_ratios(ratios);
+            self.say("expected_revenue_ratio_second_half", None, Some(part), None, ratio, "merx / popularity");
+        }
+        let nights = self.over(|tally| f64::from(tally.promoted) / f64::from(tally.nights.max(1)));
+        all("nights_that_passed_the_gate", nights, "share");
+        all("sold_out_shown", self.over(|tally| tally.sold_out_shown as f64), "places");
+    }
+
+    fn say(
+        &self,
+        metric: &'static str,
+        arm: Option<Arm>,
+        part: Option<Part>,
+        day: Option<usize>,
+        interval: Interval,
+        unit: &'static str,
+    ) {
+        let Interval { mean: value, low, high } = interval;
+        super::print_line(&Figure { metric, arm, part, day, value, low, high, unit, shops: self.played.len() });
+    }
+
+    fn draw(&self, folder: &Path) -> Result<()> {
+        std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+        let days = self.days();
+        let regret = |arm, name, colour| Series {
+            name,
+            colour,
+            points: (0..days).map(|day| self.regret(arm, day, day + 1)).collect(),
+        };
+        let regret = Chart {
+            title: "What is missed of the oracle's revenue, by day",
+            unit: "%",
+            scale: 100.0,
+            from_zero: false,
+            series: vec![regret(Arm::Popularity, "popularity", "plain"), regret(Arm::Merx, "Merx", "accent")],
+        };
+        let revenue = |arm, name, colour| Series {
+            name,
+            colour,
+            points: (0..days)
+                .map(|day| {
+                    self.over(|tally| {
+                        let sums = tally.sums(arm, day, day + 1);
+                        sums.expected / sums.visits / 100.0
+                    })
+                })
+                .collect(),
+        };
+        let revenue = Chart {
+            title: "Expected revenue per visit, by day",
+            unit: "EUR",
+            scale: 1.0,
+            from_zero: true,
+            series: vec![
+                revenue(Arm::Oracle, "oracle", "quiet"),
+                revenue(Arm::Merx, "Merx", "accent"),
+                revenue(Arm::Popularity, "popularity", "plain"),
+            ],
+        };
+        let lifts = self.lifts(0);
+        let overall = Interval::of_ratios(lifts.iter().copied());
+        let title = "Revenue per visit of Merx over popularity's, a dot a shop";
+        for (name, drawing) in [
+            ("regret.svg", regret.to_svg()),
+            ("revenue.svg", revenue.to_svg()),
+            ("ratio.svg", dots(title, &lifts, overall)),
+        ] {
+            let path = folder.join(name);
+            std::fs::write(&path, drawing).with_context(|| path.display().to_string())?;
+        }
+        Ok(())
+    }
+}
+
+fn units_per_visit(tally: &Tally, arm: Arm) -> f64 {
+    let sums = tally.sums(arm, 0, tally.day_count());
+    sums.units / sums.visits
+}
