@@ -10,9 +10,10 @@ pub mod codec;
 pub mod conformance;
 pub mod embedded;
 pub mod lake_events;
+pub mod lake_layout;
 mod ports;
 pub mod subjects;
 
 pub use embedded::scan;
-pub use embedded::{LogSettings, Store};
+pub use embedded::{Engines, LogSettings, Store};
 pub use ports::*;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use merx_domain::{Event, EventId, SubjectId};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The queue is full: try again after a moment. Nothing was written.
     #[error("{what} is busy; try again in {retry_after_ms} ms")]
@@ -119,6 +119,10 @@ pub enum Appended {
 pub trait EventLog: Send + Sync {
     /// Returns after the events are durable. Answers by position. `Busy` when the bounded queue is full.
     fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>>;
+
+    /// Puts events at the places that they have in another log, to move it here. Places grow and lie beyond every place
+    /// ever given here, ids are new: else `Conflict`. All or none, durable when it returns.
+    fn restore(&self, events: Vec<(LogOffset, Event)>) -> Result<()>;
 
     /// Up to `limit` events after `after` (`None`: from the beginning), in log order. Order holds per subject.
     fn read(&self, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>>;
