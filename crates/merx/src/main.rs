@@ -12,6 +12,7 @@ mod jobs;
 mod lake;
 mod manual;
 mod master_key;
+mod migrate;
 mod operate;
 mod privacy;
 mod projection;
@@ -22,6 +23,7 @@ mod search_training;
 mod searching;
 mod serving;
 mod shop;
+mod storage;
 mod training;
 mod watchman;
 
@@ -60,6 +62,14 @@ enum Command {
         /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
+    },
+    /// Ask every service of the configuration whether it can do what is needed.
+    Doctor,
+    /// Move a stopped shop from the data folder to the services of the configuration, or back. May be broken off and run again.
+    Migrate {
+        /// Where to; the other side is read and stays as it is.
+        #[arg(long, value_enum)]
+        to: migrate::Side,
     },
     /// Serve the HTTP API.
     Serve {
@@ -272,6 +282,14 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Config { json } => {
             config::print(&loaded, json);
             Ok(())
+        }
+        Command::Doctor => {
+            start_log(&config, "error")?;
+            storage::doctor(&config)
+        }
+        Command::Migrate { to } => {
+            start_log(&config, "warn")?;
+            migrate::run(&config, to)
         }
         Command::Import(arguments) => {
             start_log(&config, "warn")?;

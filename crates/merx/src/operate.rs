@@ -401,8 +401,13 @@ fn print_verification(verification: &Value) {
         let short = short.iter().map(text).collect::<Vec<_>>().join(", ");
         println!("too short to be looked for in bytes, compared with whole values that senders gave: {short}");
     }
+    let services = list(&verification["not_searched"]);
+    if !services.is_empty() {
+        println!("not searched byte by byte: {}", services.iter().map(text).collect::<Vec<_>>().join(", "));
+    }
     match list(&verification["findings"]) {
-        [] => println!("nothing is left"),
+        [] if services.is_empty() => println!("nothing is left"),
+        [] => println!("nothing is left in the data folder"),
         findings => {
             for finding in findings {
                 println!("found {} x {} in {}", text(&finding["needle"]), finding["count"], text(&finding["place"]));

@@ -16,13 +16,14 @@ use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
 use merx_serve::Merchandise;
-use merx_store::{LogSettings, Migration, Store};
+use merx_store::{Migration, Store};
 
 use crate::config::Config;
 use crate::master_key;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
+use crate::storage;
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -53,8 +54,7 @@ impl Shop {
     pub(crate) fn open(config: Config) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = &config.data.folder;
-        let settings = LogSettings { queued_events: config.limits.queued_events };
-        let store = Store::open_embedded(folder, &migrations(), settings)?;
+        let store = storage::open(&config, &migrations())?;
         let keys = master_key::read(&config.vault, folder)?;
         let vault = Vault::open(Arc::clone(&store.records), keys, DEFAULT_CACHED_IDENTITIES)?;
         let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), Arc::clone(&store.log), vault));

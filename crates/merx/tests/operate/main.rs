@@ -14,3 +14,4 @@ mod planted;
 mod privacy;
 mod search_learning;
 mod searching;
+mod services;
