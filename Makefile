@@ -39,7 +39,7 @@ backends: ## The ports and the binary on PostgreSQL, Kafka, Redis and S3, starte
 	tools/setup rust python
 	tools/test backends
 
-sdk: ## The browser library.
+sdk: ## The browser library and the demo shop.
 	tools/setup node
 	tools/test sdk
 

@@ -1,7 +1,12 @@
-// Makes dist/: the page, one script, one style sheet.
+// Makes dist/: the page, one script, one style sheet; or with --test the tests as plain scripts.
 import { build } from 'esbuild';
 import { cpSync, mkdirSync } from 'node:fs';
 
-mkdirSync('dist', { recursive: true });
-for (const name of ['index.html', 'icon.svg']) cpSync(`src/${name}`, `dist/${name}`);
-await build({ entryPoints: ['src/shop.ts', 'src/shop.css'], outdir: 'dist', bundle: true, format: 'esm', target: 'es2022', minify: true, legalComments: 'none', logLevel: 'warning' });
+const shared = { bundle: true, format: 'esm', target: 'es2022', legalComments: 'none', logLevel: 'warning' };
+if (process.argv.includes('--test')) {
+  await build({ ...shared, entryPoints: ['test/shop.test.mjs'], outdir: 'build/test', outExtension: { '.js': '.mjs' }, platform: 'node' });
+} else {
+  mkdirSync('dist', { recursive: true });
+  for (const name of ['index.html', 'icon.svg']) cpSync(`src/${name}`, `dist/${name}`);
+  await build({ ...shared, entryPoints: ['src/shop.ts', 'src/shop.css'], outdir: 'dist', minify: true });
+}

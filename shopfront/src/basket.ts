@@ -1,6 +1,6 @@
 // The basket lives in this browser. Prices are asked for anew whenever it is shown.
 
-import type { Money } from '../../sdk/browser/src/index';
+import { major, type LineItem, type Money } from '../../sdk/browser/src/index';
 
 export interface Line { product_id: string; variant_id?: string; label?: string; quantity: number }
 
@@ -32,3 +32,8 @@ export const clear = (): void => write([]);
 export const count = (): number => lines().reduce((sum, line) => sum + line.quantity, 0);
 export const onChange = (listener: () => void): void => void listeners.add(listener);
 export const times = (money: Money, quantity: number): Money => ({ ...money, minor: money.minor * quantity });
+
+/** A line as events tell of it; they want prices in major units. */
+export const told = ({ product_id, quantity, variant_id }: Line, price: Money | undefined): LineItem =>
+  ({ product_id, quantity, ...(variant_id && { variant: variant_id }), ...(price && { price: major(price) }) });
+export const toldPrice = (price: Money | null | undefined): { price?: number; currency?: string } => (price ? { price: major(price), currency: price.currency } : {});

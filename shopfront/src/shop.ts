@@ -3,6 +3,7 @@
 
 import { createMerx, type Merx } from '../../sdk/browser/src/index';
 import { useMerx } from '../../sdk/browser/src/widgets/index';
+import { BASE, decoded, route } from './address';
 import * as basket from './basket';
 import { askOnce } from './consent';
 import { byId, h, toast } from './dom';
@@ -16,16 +17,15 @@ export interface Shop { merx: Merx; go(path: string): void; lang: string }
 /** Draws a page; what it gives back is called when the page is left. */
 export type Page = (shop: Shop, main: HTMLElement, rest: string, query: URLSearchParams) => void | (() => void) | Promise<void | (() => void)>;
 
-const BASE = '/shop/';
-const PAGES: [RegExp, string, Page][] = [
-  [/^$/, 'Tamarind, a shop to try Merx in', home],
-  [/^p\/(.+)$/, '', product],
-  [/^c\/(.+)$/, '', category],
-  [/^search$/, 'Search · Tamarind', search],
-  [/^basket$/, 'Basket · Tamarind', basketPage],
-  [/^checkout$/, 'Checkout · Tamarind', checkout],
-  [/^thanks$/, 'Thank you · Tamarind', thanks],
-  [/^account$/, 'Account · Tamarind', account],
+const PAGES: [RegExp, { title: string; page: Page }][] = [
+  [/^$/, { title: 'Tamarind, a shop to try Merx in', page: home }],
+  [/^p\/(.+)$/, { title: '', page: product }],
+  [/^c\/(.+)$/, { title: '', page: category }],
+  [/^search$/, { title: 'Search · Tamarind', page: search }],
+  [/^basket$/, { title: 'Basket · Tamarind', page: basketPage }],
+  [/^checkout$/, { title: 'Checkout · Tamarind', page: checkout }],
+  [/^thanks$/, { title: 'Thank you · Tamarind', page: thanks }],
+  [/^account$/, { title: 'Account · Tamarind', page: account }],
 ];
 
 async function begin(): Promise<void> {
@@ -40,19 +40,19 @@ async function begin(): Promise<void> {
 
   async function show(first = false): Promise<void> {
     const turn = ++number;
-    const path = decodeURI(location.pathname).slice(BASE.length).replace(/\/$/, '');
-    const found = PAGES.map(([pattern, title, page]) => ({ match: pattern.exec(path), title, page })).find(({ match }) => match);
+    const found = route(PAGES, location.pathname);
+    const title = found?.to.title;
     leave?.();
     leave = undefined;
     const main = byId('main');
-    if (found?.title) document.title = found.title;
+    if (title) document.title = title;
     // A product's page came with its texts from the server; they stay until there is more to see.
     if (!(first && main.querySelector('article.plain'))) main.replaceChildren();
-    mark(path);
+    mark();
     if (!first) { scrollTo({ top: 0, behavior: 'instant' }); main.focus({ preventScroll: true }); }
-    merx.page(found?.title || path);
+    merx.page(title || decoded(location.pathname.slice(BASE.length)));
     if (!found) return void main.replaceChildren(h('div', { class: 'empty' }, h('h1', {}, 'There is no such page'), h('a', { class: 'button', href: BASE }, 'To the shop')));
-    const left = await found.page(shop, main, decodeURIComponent(found.match?.[1] ?? ''), new URLSearchParams(location.search));
+    const left = await found.to.page(shop, main, found.rest, new URLSearchParams(location.search));
     if (turn === number) leave = left; else left?.();
   }
 
@@ -72,7 +72,12 @@ async function begin(): Promise<void> {
   addEventListener('popstate', () => void show());
   document.addEventListener('merx-search', event => { event.preventDefault(); go(`${BASE}search?q=${encodeURIComponent((event as CustomEvent).detail.query)}`); });
   document.addEventListener('merx-category', event => { event.preventDefault(); go(`${BASE}c/${encodeURIComponent((event as CustomEvent).detail.category)}`); });
-  document.addEventListener('merx-open', event => { event.preventDefault(); go((event as CustomEvent).detail.url); });
+  document.addEventListener('merx-open', event => {
+    event.preventDefault();
+    const { url, product_id } = (event as CustomEvent<{ url?: string; product_id: string }>).detail;
+    const target = new URL(url ?? `${BASE}p/${encodeURIComponent(product_id)}`, location.href);
+    if (target.origin === location.origin && target.pathname.startsWith(BASE)) go(target.pathname + target.search); else location.assign(target);
+  });
   document.addEventListener('merx-add', event => {
     const { product_id, name, decision_id } = (event as CustomEvent).detail;
     void addFirst(merx, product_id, name, decision_id);
@@ -102,16 +107,17 @@ function counted(): void {
   byId('basket-link').setAttribute('aria-label', `Basket ${count} ${count === 1 ? 'thing' : 'things'}`);
 }
 
-function mark(path: string): void {
+function mark(): void {
+  const here = decoded(location.pathname).replace(/\/$/, '');
   for (const link of document.querySelectorAll('#departments a'))
-    link.toggleAttribute('aria-current', decodeURIComponent(new URL((link as HTMLAnchorElement).href).pathname) === `/shop/${path}`);
+    link.toggleAttribute('aria-current', decoded((link as HTMLAnchorElement).pathname) === here);
 }
 
 async function departments(merx: Merx): Promise<void> {
   const found = await merx.search({ count: 0, facets: ['category.lvl0'], facet_values: 20 });
   const names = found?.facets[0]?.values.map(({ value }) => String(value)) ?? [];
   byId('departments').replaceChildren(...names.map(name => h('a', { href: `${BASE}c/${encodeURIComponent(name)}` }, name)));
-  mark(decodeURI(location.pathname).slice(BASE.length));
+  mark();
 }
 
 void begin();

@@ -12,11 +12,15 @@ const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const FIRST_VIEW_LIMIT_BYTES = 400_000;
 const PRODUCT = process.env.PRODUCT || 'P000019';
 const PAGES = ['', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`,
-  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings',
-  'experiments', 'experiments?new=1', 'privacy', 'privacy?new=1'];
+  'search?tab=analytics', 'search?tab=rules', 'search?tab=rules&new=shirt', 'search?tab=synonyms', 'search?tab=history',
+  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings', 'settings?tab=users', 'settings?tab=audit',
+  'experiments', 'experiments?new=1', 'experiments?new=flag', 'automations', 'automations?tab=approvals', 'automations?tab=history',
+  'customers', 'privacy', 'privacy?new=1'];
+const PASSWORD = 'four words are a good one';
+const RUN = Date.now().toString(36);
 
-const post = async (path, body, key = publicKey) => {
-  const reply = await fetch(`${origin}${path}`, { method: 'POST', headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
+const post = async (path, body, key = publicKey, method = 'POST') => {
+  const reply = await fetch(`${origin}${path}`, { method, headers: { Authorization: `Bearer ${key}`, 'Content-Type': 'application/json' }, body: JSON.stringify(body) });
   assert.ok(reply.ok, `${path}: ${reply.status}`);
   return reply.json();
 };
@@ -42,6 +46,15 @@ const open = async (page, path) => {
   await settled(page);
 };
 const text = (page, selector) => page.$eval(selector, node => node.innerText);
+const press = async (page, words, within = 'main, dialog') => {
+  const button = await page.waitForFunction((words, within) => [...document.querySelectorAll(within)].flatMap(place => [...place.querySelectorAll('button, a')]).find(one => one.innerText.trim().startsWith(words) && !one.disabled), { timeout: 60_000 }, words, within);
+  await button.click();
+};
+/** What is in a field is replaced. */
+const fill = async (page, selector, words) => {
+  await (await page.waitForSelector(selector)).click({ count: 3 });
+  await page.keyboard.type(words);
+};
 const shows = (page, words) => page.waitForFunction(words => document.body.innerText.includes(words), { timeout: 60_000 }, words);
 
 /** What axe finds serious or worse. */
@@ -52,21 +65,40 @@ async function accessible(page, name) {
   assert.deepEqual(serious.map(one => `${name}: ${one.id}: ${one.nodes.slice(0, 3).map(node => node.html.slice(0, 160)).join(' | ')}`), []);
 }
 
+const byKey = async (page, key) => {
+  await (await page.waitForSelector('button.other')).click();
+  await page.waitForSelector('input[name=key]');
+  await page.type('input[name=key]', key);
+  await page.keyboard.press('Enter');
+};
+
 async function signIn(page, troubles) {
   await page.goto(`${origin}/console`);
-  await page.waitForSelector('input[name=key]');
+  await page.waitForSelector('input[name=password]');
   await accessible(page, 'sign in');
-  await page.type('input[name=key]', publicKey);
-  await page.keyboard.press('Enter');
+  await byKey(page, publicKey);
   await page.waitForSelector('[role=alert]');
   assert.ok(troubles.pop()?.includes('403'), 'the browser itself reports the refusal');
   assert.deepEqual(troubles, []);
-  await page.$eval('input[name=key]', node => { node.value = ''; node.dispatchEvent(new Event('input')); });
-  await page.type('input[name=key]', adminKey);
+  await fill(page, 'input[name=key]', adminKey);
   await page.keyboard.press('Enter');
   await page.waitForSelector('nav');
   assert.equal(await page.evaluate(() => document.cookie), '', 'no script reads the cookie');
   assert.ok(!(await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }]))).includes('mx_'), 'the key is kept nowhere');
+}
+
+/** A page of somebody who signs in by name. */
+async function signedIn(browser, name) {
+  const context = await browser.createBrowserContext();
+  const { page, troubles } = await watchedPage(context, [origin]);
+  await page.setViewport(DESK);
+  await page.goto(`${origin}/console`);
+  await page.waitForSelector('input[name=name]');
+  await page.type('input[name=name]', name);
+  await page.type('input[name=password]', PASSWORD);
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('nav');
+  return { context, page, troubles };
 }
 
 /** Bytes on the wire of the scripts of a first view, and how soon something was seen. */
@@ -190,16 +222,144 @@ async function experimentIsRun(page) {
   await shows(page, 'Ended');
 }
 
-/** A visitor is erased, and the proof is shown. */
+/** Products that a shopper finds in the demo shop. */
+async function foundInShop(browser, query) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  await page.goto(`${origin}/shop/search?q=${encodeURIComponent(query)}`);
+  await page.waitForFunction(() => document.querySelector('merx-results')?.shadowRoot?.querySelector('.grid article a'), { timeout: 60_000 });
+  const found = await page.$$eval('merx-results >>> .grid article a', links => links.map(link => new URL(link.href).pathname.split('/').at(-1)));
+  await context.close();
+  return [...new Set(found)];
+}
+
+/** A rule is written beside its preview, acts in the shop, and is taken back. */
+async function ruleActsInTheShop(page, browser) {
+  const query = 'shirt';
+  const [first, ...others] = await foundInShop(browser, query);
+  assert.ok(first && others.length > 1, 'the shop finds shirts');
+  await open(page, `search?tab=rules&new=${query}`);
+  await fill(page, 'input[name=name]', `Without the first, ${RUN}`);
+  const hide = await page.waitForSelector('section[aria-label=Preview] li:first-child .acts button:last-child');
+  await hide.click();
+  await page.waitForFunction(() => document.querySelector('section[aria-label=Preview]').innerText.includes('the rule acts'));
+  const hidden = await page.$eval('.consequence code', node => node.innerText);
+  await shot(page, 'console-rule');
+  await accessible(page, 'a rule');
+  await press(page, 'Set the rule', 'dialog');
+  await shows(page, 'Searches go by it now');
+  assert.ok(!(await foundInShop(browser, query)).includes(hidden), 'the shop hides it');
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+  assert.ok((await foundInShop(browser, query)).includes(first), 'and shows what it showed before');
+}
+
+async function synonymIsSetAndUndone(page) {
+  await open(page, 'search?tab=synonyms');
+  await page.type('input[name=words]', `zzshirt${RUN}, shirt`);
+  await press(page, 'Set it');
+  await shows(page, 'Searches know it now');
+  const { total } = await post('/v1/search', { query: `zzshirt${RUN}` });
+  assert.ok(total > 0, 'the new word finds what the old one does');
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+}
+
+/** Somebody asks for more of an automation; somebody else agrees with a key and a reason. */
+async function suggestionIsApproved(page, browser) {
+  await post('/v1/automations/search/mode', { mode: 'suggest' }, adminKey);
+  await open(page, 'automations');
+  await page.evaluate(() => [...document.querySelectorAll('section')].find(card => card.querySelector('h2')?.innerText === 'Search').querySelector('[role=group] button:last-child').click());
+  await fill(page, 'textarea[name=why]', 'it was right in the shadow for a week');
+  await fill(page, 'input[name=effect]', 'more orders from searches');
+  await fill(page, 'input[name=risk]', 'fewer clicks on new products');
+  await press(page, 'Ask for agreement', 'dialog');
+  await shows(page, 'It waits for somebody else');
+  const other = await signedIn(browser, `owner-${RUN}`);
+  await open(other.page, 'automations?tab=approvals');
+  await shows(other.page, 'it was right in the shadow');
+  await shot(other.page, 'console-approvals');
+  await other.page.keyboard.press('a');
+  await other.page.waitForSelector('dialog textarea[name=reason]');
+  await accessible(other.page, 'an approval');
+  await other.page.type('dialog textarea[name=reason]', 'agreed in the weekly round');
+  await press(other.page, 'Approve', 'dialog');
+  await shows(other.page, 'with the next decision');
+  await shows(other.page, 'agreed in the weekly round');
+  const { mode } = await (await fetch(`${origin}/v1/automations/search`, { headers: { Authorization: `Bearer ${secretKey}` } })).json();
+  assert.equal(mode, 'live');
+  await open(other.page, 'settings?tab=audit');
+  await shows(other.page, `user owner-${RUN}`);
+  await shows(other.page, 'The chain holds');
+  assert.deepEqual(other.troubles, []);
+  await other.context.close();
+}
+
+/** The kill switch is one click, and one more back. */
+async function automationIsStopped(page) {
+  await open(page, 'automations');
+  await press(page, 'Stop at once');
+  await shows(page, 'is stopped in every market');
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+}
+
+async function userIsAdded(page) {
+  await open(page, 'settings?tab=users');
+  for (const role of ['owner', 'merchandiser', 'analyst', 'support', 'auditor']) {
+    await page.type('input[name=user]', `${role}-${RUN}`);
+    await page.select('select[name=role]', role);
+    await page.type('input[name=password]', PASSWORD);
+    await press(page, 'Add');
+    await shows(page, `${role}-${RUN} may sign in now`);
+  }
+}
+
+/** Each role finds pages that work, and nowhere asks for what it may not have. */
+async function rolesFindTheirPages(browser) {
+  for (const role of ['merchandiser', 'analyst', 'support', 'auditor']) {
+    const { context, page, troubles } = await signedIn(browser, `${role}-${RUN}`);
+    await shows(page, role);
+    const links = await page.$$eval('#menu nav a', anchors => anchors.filter(one => !one.querySelector('.locked')).map(one => one.getAttribute('href')));
+    assert.ok(links.length > 4 && links.length < 13, `${role} sees ${links.length} pages`);
+    for (const link of links) {
+      await page.goto(`${origin}${link}`);
+      await settled(page);
+    }
+    assert.deepEqual(troubles, [], `${role} asks for nothing in vain`);
+    await context.close();
+  }
+}
+
+/** A customer is found, seen, erased, and the proof is shown. */
 async function visitorIsErased(page) {
-  await view(PRODUCT, 'browser-forgotten');
-  await open(page, 'privacy?new=1');
-  await page.select('select[name=kind]', 'erasure');
-  await page.select('select[name=name-kind]', 'anonymous_id');
-  await page.type('input[name=value]', 'browser-forgotten');
-  await page.click('dialog form button.primary');
-  await page.waitForFunction(() => document.querySelector('dialog .proof'), { timeout: 60_000 });
-  await shows(page, 'Completed');
+  await view(PRODUCT, `forgotten-${RUN}`);
+  await post('/v1/recommend', { anonymous_id: `forgotten-${RUN}`, slots: [{ scenario: 'home' }] });
+  await open(page, 'customers');
+  await page.select('select[name=by]', 'anonymous_id');
+  await page.type('input[name=name]', `forgotten-${RUN}`);
+  await page.type('input[name=reason]', 'ticket 4711');
+  await press(page, 'Look');
+  await shows(page, 'Product Viewed');
+  assert.match(page.url(), /subject=[0-9a-f]{32}$/, 'an address holds a pseudonym and no name');
+  await accessible(page, 'a customer');
+  await shot(page, 'console-customer');
+  await press(page, 'Erase');
+  await page.waitForSelector('select[name=kind]');
+  await press(page, 'Erase', 'dialog form');
+  await shows(page, 'Nothing of this person is left');
+  await accessible(page, 'a proof');
+  await shot(page, 'console-proof');
+  await press(page, 'Search every store again', 'dialog');
+  await page.waitForFunction(() => document.querySelector('dialog')?.getAttribute('aria-label') === 'Verification request' && document.querySelector('dialog .proof .good'), { timeout: 60_000 });
+}
+
+/** Overviews look at nobody: what stands in the list of looks was asked for by name. */
+async function overviewsLookAtNobody(page) {
+  const looks = async () => (await (await fetch(`${origin}/v1/privacy/reads?limit=1000`, { headers: { Authorization: `Bearer ${adminKey}` } })).json()).items.length;
+  const before = await looks();
+  for (const path of ['', 'decisions', 'live', 'recommendations', 'automations', 'privacy']) await open(page, path);
+  assert.equal(await looks(), before);
 }
 
 /** A secret key opens what it reaches; the rest says why not. */
@@ -208,14 +368,12 @@ async function reachIsShown(browser) {
   const { page, troubles } = await watchedPage(context, [origin]);
   await page.setViewport(DESK);
   await page.goto(`${origin}/console/models`);
-  await page.waitForSelector('input[name=key]');
-  await page.type('input[name=key]', secretKey);
-  await page.keyboard.press('Enter');
-  await shows(page, 'needs an admin key');
+  await byKey(page, secretKey);
+  await shows(page, 'Models is closed to you');
   await page.goto(`${origin}/console`);
   await settled(page);
   await page.click('button[aria-label="Sign out"]');
-  await page.waitForSelector('input[name=key]');
+  await page.waitForSelector('input[name=password]');
   assert.deepEqual(troubles, []);
   await context.close();
 }
@@ -234,7 +392,7 @@ try {
   for (const path of PAGES) {
     await open(page, path);
     await accessible(page, path || 'home');
-    if (!path.includes('&') && !path.includes('new=')) await shot(page, `console-${path.split('?')[0] || 'home'}`);
+    if (!path.includes('&') && !path.includes('new=')) await shot(page, `console-${path.replace('?tab=', '-').split('?')[0] || 'home'}`);
   }
   await liveEventsArrive(page);
   const rows = await tableIsWalked(page);
@@ -245,8 +403,15 @@ try {
   await searchIsTried(page);
   await keysLeadAnywhere(page);
   await keyIsMadeAndRevoked(page);
+  await userIsAdded(page);
+  await ruleActsInTheShop(page, browser);
+  await synonymIsSetAndUndone(page);
+  await automationIsStopped(page);
+  await suggestionIsApproved(page, browser);
+  await overviewsLookAtNobody(page);
   await experimentIsRun(page);
   await visitorIsErased(page);
+  await rolesFindTheirPages(browser);
   assert.match(await text(page, '#menu'), /admin key/);
 
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: 'dark' }]);

@@ -195,9 +195,10 @@ async function merxIsAway(browser) {
   await page.goto(SHOP);
   await appears(page, 'merx-recommendations', 'article[data-product]');
   assert.ok((await page.$$(inside('merx-recommendations', 'article[data-product]'))).length > 4, 'the last good shelf stands in');
-  const before = await page.evaluate(() => JSON.parse(localStorage.getItem('merx.queue') ?? '[]').length);
+  const waiting = 'Object.keys(localStorage).filter(name => name.startsWith("merx.queue.")).flatMap(name => JSON.parse(localStorage.getItem(name)).waiting).length';
+  const before = await page.evaluate(waiting);
   await page.click('.hero .button');
-  await page.waitForFunction(count => JSON.parse(localStorage.getItem('merx.queue') ?? '[]').length > count, {}, before);
+  await page.waitForFunction(`${waiting} > ${before}`);
   await context.close();
 }
 

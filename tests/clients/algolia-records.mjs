@@ -1,5 +1,5 @@
-// algoliasearch of versions 5 and 4 as a back end uses them: records, batches, browsing, tasks, settings, replacing everything, and the
-// recommend client. It writes products of its own and takes them out again.
+// algoliasearch of versions 5 and 4 as a back end uses them: records, batches, browsing, tasks, settings, rules, synonyms, replacing
+// everything, and the recommend client. It writes products of its own and takes them out again.
 import { algoliasearch } from 'algoliasearch';
 import { recommendClient } from '@algolia/recommend';
 import { createRequire } from 'node:module';
@@ -48,6 +48,8 @@ async function version5() {
   await client.deleteIndex({ indexName: 'products_dear' });
   await client.setSettings({ indexName, indexSettings: { attributesToSnippet: null, customRanking: null, replicas: null } });
 
+  await rulesOfVersion5(client, a);
+
   await client.deleteObject({ indexName, objectID: b });
   const { taskID: removal } = await client.deleteBy({ indexName, deleteByParams: { filters: `brand:"Brand-${run}"` } });
   await client.waitForTask({ indexName, taskID: removal });
@@ -68,6 +70,49 @@ async function version5() {
   check('v5: and put back', (await catalogue()).join() === standing.join());
 }
 
+// Rules and synonyms of its own; those of the shop stay.
+async function rulesOfVersion5(client, promoted) {
+  const [rule, more, synonym] = [`v5-rule-${run}`, `v5-more-${run}`, `v5-synonym-${run}`];
+  const word = `zorbl${run}`.replace(/[^a-z0-9]/g, '');
+  const conditions = [{ pattern: word, anchoring: 'contains' }];
+  const saved = await client.saveRule({ indexName, objectID: rule, rule: { objectID: rule, conditions, consequence: { promote: [{ objectID: promoted, position: 0 }], params: { query: { remove: [word] } }, userData: { banner: rule } }, enabled: true }, forwardToReplicas: true });
+  await client.waitForTask({ indexName, taskID: saved.taskID });
+  const found = await client.searchSingleIndex({ indexName, searchParams: { query: word, hitsPerPage: 3 } });
+  check('v5: a rule holds for the next search', found.hits[0]?.objectID === promoted && found.userData?.[0].banner === rule && found.appliedRules?.[0].objectID === rule, found);
+  const without = await client.searchSingleIndex({ indexName, searchParams: { query: word, hitsPerPage: 3, enableRules: false } });
+  check('v5: and not for one that leaves rules out', without.appliedRules === undefined);
+  check('v5: a rule is read as it was written', (await client.getRule({ indexName, objectID: rule })).conditions[0].pattern === word);
+  await client.saveRules({ indexName, rules: [{ objectID: more, consequence: { params: { optionalFilters: [`brand:Brand-${run}<score=2>`] } }, conditions, enabled: false }] });
+  const listed = await client.searchRules({ indexName, searchRulesParams: { query: String(run) } });
+  check('v5: rules are searched', listed.hits.map(one => one.objectID).sort().join() === [more, rule].sort().join(), listed);
+  const browsed = [];
+  await client.browseRules({ indexName, aggregator: page => browsed.push(...page.hits) });
+  check('v5: and browsed', browsed.length >= 2);
+  const refused = await client.saveRule({ indexName, objectID: rule, rule: { objectID: rule, conditions: [{ pattern: '{facet:brand}', anchoring: 'is' }], consequence: { params: { automaticFacetFilters: ['brand'] } } } }).catch(error => error);
+  check('v5: what a rule cannot do is refused in words', refused.status === 422 && /automaticFacetFilters/.test(refused.message), refused.message);
+  for (const objectID of [rule, more]) await client.deleteRule({ indexName, objectID });
+  check('v5: rules are removed', (await client.getRule({ indexName, objectID: rule }).catch(error => error)).status === 404);
+
+  await client.saveSynonym({ indexName, objectID: synonym, synonymHit: { objectID: synonym, type: 'synonym', synonyms: [word, 'runner'] } });
+  await client.saveSynonyms({ indexName, synonymHit: [{ objectID: `${synonym}-1`, type: 'onewaysynonym', input: `${word}2`, synonyms: ['runner'] }] });
+  check('v5: a synonym finds', (await client.searchSingleIndex({ indexName, searchParams: { query: word, typoTolerance: false } })).nbHits > 0);
+  check('v5: and can be left out', (await client.searchSingleIndex({ indexName, searchParams: { query: word, typoTolerance: false, synonyms: false } })).nbHits === 0);
+  check('v5: synonyms are searched', (await client.searchSynonyms({ indexName, searchSynonymsParams: { query: word } })).nbHits === 2);
+  check('v5: a synonym is read', (await client.getSynonym({ indexName, objectID: synonym })).synonyms.join() === [word, 'runner'].join());
+  for (const objectID of [synonym, `${synonym}-1`]) await client.deleteSynonym({ indexName, objectID });
+
+  const preferred = await client.searchSingleIndex({ indexName, searchParams: { query: '', hitsPerPage: 2, optionalFilters: [`brand:Brand-${run}<score=2>`] } });
+  check('v5: what is preferred comes first', preferred.hits[0]?.brand === `Brand-${run}`, preferred.hits.map(hit => hit.brand));
+  const distinct = await client.searchSingleIndex({ indexName, searchParams: { query: '', hitsPerPage: 50, distinct: true, attributeForDistinct: 'brand' } });
+  const brands = distinct.hits.map(hit => hit.brand).filter(Boolean);
+  check('v5: of a brand one is shown', new Set(brands).size === brands.length, brands);
+  await client.partialUpdateObjects({ indexName, objects: [{ objectID: promoted, _geoloc: { lat: 48.8566, lng: 2.3522 } }], createIfNotExists: false, waitForTasks: true });
+  const near = await client.searchSingleIndex({ indexName, searchParams: { query: '', aroundLatLng: '48.86,2.35', aroundRadius: 2000, getRankingInfo: true } });
+  check('v5: what is near is found', near.nbHits === 1 && near.hits[0].objectID === promoted && near.hits[0]._rankingInfo.matchedGeoLocation.distance < 500, near);
+  const box = await client.searchSingleIndex({ indexName, searchParams: { query: '', insideBoundingBox: [[48.9, 2.3, 48.8, 2.4]] } });
+  check('v5: and what lies in a box', box.hits.map(hit => hit.objectID).join() === promoted, box.hits);
+}
+
 async function version4() {
   const recorder = await recorded(origin, 'client-v4');
   const client = (older.default ?? older)('SHOP', secretKey, { hosts: [{ url: new URL(recorder.origin).host, protocol: 'http', accept: 3 }] });
@@ -86,6 +131,19 @@ async function version4() {
   await index.setSettings({ snippetEllipsisText: '..' });
   check('v4: settings are read', (await index.getSettings()).snippetEllipsisText === '..');
   await index.setSettings({ snippetEllipsisText: null });
+  const rule = { objectID: `v4-rule-${run}`, conditions: [{ pattern: `blorg${run}`, anchoring: 'is' }], consequence: { params: { query: a }, userData: { banner: 'v4' } } };
+  await index.saveRule(rule, { forwardToReplicas: true }).wait();
+  await index.saveRules([{ ...rule, objectID: `${rule.objectID}-off`, enabled: false }]).wait();
+  check('v4: a rule holds', (await index.search(`blorg${run}`, { hitsPerPage: 1 })).userData?.[0].banner === 'v4');
+  check('v4: rules are searched', (await index.searchRules(`v4-rule-${run}`)).nbHits === 2);
+  check('v4: a rule is read', (await index.getRule(rule.objectID)).consequence.params.query === a);
+  for (const one of [rule.objectID, `${rule.objectID}-off`]) await index.deleteRule(one).wait();
+  const synonym = { objectID: `v4-synonym-${run}`, type: 'oneWaySynonym', input: 'zapatilla', synonyms: ['runner'] };
+  await index.saveSynonym(synonym).wait();
+  await index.saveSynonyms([{ objectID: `${synonym.objectID}-2`, type: 'synonym', synonyms: ['zapatilla', 'runner'] }]).wait();
+  check('v4: synonyms are searched', (await index.searchSynonyms('zapatilla')).nbHits === 2);
+  check('v4: a synonym is read', (await index.getSynonym(synonym.objectID)).input === 'zapatilla');
+  for (const one of [synonym.objectID, `${synonym.objectID}-2`]) await index.deleteSynonym(one).wait();
   await client.multipleBatch([{ action: 'deleteObject', indexName, body: { objectID: a } }]).wait();
   await index.deleteBy({ filters: `brand:"Brand-${run}"` }).wait();
   check('v4: what was removed is not there', (await index.getObjects([a])).results[0] === null);

@@ -20,7 +20,8 @@ export function finish() {
   process.exit(failures.length ? 1 : 0);
 }
 for (const kind of ['uncaughtException', 'unhandledRejection'])
-  process.on(kind, error => { check(kind, false, String(error)); finish(); });
+  // Some clients throw plain objects.
+  process.on(kind, error => { check(kind, false, error?.message ?? String(error)); finish(); });
 
 // Kept before a driver replaces `fetch` with one that watches.
 const plainFetch = globalThis.fetch;

@@ -19,6 +19,8 @@ export interface Sent<O> {
   query?: Partial<Query<O>>;
   body?: Body<O>;
   signal?: AbortSignal;
+  /** Why somebody's data is looked at: stands in the list of looks. */
+  reason?: string;
 }
 
 /** What the server answered in place of an answer: a problem document (RFC 9457), or that it could not be reached. */
@@ -84,6 +86,9 @@ export async function send(url: string, init: RequestInit = {}): Promise<Respons
   throw problem;
 }
 
+/** Headers carry no more than this; accents go, the words stay. */
+const latin = (words: string): string => words.normalize('NFKD').replace(/[^\x20-\x7e]/g, '').slice(0, 200);
+
 async function call(method: string, path: string, sent: Sent<unknown> & { body?: unknown } = {}): Promise<unknown> {
   const init: RequestInit = { method };
   if (sent.signal) init.signal = sent.signal;
@@ -91,6 +96,7 @@ async function call(method: string, path: string, sent: Sent<unknown> & { body?:
     init.body = JSON.stringify(sent.body);
     init.headers = { 'Content-Type': 'application/json' };
   }
+  if (sent.reason) init.headers = { ...init.headers, 'X-Reason': latin(sent.reason) };
   const place = sent.path as Record<string, unknown> | undefined;
   const query = sent.query as Record<string, unknown> | undefined;
   const response = await send(address(path, place, query), init);

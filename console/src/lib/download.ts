@@ -19,11 +19,14 @@ function save(name: string, address: string): void {
   anchor.click();
 }
 
-export function saveCsv(name: string, rows: Cell[][]): void {
-  const address = URL.createObjectURL(new Blob([csv(rows)], { type: 'text/csv;charset=utf-8' }));
-  save(`${name}.csv`, address);
+function saveText(name: string, text: string, type: string): void {
+  const address = URL.createObjectURL(new Blob([text], { type }));
+  save(name, address);
   setTimeout(() => URL.revokeObjectURL(address), 10_000);
 }
+
+export const saveCsv = (name: string, rows: Cell[][]): void => saveText(`${name}.csv`, csv(rows), 'text/csv;charset=utf-8');
+export const saveJson = (name: string, value: unknown): void => saveText(`${name}.json`, JSON.stringify(value, null, 2), 'application/json');
 
 export function savePng(name: string, canvas: HTMLCanvasElement): void {
   save(`${name}.png`, canvas.toDataURL('image/png'));

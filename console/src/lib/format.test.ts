@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ago, count, duration, money, percent, title } from './format';
+import { ago, count, duration, money, percent, timeLabel, title } from './format';
 
 describe('what people read', () => {
   it('has units', () => {
@@ -21,6 +21,10 @@ describe('what people read', () => {
   it('looks both ways in time', () => {
     expect(ago(0, 60_000 * 5)).toBe('5 min ago');
     expect(ago(60_000 * 5, 0)).toBe('in 5 min');
+  });
+  it('labels ticks as precisely as they stand apart', () => {
+    const at = new Date(2026, 10, 21, 9, 5, 30).getTime() / 1_000;
+    expect([10, 60, 86_400].map(step => timeLabel(at, step))).toEqual(['09:05:30', '09:05', '21 Nov']);
   });
   it('makes words of names', () => expect(title('live_model')).toBe('Live model'));
 });

@@ -30,7 +30,9 @@ export function duration(ms: number): string {
 export function ago(at: string | number, now = Date.now()): string {
   const ms = now - new Date(at).getTime();
   if (Math.abs(ms) < 2_000) return 'now';
-  return ms < 0 ? `in ${duration(-ms)}` : `${duration(ms)} ago`;
+  const whole = Math.max(Math.round(Math.abs(ms) / 1_000) * 1_000, 1_000);
+  const words = whole < 60_000 ? `${whole / 1_000} s` : duration(whole);
+  return ms < 0 ? `in ${words}` : `${words} ago`;
 }
 
 export const time = (at: string | number): string => new Date(at).toLocaleTimeString(LOCALE, { hour: '2-digit', minute: '2-digit', second: '2-digit' });
@@ -42,3 +44,12 @@ export function title(name: string): string {
   const words = name.replace(/[_-]+/g, ' ').trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
+
+/** A tick of an axis, as precise as the ticks stand apart (both in seconds). */
+export function timeLabel(at: number, step: number): string {
+  const date = new Date(at * 1_000);
+  if (step >= 86_400) return date.toLocaleDateString(LOCALE, { day: 'numeric', month: 'short' });
+  return date.toLocaleTimeString(LOCALE, { hour: '2-digit', minute: '2-digit', ...(step < 60 ? { second: '2-digit' } : {}) });
+}
+/** The day of an ISO date, as people say it. */
+export const day = (at: string): string => new Date(at).toLocaleDateString(LOCALE, { day: 'numeric', month: 'short', year: 'numeric' });

@@ -128,6 +128,19 @@ impl AuditLog {
         Ok(())
     }
 
+    /// Adds an entry for a change that was made elsewhere.
+    pub fn note(&self, act: Act<'_>, action: &str, target: &str, detail: &serde_json::Value) -> Result<(), StoreError> {
+        self.records.transaction(&mut |transaction| Self::append(transaction, act, action, target, detail))
+    }
+
+    /// Entries about a target, newest first.
+    pub fn about(&self, target: &str, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
+        let sql = "SELECT number, at_ms, actor, action, target, detail, hash FROM audit WHERE target = $1
+                   ORDER BY number DESC LIMIT $2";
+        let rows = self.records.query(sql, &[Value::Text(target.to_owned()), Value::Integer(limit as i64)])?;
+        rows.into_iter().map(entry_of).collect()
+    }
+
     /// Entries after a number, oldest first.
     pub fn read(&self, after: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = "SELECT number, at_ms, actor, action, target, detail, hash FROM audit WHERE number > $1 ORDER BY number LIMIT $2";

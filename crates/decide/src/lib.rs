@@ -2,20 +2,27 @@
 //!
 //! Start with [`Pipeline::decide`]. Nothing here knows how an engine decides, how a record is stored on disk, or HTTP.
 
+mod alerts;
 mod audit;
 mod automations;
 mod catalogue;
 mod experiments;
+mod labels;
 mod pipeline;
 mod policy;
 mod record;
+mod shadow;
 mod shelf;
 mod why;
 
+pub use alerts::{
+    Alert, AlertError, AlertKind, AlertState, Alerts, Delivery, DeliveryState, MOST_TRIES, Raise, Severity, Target,
+    Webhook,
+};
 pub use audit::{Act, AuditEntry, AuditLog, Verification};
 pub use automations::{
-    Alert, Approval, ApprovalState, Automation, AutomationError, Automations, Case, Guardrail, Measure, Mode, Seen,
-    Taken, Wish,
+    Approval, ApprovalState, Automation, AutomationError, Automations, Case, Costs, Guardrail, Measure, Mode,
+    Objectives, Seen, Taken, Wish,
 };
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use experiments::{
@@ -23,6 +30,7 @@ pub use experiments::{
     EvaluationReason, ExperimentDefinition, ExperimentsError, ExposureLog, PreparedVariant, StoredExperiment, Surface,
     Variant,
 };
+pub use labels::{Judged, LabelCase, LabelError, Labels, Standing};
 pub use merx_features::OWN_EXPOSURE;
 pub use pipeline::{FeatureSource, Pipeline, PipelineSettings, Request};
 pub use policy::{DryRun, Effect, Policies, PolicyBook, PolicyError, PolicyVersion};
@@ -33,5 +41,12 @@ pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, Sh
 pub use why::{level_words, words};
 
 /// Every table of this crate.
-pub const MIGRATIONS: &[merx_store::Migration] =
-    &[record::MIGRATION, experiments::MIGRATION, audit::MIGRATION, automations::MIGRATION, policy::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] = &[
+    record::MIGRATION,
+    experiments::MIGRATION,
+    audit::MIGRATION,
+    automations::MIGRATION,
+    policy::MIGRATION,
+    alerts::MIGRATION,
+    labels::MIGRATION,
+];

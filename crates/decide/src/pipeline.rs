@@ -5,14 +5,16 @@ use std::sync::Arc;
 use compact_str::CompactString;
 use merx_domain::experiment::ExperimentId;
 use merx_domain::{
-    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, ModelVersion, Proposal, Purposes,
-    Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, MarketId, ModelVersion, Proposal,
+    Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
 use crate::automations::{Automations, Seen, Taken};
+use crate::catalogue::Catalogue;
 use crate::experiments::{Adjust, Asker, Dealer, Dealt};
 use crate::policy::PolicyBook;
-use crate::record::{Arm, DecisionRecord, Recorder, Shadow};
+use crate::record::{Arm, DecisionRecord, Recorder};
+use crate::shadow::{Job, ShadowQueue};
 use crate::shelf::{RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace};
 
 /// Where the pipeline learns about a person. Only what needs no grant can be had without one.
@@ -62,9 +64,10 @@ pub struct Pipeline<E: Engine> {
     dealer: Arc<Dealer>,
     automations: Arc<Automations>,
     settings: PipelineSettings,
+    shadows: Option<ShadowQueue<E>>,
 }
 
-impl<E: Engine<Ask: Adjust>> Pipeline<E> {
+impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
     pub fn new(
         engine: Arc<E>,
         features: Arc<dyn FeatureSource>,
@@ -74,7 +77,34 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         automations: Arc<Automations>,
         settings: PipelineSettings,
     ) -> Self {
-        Self { engine, features, recorder, clock, dealer, automations, settings }
+        Self { engine, features, recorder, clock, dealer, automations, settings, shadows: None }
+    }
+
+    /// From now on what is only watched (modes `shadow` and `suggest`, and a version that [`Self::watch_version`] names) is computed behind
+    /// the answer, with what the catalogue says then.
+    pub fn watching(mut self, catalogue: Arc<Catalogue>) -> Self {
+        self.shadows = Some(ShadowQueue::start(Arc::clone(&self.engine), Arc::clone(&self.recorder), catalogue));
+        self
+    }
+
+    /// A version that is tried in the shadow of live decisions, a part of them; `None`: no longer.
+    pub fn watch_version(&self, version: Option<ModelVersion>) {
+        if let Some(shadows) = &self.shadows {
+            shadows.watch_version(version);
+        }
+    }
+
+    /// Returns when everything that is watched so far has been computed and recorded.
+    pub fn settle(&self) {
+        if let Some(shadows) = &self.shadows {
+            shadows.flush();
+        }
+        self.recorder.flush();
+    }
+
+    /// Proposals that were to be watched and were not, for too many waited.
+    pub fn unwatched(&self) -> u64 {
+        self.shadows.as_ref().map_or(0, ShadowQueue::unwatched)
     }
 
     pub fn engine(&self) -> &E {
@@ -154,11 +184,16 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
                 shown,
             );
         }
-        let shadow = if taken.is_watched() { self.shadow(&request, shelf, &features) } else { None };
         let mut record =
             DecisionRecord::of(&decision, request.situation, &request.ask, shelf.rules(), features, arm, trace);
-        (record.taken, record.shadow) = (taken, shadow);
-        self.recorder.record(record);
+        record.taken = taken;
+        let watched = self.shadows.as_ref().and_then(|shadows| Some((shadows, shadows.wants(&record)?)));
+        if let Some((shadows, version)) = watched {
+            self.recorder.record(record.clone());
+            shadows.watch(Job { record, ask: request.ask, rest: shelf.rest(), version });
+        } else {
+            self.recorder.record(record);
+        }
         decision
     }
 
@@ -170,18 +205,6 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
                 self.automations.take(self.engine.name(), &situation.market, situation.subject, situation.now)
             }
         }
-    }
-
-    /// What the live model would have shown, for whoever decides whether it may.
-    fn shadow(
-        &self,
-        request: &Request<E::Ask>,
-        shelf: &RequestShelf<'_>,
-        features: &SubjectFeatures,
-    ) -> Option<Shadow> {
-        let (level, never) = (FallbackLevel::LiveModel, || false);
-        let proposal = self.engine.propose(level, None, &request.situation, &request.ask, features, shelf, &never);
-        proposal.ok().map(|proposal| Shadow::of(&proposal.answer, proposal.model))
     }
 
     /// Decides again from a record: the same model, features and facts, hence the same answer.
@@ -217,14 +240,14 @@ impl<E: Engine<Ask: Adjust>> Pipeline<E> {
         Some(self.settings.consent.check_in(subject, &situation.market, situation.consent))
     }
 
-    /// What a person allows who now says `consent`.
-    pub fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
-        self.settings.consent.check(subject, self.features.consent(subject).then(consent))
+    /// What a person of this market allows who now says `consent`.
+    pub fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant {
+        self.settings.consent.check_in(subject, market, self.features.consent(subject).then(consent))
     }
 
-    /// Whether somebody of whom this is all that was said may be measured.
-    pub fn may_measure(&self, consent: ConsentStamp) -> bool {
-        self.settings.consent.check(SubjectId(0), consent).allows(Purposes::ANALYTICS)
+    /// Whether somebody of this market of whom this is all that was said may be measured.
+    pub fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool {
+        self.settings.consent.check_in(SubjectId(0), market, consent).allows(Purposes::ANALYTICS)
     }
 
     /// The arms of the experiments that the ask meets; what they change is applied. Where no model may decide there is nothing to

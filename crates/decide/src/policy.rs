@@ -49,11 +49,6 @@ impl PolicyBook {
         self.0.read().check(subject, market, stamp)
     }
 
-    /// In the default market's region.
-    pub fn check(&self, subject: SubjectId, stamp: ConsentStamp) -> Grant {
-        self.check_in(subject, &MarketId::default(), stamp)
-    }
-
     fn set(&self, policy: PolicySet) {
         *self.0.write() = Arc::new(policy);
     }

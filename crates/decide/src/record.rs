@@ -33,6 +33,8 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 2;
+/// Bytes that later fields of an engine's ask take up at their defaults.
+const MOST_ADDED: usize = 32;
 /// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
 /// nothing in shadow.
 const ADDED_IN_2: [u8; 4] = [0, 0, 0, 0];
@@ -160,7 +162,7 @@ impl DecisionRecord {
     }
 
     pub fn ask<Ask: DeserializeOwned>(&self) -> Result<Ask, RecordError> {
-        postcard::from_bytes(&self.ask).map_err(|error| RecordError::Unreadable(error.to_string()))
+        read_grown(&self.ask)
     }
 
     pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
@@ -184,6 +186,15 @@ impl DecisionRecord {
             other => Err(RecordError::Unreadable(format!("unknown format {other}"))),
         }
     }
+}
+
+/// An ask as it was written, or as it was before fields were added at its end whose defaults are written as zeros.
+fn read_grown<Ask: DeserializeOwned>(bytes: &[u8]) -> Result<Ask, RecordError> {
+    let read = match postcard::from_bytes(bytes) {
+        Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; MOST_ADDED]].concat()),
+        read => read,
+    };
+    read.map_err(|error| RecordError::Unreadable(error.to_string()))
 }
 
 /// Some records in a row.
@@ -218,6 +229,10 @@ impl Default for RecorderSettings {
 /// Records wait so long for others, so that a transaction is worth its cost to the disk.
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
 
+/// A decision waits so long for room in the queue; beyond it goes unrecorded and is counted. Short, because the shopper waits too,
+/// on a thread that answers others: a disk that stands still must not stop the answers.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
+
 /// How many of the newest records a search looks at: there is no index by person or engine.
 const LOOKED_AT: usize = 50_000;
 
@@ -240,6 +255,8 @@ fn created_at_ms(id: DecisionId) -> i64 {
 
 enum Message {
     Record(Box<DecisionRecord>),
+    /// The record of a decision says more now; one that is gone stays gone.
+    Amend(Box<DecisionRecord>),
     /// Answers when everything sent before is on disk.
     Flush(Sender<()>),
 }
@@ -275,16 +292,30 @@ impl Recorder {
         }
     }
 
-    /// Hands a record over. A low-stakes decision does not wait for the disk; a full queue is counted, not hidden.
+    /// Hands a record over. A low-stakes decision doesn't wait for the disk, and for room in the queue only a moment; what finds none is
+    /// counted, not hidden.
     pub fn record(&self, record: DecisionRecord) {
         use std::sync::atomic::Ordering::Relaxed;
         let Some(queue) = &self.queue else { return };
         self.queued_peak.fetch_max(queue.len(), Relaxed);
         match queue.try_send(Message::Record(Box::new(record))) {
             Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+            // A moment's wait costs a decision less than its record is worth.
+            Err(TrySendError::Full(message)) => {
+                if queue.send_timeout(message, LONGEST_WAIT).is_err() {
+                    self.unrecorded.fetch_add(1, Relaxed);
+                }
+            }
+            Err(TrySendError::Disconnected(_)) => {
                 self.unrecorded.fetch_add(1, Relaxed);
             }
+        }
+    }
+
+    /// Writes down what became known of a decision after it was recorded.
+    pub(crate) fn amend(&self, record: DecisionRecord) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.send_timeout(Message::Amend(Box::new(record)), LONGEST_WAIT);
         }
     }
 
@@ -422,6 +453,44 @@ impl Recorder {
         Ok(found)
     }
 
+    /// The engines that made some decisions, of those that are on record.
+    pub fn engines(&self, ids: &[DecisionId]) -> Result<Vec<(DecisionId, String)>, RecordError> {
+        const AT_ONCE: usize = 200;
+        let mut found = Vec::new();
+        for ids in ids.chunks(AT_ONCE) {
+            let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+            let sql = format!("SELECT id, engine FROM decisions WHERE id IN ({})", places.join(", "));
+            let ids: Vec<Value> = ids.iter().map(|id| Value::Bytes(id.to_bytes().to_vec())).collect();
+            found.extend(self.records.query(&sql, &ids)?.into_iter().filter_map(|row| match row.0.as_slice() {
+                [Value::Bytes(id), Value::Text(engine)] => {
+                    Some((DecisionId::from_bytes(id.as_slice().try_into().ok()?), engine.clone()))
+                }
+                _ => None,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// How many decisions each engine made from one moment (in) to another (out).
+    pub fn counts(&self, from: TimestampMs, until: TimestampMs) -> Result<Vec<(String, u64)>, RecordError> {
+        let sql = "SELECT engine, COUNT(*) FROM decisions WHERE at_ms >= $1 AND at_ms < $2 GROUP BY engine";
+        let rows = self.records.query(sql, &[Value::Integer(from.0), Value::Integer(until.0)])?;
+        let read = |row: &merx_store::Row| match row.0.as_slice() {
+            [Value::Text(engine), Value::Integer(count)] => Some((engine.clone(), *count as u64)),
+            _ => None,
+        };
+        Ok(rows.iter().filter_map(read).collect())
+    }
+
+    /// When the oldest decision on record was made.
+    pub fn oldest(&self) -> Result<Option<TimestampMs>, RecordError> {
+        let rows = self.records.query("SELECT at_ms FROM decisions ORDER BY at_ms LIMIT 1", &[])?;
+        Ok(match rows.first().and_then(|row| row.0.first()) {
+            Some(Value::Integer(at_ms)) => Some(TimestampMs(*at_ms)),
+            _ => None,
+        })
+    }
+
     /// Drops records older than `before`, at most `limit` a call. Returns how many went.
     pub fn forget_before(&self, before: TimestampMs, limit: usize) -> Result<u64, RecordError> {
         let mut removed = 0;
@@ -457,7 +526,8 @@ fn write_batches(records: &dyn Records, queue: &Receiver<Message>, hurried: &Rec
         let mut rows = Vec::new();
         for message in std::iter::once(first).chain(queue.try_iter().take(batch - 1)) {
             match message {
-                Message::Record(record) => rows.push(row(&record)),
+                Message::Record(record) => rows.push((INSERT, row(&record))),
+                Message::Amend(record) => rows.push((AMEND, row(&record))),
                 Message::Flush(done) => waiting.push(done),
             }
         }
@@ -483,14 +553,16 @@ fn row(record: &DecisionRecord) -> [Value; 5] {
     ]
 }
 
-fn write(records: &dyn Records, rows: &[[Value; 5]]) -> Result<(), StoreError> {
+const INSERT: &str = "INSERT INTO decisions (id, at_ms, engine, subject, body) VALUES ($1, $2, $3, $4, $5)
+     ON CONFLICT (id) DO NOTHING";
+/// All parameters are named, so that both take the same row.
+const AMEND: &str = "UPDATE decisions SET body = $5 WHERE id = $1 AND at_ms = $2 AND engine = $3
+     AND (subject = $4 OR ($4 IS NULL AND subject IS NULL))";
+
+fn write(records: &dyn Records, rows: &[(&str, [Value; 5])]) -> Result<(), StoreError> {
     records.transaction(&mut |transaction| {
-        for row in rows {
-            transaction.execute(
-                "INSERT INTO decisions (id, at_ms, engine, subject, body) VALUES ($1, $2, $3, $4, $5)
-                 ON CONFLICT (id) DO NOTHING",
-                row,
-            )?;
+        for (sql, row) in rows {
+            transaction.execute(sql, row)?;
         }
         Ok(())
     })
@@ -508,5 +580,23 @@ mod tests {
         assert!((0..100).all(|subject| held(subject) == held(subject)));
         let other = |subject| matches!(Arm::assign("other", 0.1, Some(SubjectId(subject))), Arm::Holdout { .. });
         assert!((0..20_000).any(|subject| held(subject) != other(subject)));
+    }
+
+    #[test]
+    fn an_ask_is_read_from_before_it_grew() {
+        #[derive(Debug, PartialEq, Default, Serialize, serde::Deserialize)]
+        struct Grown {
+            text: String,
+            count: u32,
+            added: Vec<(u8, f32)>,
+            also: Option<u64>,
+            switch: bool,
+        }
+        let before = postcard::to_stdvec(&("shoe", 20u32)).unwrap_or_default();
+        let expected = Grown { text: "shoe".to_owned(), count: 20, ..Grown::default() };
+        assert_eq!(read_grown::<Grown>(&before).ok(), Some(expected));
+        let now = Grown { added: vec![(1, 0.5)], also: Some(7), switch: true, ..Grown::default() };
+        assert_eq!(read_grown(&postcard::to_stdvec(&now).unwrap_or_default()).ok(), Some(now));
+        assert!(read_grown::<Grown>(&[100, b'a']).is_err(), "a text that ends before its end");
     }
 }

@@ -75,6 +75,17 @@ impl<'a> RequestShelf<'a> {
         Self { lists, ..self }
     }
 
+    /// Everything but the catalogue, to be asked again later.
+    pub(crate) fn rest(&self) -> ShelfRest {
+        ShelfRest {
+            market: self.market.clone(),
+            now: self.now,
+            slots: self.slots.clone(),
+            static_list: self.static_list.to_vec(),
+            lists: self.lists.clone(),
+        }
+    }
+
     pub fn catalogue(&self) -> &CatalogueReader<'a> {
         &self.catalogue
     }
@@ -149,6 +160,23 @@ impl Shelf for RequestShelf<'_> {
     fn static_list(&self, slot: usize) -> Vec<ProductNumber> {
         let own = self.lists.get(slot).filter(|list| !list.is_empty());
         own.map_or(self.static_list, Vec::as_slice).to_vec()
+    }
+}
+
+/// A shelf without its catalogue.
+pub(crate) struct ShelfRest {
+    market: MarketId,
+    now: TimestampMs,
+    slots: Vec<SlotRules>,
+    static_list: Vec<ProductNumber>,
+    lists: Vec<Vec<ProductNumber>>,
+}
+
+impl ShelfRest {
+    /// As the catalogue is now.
+    pub(crate) fn shelf<'a>(&'a self, catalogue: CatalogueReader<'a>) -> RequestShelf<'a> {
+        let shelf = RequestShelf::new(catalogue, self.market.clone(), self.now, self.slots.clone(), &self.static_list);
+        shelf.with_lists(self.lists.clone())
     }
 }
 

@@ -8,8 +8,8 @@ use compact_str::CompactString;
 use merx_decide::{
     Act, AuditLog, Automation, AutomationError, Automations, BoostDefinition, Case, Catalogue, CatalogueEntry, Change,
     Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExperimentsError, ExposureLog, FeatureSource, Guardrail,
-    Measure, Mode, OWN_EXPOSURE, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request, RequestShelf,
-    SlotRules, Surface, Taken, Variant, Wish,
+    Measure, Mode, OWN_EXPOSURE, Objectives, Pipeline, PipelineSettings, Recorder, RecorderSettings, Request,
+    RequestShelf, SlotRules, Surface, Taken, Variant, Wish,
 };
 use merx_domain::experiment::{
     ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, Holdout, LayerId,
@@ -95,7 +95,7 @@ struct House {
     recorder: Arc<Recorder>,
     records: Arc<dyn Records>,
     log: Arc<dyn EventLog>,
-    catalogue: Catalogue,
+    catalogue: Arc<Catalogue>,
     _folder: tempfile::TempDir,
 }
 
@@ -119,6 +119,12 @@ impl House {
             holdout_salt: "test".to_owned(),
             deadline_ms: 1_000,
         };
+        let catalogue = Arc::new(Catalogue::default());
+        for number in 0..10 {
+            let mut product = Product::new(ProductId::new(format!("p{number}")).unwrap(), format!("p{number}"), NOW);
+            product.category_path = vec![if number % 2 == 0 { "Even" } else { "Odd" }.into()];
+            catalogue.put(ProductNumber(number), CatalogueEntry::new(&product, None));
+        }
         let pipeline = Pipeline::new(
             Arc::new(Lister),
             Arc::new(People),
@@ -127,13 +133,8 @@ impl House {
             Arc::clone(&dealer),
             Arc::clone(&automations),
             settings,
-        );
-        let catalogue = Catalogue::default();
-        for number in 0..10 {
-            let mut product = Product::new(ProductId::new(format!("p{number}")).unwrap(), format!("p{number}"), NOW);
-            product.category_path = vec![if number % 2 == 0 { "Even" } else { "Odd" }.into()];
-            catalogue.put(ProductNumber(number), CatalogueEntry::new(&product, None));
-        }
+        )
+        .watching(Arc::clone(&catalogue));
         let (records, log) = (store.records, store.log);
         Self { pipeline, dealer, automations, recorder, records, log, catalogue, _folder: folder }
     }
@@ -207,6 +208,7 @@ fn experiment(id: &str, slots: &[&str], change: Change) -> ExperimentDefinition 
         hypothesis: String::new(),
         owner: String::new(),
         surface: Surface::Recommend { slots: slots.iter().map(|slot| CompactString::from(*slot)).collect() },
+        bandit: None,
         variants: vec![Variant::default(), Variant { change, ..Variant::default() }],
     }
 }
@@ -383,6 +385,7 @@ fn a_mode_counts_from_the_next_decision_on() {
     let set = |mode: Mode| house.automations.set_mode("recommend", None, mode, Case::default(), ANNA).unwrap();
     let served = |subject| {
         let decision = house.decide(subject, ConsentStamp::default());
+        house.pipeline.settle();
         let record = house.recorder.get(decision.id).unwrap();
         assert_eq!(house.pipeline.replay(&record).unwrap(), decision.answer);
         assert_eq!(record.taken.acts(), !decision.experiments.is_empty(), "what doesn't act is not experimented with");
@@ -424,10 +427,10 @@ fn more_of_an_automation_takes_a_second_person() {
     assert!(matches!(set(Mode::Live, Case::default(), ANNA), Err(AutomationError::Invalid { .. })), "no case, no more");
     let Ok(Wish::Waiting(approval)) = set(Mode::Live, case(), ANNA) else { panic!("it waits") };
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Shadow);
-    assert!(house.automations.decide(approval.number, true, ANNA).is_err(), "who asked can't agree");
-    house.automations.decide(approval.number, true, BERT).unwrap();
+    assert!(house.automations.decide(approval.number, true, "", ANNA).is_err(), "who asked can't agree");
+    house.automations.decide(approval.number, true, "it held for a week", BERT).unwrap();
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live);
-    assert!(house.automations.decide(approval.number, false, BERT).is_err(), "it is decided");
+    assert!(house.automations.decide(approval.number, false, "", BERT).is_err(), "it is decided");
     assert_eq!(house.automations.approvals(10).unwrap().len(), 1);
     let reopened = Automations::open(Arc::clone(&house.records), &["recommend"], NOW).unwrap();
     assert_eq!(reopened.list(), house.automations.list());
@@ -440,17 +443,21 @@ fn a_breached_guardrail_steps_the_mode_back_and_says_so() {
     let guarded = Automation { guardrails: vec![guardrail], ..house.automations.get("recommend").unwrap() };
     house.automations.describe(guarded, ANNA).unwrap();
     (0..30).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
-    assert_eq!(house.automations.watch(NOW).unwrap(), []);
+    assert_eq!(house.automations.watch(NOW, &Objectives::NONE).unwrap(), []);
     let change = Change { serve: Some(FallbackLevel::Popularity), ..Change::default() };
     let mut everybody = experiment("home", &[], change.clone());
     everybody.variants[0].change = change;
     house.run(everybody);
     (30..70).for_each(|subject| drop(house.decide(subject, ConsentStamp::default())));
-    let alerts = house.automations.watch(NOW).unwrap();
+    let alerts = house.automations.watch(NOW, &Objectives::NONE).unwrap();
     assert_eq!(alerts.len(), 1);
     assert!(alerts[0].words.contains("stepped back to canary 10 %"), "{}", alerts[0].words);
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Canary { share: 1_000 });
-    assert_eq!(house.automations.watch(NOW).unwrap(), [], "what was seen before says nothing of the new mode");
+    assert_eq!(
+        house.automations.watch(NOW, &Objectives::NONE).unwrap(),
+        [],
+        "what was seen before says nothing of the new mode"
+    );
     assert_eq!(house.automations.alerts(10).unwrap(), alerts);
 }
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::{Filter, FilterValue, ProductNumber};
 
 /// A search. The default asks for the first twenty products of the catalogue.
+///
+/// Decisions on record keep it field by field: what is added later stands at the end, and its default is written as zeros, so that
+/// older records are read as if they had asked for the default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SearchAsk {
     /// As typed; empty browses.
@@ -32,6 +35,13 @@ pub struct SearchAsk {
     pub segments: Vec<String>,
     /// Whether each hit comes with all its measurements.
     pub explain: bool,
+    /// What is found first among products that have as many of the words.
+    pub preferences: Vec<Preference>,
+    pub distinct: Option<Distinct>,
+    pub around: Option<Around>,
+    /// Whether merchants' rules and synonyms are left out.
+    pub without_rules: bool,
+    pub without_synonyms: bool,
 }
 
 impl Default for SearchAsk {
@@ -50,6 +60,11 @@ impl Default for SearchAsk {
             category: None,
             segments: Vec::new(),
             explain: false,
+            preferences: Vec::new(),
+            distinct: None,
+            around: None,
+            without_rules: false,
+            without_synonyms: false,
         }
     }
 }
@@ -65,6 +80,59 @@ pub struct Refinement {
     /// The facet that it was chosen in.
     pub field: String,
     pub filter: Filter,
+}
+
+/// What is rather found: filters and what passing each is worth. Of several the highest counts, or their sum.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Preference {
+    pub alternatives: Vec<(Filter, f32)>,
+    pub summed: bool,
+}
+
+impl Preference {
+    /// Where all alternatives are worth the same and the highest counts: what passes any of them, and its worth.
+    pub fn of_one_score(&self) -> Option<(Filter, f32)> {
+        let (first, score) = self.alternatives.first()?;
+        if self.alternatives.len() == 1 {
+            return Some((first.clone(), *score));
+        }
+        let same = !self.summed && self.alternatives.iter().all(|(_, other)| other == score);
+        same.then(|| (Filter::Any(self.alternatives.iter().map(|(filter, _)| filter.clone()).collect()), *score))
+    }
+}
+
+/// Of products with the same value of a field, no more than the first few are found; those without one are all found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distinct {
+    pub field: String,
+    pub most: u32,
+}
+
+/// Only products that have a place are found, the nearest first.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Around {
+    /// In degrees.
+    pub latitude: f64,
+    pub longitude: f64,
+    /// No further; `None`: anywhere.
+    pub radius_m: Option<u32>,
+    /// Distances that differ by less are the same.
+    pub precision_m: u32,
+}
+
+impl Around {
+    /// The attributes that are a product's place, numbers in degrees.
+    pub const LATITUDE: &str = "attributes._geoloc.lat";
+    pub const LONGITUDE: &str = "attributes._geoloc.lng";
+
+    /// Along a great circle, by the haversine formula on a sphere of the Earth's mean radius: .5 % off at most.
+    pub fn distance_m(&self, latitude: f64, longitude: f64) -> f64 {
+        const EARTH_RADIUS_M: f64 = 6_371_008.8;
+        let (a, b) = (self.latitude.to_radians(), latitude.to_radians());
+        let half = |degrees: f64| (degrees.to_radians() / 2.0).sin().powi(2);
+        let chord = half(latitude - self.latitude) + a.cos() * b.cos() * half(longitude - self.longitude);
+        2.0 * EARTH_RADIUS_M * chord.sqrt().min(1.0).asin()
+    }
 }
 
 /// Any field that can be filtered by, and `popularity`. Products without the field come last.
@@ -107,6 +175,14 @@ pub enum HitReason {
         field: String,
         value: String,
         factor: f32,
+    },
+    /// It passes what the search would rather find.
+    Preferred {
+        score: f32,
+    },
+    /// How far it is from where the search looks around.
+    Near {
+        distance_m: f32,
     },
 }
 
@@ -266,4 +342,19 @@ pub struct Suggestion {
     pub weight: u32,
     /// Searched for far more often in the last days than before.
     pub trending: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances_are_those_of_the_globe() {
+        let paris = Around { latitude: 48.8566, longitude: 2.3522, radius_m: None, precision_m: 10 };
+        let london = paris.distance_m(51.5074, -0.1278);
+        assert!((london - 343_500.0).abs() < 1_000.0, "{london}");
+        assert_eq!(paris.distance_m(48.8566, 2.3522), 0.0);
+        let opposite = paris.distance_m(-48.8566, -177.6478);
+        assert!((opposite - 20_015_000.0).abs() < 1_000.0, "{opposite}");
+    }
 }

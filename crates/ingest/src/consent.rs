@@ -46,20 +46,36 @@ pub(crate) struct Saying<'e> {
 pub struct Consents {
     records: Arc<dyn Records>,
     cache: Mutex<BoundedMap<SubjectId, Said>>,
+    /// Held from the reading of what was said before to the writing of what is said now, so that no word is lost between.
+    changing: Mutex<()>,
 }
 
 impl Consents {
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)) }
+        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)), changing: Mutex::default() }
     }
 
     /// What is known of a person's consent; nothing where they said nothing.
     pub fn of(&self, subject: SubjectId) -> Result<ConsentStamp> {
+        if let Some(known) = self.cache.lock().get(&subject) {
+            return Ok(known.stamp);
+        }
+        let _held = self.changing.lock();
         Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
+    }
+
+    /// How many people said so, of each thing that somebody said.
+    pub fn counts(&self) -> Result<Vec<(ConsentStamp, u64)>> {
+        let sql = "SELECT granted, denied, global_privacy_control, COUNT(*) FROM consents
+                   GROUP BY granted, denied, global_privacy_control";
+        let rows = self.records.query(sql, &[])?;
+        let counted = |row: &Row| Ok((stamp(row, 0)?, row.integer(3)?.cast_unsigned()));
+        rows.iter().map(counted).collect()
     }
 
     pub fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
         let list: Vec<Value> = subjects.iter().map(|subject| wide(subject.0)).collect();
+        let _held = self.changing.lock();
         self.records.transaction(&mut |transaction| {
             execute_in(transaction, "DELETE FROM consents WHERE subject IN ({list})", &list)?;
             Ok(())
@@ -74,6 +90,7 @@ impl Consents {
     /// Completes each stamp with what the person said before, in order, and stores what is new before returning.
     pub(crate) fn complete(&self, sayings: Vec<Saying<'_>>) -> Result<()> {
         let subjects = sayings.iter().flat_map(|saying| [Some(saying.subject), saying.merged_from]).flatten();
+        let _held = self.changing.lock();
         let mut said = self.said(subjects)?;
         let mut changed: FxHashMap<SubjectId, Said> = FxHashMap::default();
         for saying in sayings {
@@ -91,11 +108,15 @@ impl Consents {
             }
             if own.stamp != before.stamp {
                 changed.insert(saying.subject, *own);
+            } else if own.at != before.at {
+                // Said again: an older word that comes late must not win. Kept in memory only, as most events say it again.
+                self.cache.lock().insert(saying.subject, *own);
             }
         }
         self.store(&changed)
     }
 
+    /// `changing` must be held.
     fn said(&self, subjects: impl Iterator<Item = SubjectId>) -> Result<FxHashMap<SubjectId, Said>> {
         let mut said = FxHashMap::default();
         let mut unknown = Vec::new();
@@ -164,8 +185,12 @@ fn together(one: Said, other: Said) -> Said {
 }
 
 fn read(row: &Row) -> Result<Said> {
+    Ok(Said { stamp: stamp(row, 1)?, at: TimestampMs(row.integer(4)?) })
+}
+
+/// Of three columns, from `first` on.
+fn stamp(row: &Row, first: usize) -> Result<ConsentStamp> {
     let purposes = |column| row.integer(column).map(|bits| Purposes::from_bits_truncate(bits as u8));
-    let stamp =
-        ConsentStamp { granted: purposes(1)?, denied: purposes(2)?, global_privacy_control: row.integer(3)? != 0 };
-    Ok(Said { stamp, at: TimestampMs(row.integer(4)?) })
+    let (granted, denied) = (purposes(first)?, purposes(first + 1)?);
+    Ok(ConsentStamp { granted, denied, global_privacy_control: row.integer(first + 2)? != 0 })
 }

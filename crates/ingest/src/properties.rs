@@ -143,7 +143,7 @@ impl<'a> Properties<'a> {
         let mentions = self.take_lines(event, currency)?;
         event.order = id::<OrderId>("order_id", text(self.order_id.take()))?;
         event.value = currency.and_then(|currency| self.take_value(event.kind, currency));
-        event.decision = self.take_decision();
+        event.decision = self.take_decision().or(event.decision);
         event.query = short(text(self.query.take()));
         event.list = self.take_list(event.kind);
         self.keep_rest(event);
@@ -166,6 +166,9 @@ impl<'a> Properties<'a> {
                 .map_err(|error| Reason::InvalidProperties { detail: format!("products: {error}") })?;
             for mut item in items {
                 let currency = text(item.0.currency).map_or(currency, |code| code.parse().ok());
+                // Pages name the decision of each line where they differ; an event has one, that of the first that has any.
+                let decision = item.0.take_decision();
+                event.decision = event.decision.or(decision);
                 let line = item.0.take_line(true, currency)?;
                 let (line, mention) = line.ok_or(Reason::MissingProductId { event: event.kind.name() })?;
                 event.lines.push(line);

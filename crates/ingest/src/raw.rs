@@ -14,6 +14,9 @@ pub struct Identities {
     pub previous_id: Option<CompactString>,
     /// Mail address, phone, name, address of an identify call.
     pub details: Vec<Identity>,
+    /// Whether an alias may join two customers. What stands in a web page for all to read may not: whoever guessed an id
+    /// would take somebody else's history over, for good.
+    pub joins_customers: bool,
 }
 
 impl std::fmt::Debug for Identities {
@@ -54,6 +57,7 @@ pub struct RawEvent {
 impl RawEvent {
     /// `event.subject` is not looked at: the vault finds it from `identities`.
     pub(crate) fn new(identities: Identities, mentions: Vec<ProductMention>, vouched: bool, event: Event) -> Self {
+        let identities = Identities { joins_customers: vouched, ..identities };
         Self { identities, mentions, vouched, event }
     }
 

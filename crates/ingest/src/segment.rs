@@ -308,7 +308,7 @@ impl Item<'_> {
             user_id: somebody(self.user_id),
             anonymous_id: somebody(self.anonymous_id),
             previous_id: if call == Call::Alias { somebody(self.previous_id) } else { None },
-            details: Vec::new(),
+            ..Identities::default()
         };
         if call == Call::Alias && (identities.user_id.is_none() || identities.previous_id.is_none()) {
             return Err(Reason::MissingPreviousId);

@@ -175,6 +175,18 @@ fn a_v1_name_with_an_order() {
 }
 
 #[test]
+fn lines_may_name_their_decisions_and_the_event_has_the_first() {
+    let [first, second] = ["0193a1f2c0de5a3b7c4d9e8f01234567", "0193a1f2c0de5a3b7c4d9e8f0123456a"];
+    let lines = format!(
+        r#""products": [{{"product_id": "a"}}, {{"product_id": "b", "decision_id": "{second}"}}, {{"product_id": "c", "decision_id": "{first}"}}]"#
+    );
+    let order = track("Order Completed", &format!(r#"{{"order_id": "o1", {lines}}}"#));
+    assert_eq!(order.draft().decision.unwrap().to_string(), second);
+    let named = track("Order Completed", &format!(r#"{{"order_id": "o1", "decision_id": "{first}", {lines}}}"#));
+    assert_eq!(named.draft().decision.unwrap().to_string(), first, "what the whole order names comes first");
+}
+
+#[test]
 fn rudderstack_events_are_corrected_by_their_own_clock() {
     let body = include_str!("fixtures/segment/rudderstack_batch.json");
     // The sender's clock is an hour behind ours: five seconds passed between happening and sending.

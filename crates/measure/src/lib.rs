@@ -8,9 +8,13 @@
 //! [`shop`] reads a shop's experiments off its event log. Nothing here knows who is to be assigned to what
 //! (`domain::experiment`), which backend keeps the log, or what time it is.
 
+pub mod agreement;
 mod arm;
+pub mod bandit;
 pub mod bayes;
+pub mod drift;
 mod effect;
+pub mod fairness;
 pub mod heterogeneity;
 pub mod holdout;
 mod metric;

@@ -138,7 +138,9 @@ fn caps(
     metrics
         .iter()
         .map(|metric| {
-            metric.cap_quantile.and_then(|quantile| sketches.next().and_then(|sketch| sketch.quantile(quantile)))
+            let cap = metric.cap_quantile.and_then(|quantile| sketches.next()?.quantile(quantile));
+            // Where nearly nobody buys the quantile is 0, and a cap of 0 would take everything away.
+            cap.filter(|cap| *cap > 0.0)
         })
         .collect()
 }

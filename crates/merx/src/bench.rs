@@ -3,6 +3,7 @@
 mod experiments;
 mod load;
 mod overhead;
+mod recording;
 mod search;
 mod server;
 
@@ -41,6 +42,8 @@ pub(crate) enum BenchCommand {
     Experiments(experiments::ExperimentsArguments),
     /// What consent, experiments, guardrails and the record add to a decision, beside the bare engine.
     Overhead(overhead::OverheadArguments),
+    /// How many governed decisions a second are recorded without loss, and how long a report over many exposures takes.
+    Recording(recording::RecordingArguments),
     /// Recommendations over HTTP: how many a second, how late, computed for shoppers of a simulated shop.
     Serve(server::ServeArguments),
     /// Searches over HTTP: how many a second, how late.
@@ -89,6 +92,7 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::Batch(arguments) => bench_batch(&arguments.options()?, &SystemClock, &mut print)?,
         BenchCommand::Experiments(arguments) => experiments::run(&arguments, &mut |figure| print_line(figure))?,
         BenchCommand::Overhead(arguments) => overhead::run(&arguments)?,
+        BenchCommand::Recording(arguments) => recording::run(&arguments)?,
         BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
         BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,

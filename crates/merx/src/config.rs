@@ -11,7 +11,8 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 3] = ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET"];
+const ENVIRONMENT_SECRETS: [&str; 4] =
+    ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET", "MERX_SMTP_PASSWORD"];
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +28,8 @@ pub(crate) struct Config {
     pub(crate) recommend: Recommend,
     pub(crate) search: Search,
     pub(crate) experiments: Experiments,
+    pub(crate) slo: Slo,
+    pub(crate) alerts: AlertsConfig,
     pub(crate) record: Record,
     pub(crate) retention: Retention,
     pub(crate) train: Train,
@@ -58,6 +61,8 @@ pub(crate) struct Limits {
     pub(crate) requests_per_second: f64,
     pub(crate) burst: u32,
     pub(crate) queued_events: usize,
+    pub(crate) newcomers_per_second: f64,
+    pub(crate) newcomers_burst: u32,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -207,6 +212,26 @@ pub(crate) struct Search {
 pub(crate) struct Experiments {
     pub(crate) holdout: f64,
     pub(crate) holdout_salt: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Slo {
+    pub(crate) fallback_share: f64,
+    pub(crate) trouble_share: f64,
+    pub(crate) slow_share: f64,
+    pub(crate) slow_ms: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AlertsConfig {
+    pub(crate) smtp_host: String,
+    pub(crate) smtp_port: u16,
+    pub(crate) smtp_security: String,
+    pub(crate) smtp_user: String,
+    pub(crate) mail_from: String,
+    pub(crate) mail_to: Vec<String>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -374,6 +399,9 @@ fn check(config: &Config) -> Result<()> {
     share("train.held_out", config.train.held_out)?;
     share("train.gate_margin", config.train.gate_margin)?;
     share("train.gate_coverage", config.train.gate_coverage)?;
+    share("slo.fallback_share", config.slo.fallback_share)?;
+    share("slo.trouble_share", config.slo.trouble_share)?;
+    share("slo.slow_share", config.slo.slow_share)?;
     let search = &config.search;
     let weights = [
         ("popularity", search.popularity),

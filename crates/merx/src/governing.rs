@@ -40,8 +40,18 @@ pub(crate) enum AutomationsAction {
     Kill { name: String },
     /// Let a stopped automation go on.
     Revive { name: String },
-    /// Stepped-back automations and why, newest first.
+    /// What somebody should know of, newest first.
     Alerts,
+    /// Say that somebody knows of an alert.
+    Acknowledge { number: u64 },
+    /// What each automation earns.
+    Value,
+    /// The shop's figures.
+    Figures {
+        /// Whole days up to yesterday.
+        #[arg(long, default_value_t = 28)]
+        days: u32,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -95,11 +105,45 @@ pub(crate) fn automations(desk: &Desk, action: AutomationsAction) -> Result<()> 
         }
         AutomationsAction::Alerts => {
             for alert in list(&desk.client.get("/v1/alerts")?["items"]) {
-                println!("{}  {}", text(&alert["at"]), text(&alert["words"]));
+                println!(
+                    "{:4}  {}  {:12} {:9} {}",
+                    alert["number"],
+                    text(&alert["at"]),
+                    text(&alert["state"]),
+                    text(&alert["severity"]),
+                    text(&alert["words"])
+                );
+            }
+        }
+        AutomationsAction::Acknowledge { number } => {
+            let alert = desk.client.post(&format!("/v1/alerts/{number}/acknowledge"), &json!({}))?;
+            println!("{} is {}", number, text(&alert["state"]));
+        }
+        AutomationsAction::Value => print_value(&desk.client.get("/v1/value")?),
+        AutomationsAction::Figures { days } => {
+            for kpi in list(&desk.client.get(&format!("/v1/kpis?days={days}"))?["kpis"]) {
+                let value = kpi["value"].as_f64().map(|value| format!("{value:.4}"));
+                let value = value.unwrap_or_else(|| format!("not measured: {}", text(&kpi["why_not"])));
+                println!("{:28} {value}", text(&kpi["name"]));
             }
         }
     }
     Ok(())
+}
+
+fn print_value(page: &Value) {
+    let currency = text(&page["currency"]);
+    for value in list(&page["automations"]) {
+        let words = match value["net"].as_object() {
+            Some(net) => {
+                let [estimate, low, high] =
+                    ["estimate", "low", "high"].map(|end| net[end].as_f64().unwrap_or_default());
+                format!("net {estimate:.0} {currency} [{low:.0}, {high:.0}] since {}", text(&value["from"]))
+            }
+            None => text(&value["why_not"]).to_owned(),
+        };
+        println!("{:12} {:12} {words}", text(&value["automation"]), text(&value["verdict"]));
+    }
 }
 
 fn mode_words(mode: &Value) -> String {

@@ -1,6 +1,7 @@
 //! What a shop does beside answering: jobs that were asked for, the schedule that asks for them, records that leave.
 
 use std::cell::RefCell;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -63,7 +64,11 @@ impl Housekeeping {
                     keep_house(&shop, &working);
                 }
                 while let Some(job) = working.take(LOOK_ROUND) {
-                    run(&shop, &working, &job);
+                    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(&shop, &working, &job)));
+                    if done.is_err() {
+                        working
+                            .end(job.id, Err(anyhow::anyhow!("a fault of Merx itself; standard error has the panic")));
+                    }
                 }
             }
         })?;
@@ -98,12 +103,14 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
     };
     let outcome = match job.kind {
         JobKind::Training => training::train_all(shop, &say),
+        JobKind::Retraining => training::train_into_shadow(shop, &say),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
         JobKind::Privacy => privacy::answer_all(shop, &say),
         JobKind::Retention => match Limits::of(&shop.config.retention, shop.clock.now()) {
             Some(limits) => retention::let_go(&shop.store, &limits, &say),
             None => Ok(serde_json::json!({ "events": 0, "lake_rows": 0 })),
         },
+        JobKind::Indexing => shop.searching.rebuild(),
     };
     tell(job, &outcome);
     board.end(job.id, outcome);

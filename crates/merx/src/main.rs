@@ -1,13 +1,19 @@
 //! The binary: command line, configuration, wiring. The only crate that names a backend.
 
+mod background;
+mod bandits;
 mod bench;
+mod books;
 mod config;
+mod courier;
 mod demo;
 mod directory;
+mod drifting;
 mod experiments;
 mod governing;
 mod housekeeping;
 mod import;
+mod inspector;
 mod jobs;
 mod lake;
 mod manual;
@@ -16,6 +22,7 @@ mod migrate;
 mod operate;
 mod privacy;
 mod projection;
+mod rehearse;
 mod reports;
 mod retention;
 mod search_log;
@@ -25,7 +32,6 @@ mod serving;
 mod shop;
 mod storage;
 mod training;
-mod watchman;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -156,8 +162,17 @@ enum Command {
         #[command(flatten)]
         server: operate::ServerArguments,
     },
+    /// People who sign in to the console with a password.
+    Users {
+        #[command(subcommand)]
+        action: Option<UsersAction>,
+        #[command(flatten)]
+        server: operate::ServerArguments,
+    },
     /// Read files into the shop: catalogue, orders, stock, events.
     Import(import::ImportArguments),
+    /// Play a peak or a demand shock on a simulated shop under this configuration, and say what it would breach.
+    Rehearse(rehearse::RehearseArguments),
     /// Measure, one JSON object a line.
     Bench {
         #[command(subcommand)]
@@ -177,6 +192,13 @@ enum Command {
 enum ModelsAction {
     /// All versions with their metrics (the default).
     List,
+    /// Print a version's card: data, metrics, limits, approvals.
+    Card {
+        version: u32,
+        /// recommend or search.
+        #[arg(long, default_value = "recommend")]
+        model: String,
+    },
     /// Make a version live.
     Promote {
         version: u32,
@@ -228,6 +250,23 @@ enum PrivacyAction {
 enum VaultAction {
     /// Wrap every person's key with a new master key.
     Rotate,
+}
+
+#[derive(Subcommand)]
+enum UsersAction {
+    /// All users with their roles (the default).
+    List,
+    /// Make a user. The password is read from standard input; at a terminal one is made and shown this once.
+    Add {
+        /// The name to sign in with.
+        name: String,
+        #[arg(long, value_parser = ["owner", "merchandiser", "analyst", "support", "auditor"])]
+        role: String,
+    },
+    /// Give a user another password, in the same way. Their sessions end.
+    Password { name: String },
+    /// Let a user sign in no more.
+    Remove { name: String },
 }
 
 #[derive(Subcommand)]
@@ -299,6 +338,10 @@ fn run(arguments: Arguments) -> Result<()> {
             start_log(&config, "warn")?;
             bench::run(command)
         }
+        Command::Rehearse(arguments) => {
+            start_log(&config, "warn")?;
+            rehearse::run(config, &arguments)
+        }
         Command::Openapi => {
             print!("{}", merx_serve::openapi_json());
             Ok(())
@@ -330,6 +373,7 @@ fn run(arguments: Arguments) -> Result<()> {
             let desk = Desk::open(&server, config)?;
             match action.unwrap_or(ModelsAction::List) {
                 ModelsAction::List => desk.list_models(),
+                ModelsAction::Card { version, model } => desk.print_card(&model, version),
                 ModelsAction::Promote { version, model } => desk.promote(&model, version),
                 ModelsAction::Rollback { model } => desk.roll_back(&model),
             }
@@ -360,6 +404,16 @@ fn run(arguments: Arguments) -> Result<()> {
                 KeysAction::List => desk.list_keys(),
                 KeysAction::Create { scope, label } => desk.create_key(&scope, &label),
                 KeysAction::Revoke { id } => desk.revoke_key(&id),
+            }
+        }
+        Command::Users { action, server } => {
+            start_log(&config, "warn")?;
+            let desk = Desk::open(&server, config)?;
+            match action.unwrap_or(UsersAction::List) {
+                UsersAction::List => desk.list_users(),
+                UsersAction::Add { name, role } => desk.add_user(&name, &role),
+                UsersAction::Password { name } => desk.set_password(&name),
+                UsersAction::Remove { name } => desk.remove_user(&name),
             }
         }
         Command::Privacy { action, server } => {

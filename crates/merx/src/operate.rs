@@ -1,6 +1,7 @@
 //! Commands of the operator: train, versions, keys, replay, why. They speak the API: to a running server, or to the folder
 //! through the same routes in this process.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,6 +144,12 @@ impl Desk {
                 metrics.collect::<Vec<_>>().join(", ")
             );
         }
+        Ok(())
+    }
+
+    pub(crate) fn print_card(&self, model: &str, version: u32) -> Result<()> {
+        let card = self.client.get(&format!("/v1/models/{model}/{version}/card"))?;
+        print!("{}", text(&card["markdown"]));
         Ok(())
     }
 
@@ -306,6 +313,45 @@ impl Desk {
         Ok(())
     }
 
+    pub(crate) fn list_users(&self) -> Result<()> {
+        for user in list(&self.client.get("/v1/users")?["items"]) {
+            println!("{:24} {:12} {}", text(&user["name"]), text(&user["role"]), text(&user["changed_at"]));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn add_user(&self, name: &str, role: &str) -> Result<()> {
+        let users = self.client.get("/v1/users")?;
+        if list(&users["items"]).iter().any(|user| user["name"] == name) {
+            bail!("there is a user {name} already: see merx users password");
+        }
+        self.put_user(name, role)
+    }
+
+    pub(crate) fn set_password(&self, name: &str) -> Result<()> {
+        let users = self.client.get("/v1/users")?;
+        let user = list(&users["items"]).iter().find(|user| user["name"] == name);
+        let role = text(&user.with_context(|| format!("there is no user {name}"))?["role"]).to_owned();
+        self.put_user(name, &role)
+    }
+
+    fn put_user(&self, name: &str, role: &str) -> Result<()> {
+        let (password, made) = read_password()?;
+        let path = format!("/v1/users/{}", encoded(name));
+        self.client.put(&path, &json!({ "role": role, "password": password }))?;
+        if made {
+            println!("{password}");
+            eprintln!("the password of {name} is shown this once");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove_user(&self, name: &str) -> Result<()> {
+        self.client.delete(&format!("/v1/users/{}", encoded(name)))?;
+        println!("{name} may no longer sign in");
+        Ok(())
+    }
+
     /// `decision` is an id, or `latest:N`.
     pub(crate) fn replay(&self, decision: &str) -> Result<()> {
         let ids = match decision.strip_prefix("latest:") {
@@ -462,4 +508,22 @@ pub(crate) fn print_training(result: &Value) {
     if search["proposed_synonyms"].as_u64().is_some_and(|count| count > 0) {
         println!("  {} synonyms proposed: GET /v1/search/synonym-proposals", search["proposed_synonyms"]);
     }
+}
+
+/// The first line of standard input; at a terminal, where typing would show it, one of 128 random bits. Whether it was made.
+fn read_password() -> Result<(String, bool)> {
+    if std::io::stdin().is_terminal() {
+        let mut bits = [0; 16];
+        getrandom::fill(&mut bits).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+        return Ok((bits.iter().map(|byte| format!("{byte:02x}")).collect(), true));
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok((line.trim_end_matches(['\n', '\r']).to_owned(), false))
+}
+
+/// As it may stand in a path.
+fn encoded(text: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }

@@ -1,24 +1,28 @@
 //! What follows the log and the records: features in the online store, the catalogue in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use compact_str::CompactString;
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
 use merx_domain::experiment::ExperimentId;
-use merx_domain::{ConsentStamp, Grant, ProductId, ProductNumber, SubjectFeatures, SubjectId, TimestampMs, VariantId};
+use merx_domain::{
+    ConsentStamp, Grant, ProductId, ProductNumber, Purposes, SubjectFeatures, SubjectId, TimestampMs, VariantId,
+};
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_store::{LogOffset, Store};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
+use crate::background::Repeated;
 use crate::directory::Directory;
 
 /// How long a change of the catalogue may go unseen.
 const POLL_MS: u64 = 200;
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const BATCH: usize = 5_000;
 /// Events between snapshots of the online store: what a restart replays at most, but for the last stop.
 const SNAPSHOT_EVENTS: u64 = 500_000;
@@ -100,8 +104,10 @@ impl Projection {
             let Some(last) = changed.last() else { break };
             seen.products = last.change;
             let mut directory = self.directory.write();
+            changed.iter().for_each(|stored| directory.put(stored.number, &stored.product));
+            // A decision reads the catalogue first and the directory then: never hold both the other way round.
+            drop(directory);
             let entries = changed.iter().map(|stored| {
-                directory.put(stored.number, &stored.product);
                 let stock = seen.levels.get(&stored.product.id).map(total);
                 (stored.number, CatalogueEntry::new(&stored.product, stock))
             });
@@ -111,7 +117,6 @@ impl Projection {
             let changed = self.ingest.stock.changed_since(seen.stock, BATCH)?;
             let Some(last) = changed.last() else { return Ok(()) };
             seen.stock = last.change;
-            let directory = self.directory.read();
             for change in changed {
                 let place = (change.level.variant, change.level.location);
                 let levels = seen.levels.entry(change.level.product.clone()).or_default();
@@ -120,7 +125,8 @@ impl Projection {
                 } else {
                     levels.insert(place, change.level.quantity);
                 }
-                if let Some(number) = directory.number(&change.level.product) {
+                let number = self.number(&change.level.product);
+                if let Some(number) = number {
                     let stock = if levels.is_empty() { None } else { Some(total(levels)) };
                     self.catalogue.set_stock(number, stock);
                 }
@@ -174,13 +180,17 @@ impl Projection {
 }
 
 fn total(levels: &FxHashMap<(VariantId, merx_domain::LocationId), i64>) -> i64 {
-    levels.values().sum()
+    // Shops say "more than enough" with the largest number there is.
+    levels.values().fold(0, |sum: i64, quantity| sum.saturating_add(*quantity))
 }
 
 impl FeatureSource for Projection {
     fn consent(&self, subject: SubjectId) -> ConsentStamp {
-        // What can't be read is not known; the request's own word still counts.
-        self.ingest.consents.of(subject).unwrap_or_default()
+        // A refusal that can't be read must not count as silence.
+        self.ingest.consents.of(subject).unwrap_or_else(|error| {
+            tracing::error!(%error, "consent could not be read; it counts as refused");
+            ConsentStamp { denied: Purposes::all() - Purposes::NECESSARY, ..ConsentStamp::default() }
+        })
     }
 
     fn subject_features(&self, grant: &Grant, now: TimestampMs) -> SubjectFeatures {
@@ -199,47 +209,22 @@ impl FeatureSource for Projection {
     }
 }
 
-/// The thread that keeps a projection current.
-pub(crate) struct Follower {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Follower {
-    pub(crate) fn start(projection: Arc<Projection>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("projection".into()).spawn(move || {
-            let mut since_snapshot = 0;
-            while !stopping.load(Ordering::Relaxed) {
-                match projection.catch_up() {
-                    Ok(applied) => since_snapshot += applied,
-                    Err(error) => {
-                        tracing::error!(error = format!("{error:#}"), "projection: trying again");
-                        std::thread::sleep(std::time::Duration::from_secs(1));
-                    }
-                }
-                if since_snapshot >= SNAPSHOT_EVENTS {
-                    since_snapshot = 0;
-                    if let Err(error) = projection.snapshot() {
-                        tracing::error!(error = format!("{error:#}"), "online snapshot");
-                    }
-                }
-                let waited = projection.store.log.wait_beyond(projection.applied(), POLL_MS);
-                if let Err(error) = waited {
-                    tracing::error!(%error, "event log");
-                }
+/// Keeps a projection current.
+pub(crate) fn follow(projection: Arc<Projection>) -> Result<Repeated> {
+    let mut since_snapshot = 0;
+    Repeated::start("projection", Duration::ZERO, move |_| {
+        match projection.catch_up() {
+            Ok(applied) => since_snapshot += applied,
+            Err(error) => {
+                std::thread::sleep(AFTER_FAILURE);
+                return Err(error);
             }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
         }
-    }
+        if since_snapshot >= SNAPSHOT_EVENTS {
+            since_snapshot = 0;
+            projection.snapshot().context("online snapshot")?;
+        }
+        projection.store.log.wait_beyond(projection.applied(), POLL_MS)?;
+        Ok(())
+    })
 }

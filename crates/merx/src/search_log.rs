@@ -10,7 +10,7 @@ mod reports;
 mod sums;
 mod touches;
 
-pub(crate) use follow::{SearchFollower, SearchLog};
+pub(crate) use follow::{SearchLog, follow};
 pub(crate) use impressions::{Window, impressions};
 pub(crate) use reports::{Reports, facet_choices, logged_queries};
 

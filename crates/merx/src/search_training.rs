@@ -26,6 +26,8 @@ use crate::training::stopwatch;
 
 /// Fewer clicked searches teach nothing that can be measured.
 const LEAST_CLICKED: usize = 200;
+/// A candidate that was compared on fewer searches with a click has not been measured.
+const LEAST_MEASURED: usize = 20;
 /// Different queries whose rankings are compared, those searched for most.
 const MOST_COMPARED: usize = 1_000;
 const GAIN: &str = "gain";
@@ -270,6 +272,8 @@ impl Trainer<'_> {
             verdict.words.push(format!("{}: {words}", if passed { "passed" } else { "failed" }));
         };
         let Comparison { learnt, untaught, .. } = comparison;
+        let searches = comparison.searches;
+        test(searches >= LEAST_MEASURED, format!("measured on {searches} searches, at least {LEAST_MEASURED}"));
         test(learnt >= untaught, format!("weighed DCG@10 {learnt:.4}, untaught {untaught:.4}"));
         if let Some(then) = live.and_then(|live| live.metrics.get(GAIN)) {
             let floor = (1.0 + then) * (1.0 - self.shop.config.train.gate_margin) - 1.0;

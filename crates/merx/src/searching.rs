@@ -4,7 +4,6 @@ use std::hash::{Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,8 +22,9 @@ use merx_models::registry::{RegisteredModel, Registry};
 use merx_serve::{CatalogueState, Merchandise, Searches};
 use merx_store::Records;
 use parking_lot::Mutex;
-use rustc_hash::FxHasher;
+use rustc_hash::{FxHashSet, FxHasher};
 
+use crate::background::Repeated;
 use crate::config;
 use crate::projection::Projection;
 use crate::search_log::{facet_choices, logged_queries};
@@ -203,18 +203,32 @@ impl Searching {
         self.projection.follow_catalogue()?;
         // Stock that changes while products are read is followed afterwards.
         let stock = self.projection.stock_seen();
-        let mut products =
-            Products { searching: self, seen: ChangeNumber::default(), page: Vec::new().into_iter(), failed: None };
-        self.engine().load(&mut products)?;
-        if let Some(error) = products.failed {
-            return Err(error).context("reading products for the search index");
-        }
+        let mut products = Products::of(self);
+        let catalogue = self.engine();
+        let put = |read: Result<(ProductNumber, Product, Option<i64>)>| -> Result<(ProductNumber, Product)> {
+            let (number, product, stock) = read?;
+            catalogue.note(number, &product, stock);
+            Ok((number, product))
+        };
+        catalogue.rebuild_from::<anyhow::Error>(products.by_ref().map(put))?;
         let seen = Seen { products: products.seen, stock };
         let products = seen.products.0.unsigned_abs();
         self.engine().tell_state(|state| {
             *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
         });
         Ok(seen)
+    }
+
+    /// Builds the index anew from the records. The old one answers meanwhile, and changes go on being followed: they are in both.
+    pub(crate) fn rebuild(&self) -> Result<serde_json::Value> {
+        // The first building is a rebuilding too.
+        self.catch_up()?;
+        let mut products = Products::of(self);
+        let texts = products.by_ref().map(|read| read.map(|(number, product, _)| (number, product)));
+        self.engine().rebuild_from::<anyhow::Error>(texts)?;
+        let built = products.seen.0.unsigned_abs();
+        self.engine().tell_state(|state| state.built = built);
+        Ok(serde_json::json!({ "products": self.engine().product_count() }))
     }
 
     /// Whether anything had changed.
@@ -252,24 +266,43 @@ struct Products<'a> {
     searching: &'a Searching,
     seen: ChangeNumber,
     page: std::vec::IntoIter<merx_ingest::StoredProduct>,
-    failed: Option<anyhow::Error>,
+    read: FxHashSet<ProductNumber>,
+    ended: bool,
+}
+
+impl<'a> Products<'a> {
+    fn of(searching: &'a Searching) -> Self {
+        let (seen, page, read) = (ChangeNumber::default(), Vec::new().into_iter(), FxHashSet::default());
+        Self { searching, seen, page, read, ended: false }
+    }
 }
 
 impl Iterator for Products<'_> {
-    type Item = (ProductNumber, Product, Option<i64>);
+    type Item = Result<(ProductNumber, Product, Option<i64>)>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.ended {
+            return None;
+        }
         let stored = match self.page.next() {
             Some(stored) => stored,
             None => {
                 let read = self.searching.ingest.catalogue.changed_since(self.seen, BATCH);
-                self.page = read.map_err(|error| self.failed = Some(error.into())).ok()?.into_iter();
+                match read.context("reading products for the search index") {
+                    Ok(page) => self.page = page.into_iter(),
+                    Err(error) => return Some(Err(error)),
+                }
                 self.page.next()?
             }
         };
+        // It has changed since it was read. From here on everything is newer than the beginning, and is followed as changes are.
+        if !self.read.insert(stored.number) {
+            self.ended = true;
+            return None;
+        }
         self.seen = stored.change;
         let stock = self.searching.projection.stock_of(&stored.product.id);
-        Some((stored.number, stored.product, stock))
+        Some(Ok((stored.number, stored.product, stock)))
     }
 }
 
@@ -363,38 +396,15 @@ impl Searches for Searching {
     }
 }
 
-/// The threads that build the index and keep it current: one for what the shop changes, one for what shoppers teach.
-pub(crate) struct Indexer {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Indexer {
-    pub(crate) fn start(searching: Arc<Searching>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let repeated = |name: &str, work: fn(&Searching) -> Result<()>| {
-            let (stopping, searching) = (Arc::clone(&stop), Arc::clone(&searching));
-            std::thread::Builder::new().name(name.into()).spawn(move || {
-                while !stopping.load(Ordering::Relaxed) {
-                    if let Err(error) = work(&searching) {
-                        tracing::error!(error = format!("{error:#}"), "search index: trying again");
-                    }
-                    std::thread::park_timeout(POLL);
-                }
-            })
-        };
-        let signals = |searching: &Searching| if searching.is_ready() { searching.follow_signals() } else { Ok(()) };
-        let threads = vec![repeated("search-index", Searching::catch_up)?, repeated("search-signals", signals)?];
-        Ok(Self { stop, threads })
-    }
-}
-
-impl Drop for Indexer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
+/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach.
+pub(crate) fn keep_current(searching: &Arc<Searching>) -> Result<[Repeated; 2]> {
+    let (index, signals) = (Arc::clone(searching), Arc::clone(searching));
+    Ok([
+        Repeated::start("search-index", POLL, move |_| index.catch_up())?,
+        Repeated::start(
+            "search-signals",
+            POLL,
+            move |_| if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
+        )?,
+    ])
 }

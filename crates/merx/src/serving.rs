@@ -1,8 +1,10 @@
 //! The server: what `serve` asks of the rooms behind it, filled in.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use merx_decide::Objectives;
 use merx_domain::{
     ConsentStamp, DAY_MS, IdentityKind, ModelVersion, Order, OrderId, Product, ProductId, StockLevel, SubjectId,
     TimestampMs,
@@ -13,20 +15,21 @@ use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, Stock
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
-    ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit, Scope, Settings, ShopRecords,
-    Site, SlotPreset, StockPlace, Vitals,
+    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit,
+    RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, StoreError};
 
+use crate::background::Repeated;
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
-use crate::privacy;
-use crate::projection::Follower;
-use crate::search_log::{Reports, SearchFollower};
-use crate::searching::Indexer;
+use crate::search_log::{self, Reports};
 use crate::shop::Shop;
-use crate::watchman::Watchman;
+use crate::{courier, inspector, privacy, projection, searching};
+
+/// How long a breach of a guardrail may go unseen.
+const GUARDRAIL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The browser library and the demo shop, as npm built them before cargo ran.
 pub(crate) mod pages {
@@ -55,7 +58,7 @@ impl Intake for Rooms {
         self.shop.ingest.vault.find(kind, value).map_err(|error| store_error(error.into()))
     }
 
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
         let mut identities = Identities::default();
         match kind {
             IdentityKind::UserId => identities.user_id = Some(value.into()),
@@ -63,15 +66,21 @@ impl Intake for Rooms {
         }
         // No event tells of an absorption here, so none counts as told.
         let now = self.shop.clock.now();
+        if self.shop.ingest.vault.was_erased(&identities, now) {
+            return Ok(None);
+        }
         let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
             Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
         });
-        let missing = || StoreError::Unavailable { what: "vault", detail: "it made no subject".into() };
-        made.map_err(store_error)?.ok_or_else(missing)
+        made.map_err(store_error)
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
         self.shop.ingest.consents.of(subject)
+    }
+
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError> {
+        self.shop.ingest.consents.counts()
     }
 }
 
@@ -173,6 +182,7 @@ impl ModelVersions for Rooms {
         let version = version.or(newest).ok_or_else(nothing)?;
         self.shop.registry.promote(name, version).map_err(registry_error)?;
         self.reload()?;
+        crate::drifting::watch_shadows(&self.shop)?;
         Ok(version)
     }
 
@@ -184,6 +194,10 @@ impl ModelVersions for Rooms {
         let version = self.shop.registry.roll_back(name).map_err(registry_error)?;
         self.reload()?;
         Ok(version)
+    }
+
+    fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError> {
+        self.shop.books.segments(&self.shop, name, version)
     }
 }
 
@@ -206,6 +220,13 @@ impl Jobs for Rooms {
 
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError> {
         housekeeping::next_training_at(&self.shop)
+    }
+}
+
+fn gathering_error(error: anyhow::Error) -> PrivacyError {
+    match error.downcast::<StoreError>() {
+        Ok(error) => PrivacyError::Store(error),
+        Err(error) => PrivacyError::Refused(format!("{error:#}")),
     }
 }
 
@@ -244,10 +265,23 @@ impl Privacy for Rooms {
     }
 
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError> {
-        privacy::gather(&self.shop, id, who).map_err(|error| match error.downcast::<StoreError>() {
-            Ok(error) => PrivacyError::Store(error),
-            Err(error) => PrivacyError::Refused(format!("{error:#}")),
-        })
+        privacy::gather(&self.shop, id, who).map_err(gathering_error)
+    }
+
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError> {
+        privacy::of_one(&self.shop, subject, most).map_err(gathering_error)
+    }
+
+    fn retention(&self) -> RetentionPeriods {
+        let config = &self.shop.config;
+        RetentionPeriods {
+            events_days: config.retention.events_days,
+            kinds_days: config.retention.kinds.iter().map(|(name, days)| (name.clone(), *days)).collect(),
+            decisions_days: config.record.keep_days,
+            answer_days: config.privacy.deadline_days,
+            proof_days: config.privacy.proof_days,
+            looks_days: config.privacy.keep_reads_days,
+        }
     }
 
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
@@ -293,25 +327,21 @@ pub(crate) struct Ready {
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
 pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
-    serve_with(shop, |_| Ok(None), ready)
+    serve_with(Arc::new(shop), |_| Ok(None), ready)
 }
 
 /// The same with a shop's pages beside the API, if `front` makes some.
 pub(crate) fn serve_with(
-    shop: Shop,
+    shop: Arc<Shop>,
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
-    let shop = Arc::new(shop);
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
     let parts = parts(&shop, keys, Arc::clone(&board))?;
-    let follower = Follower::start(Arc::clone(&shop.projection))?;
-    let indexer = Indexer::start(Arc::clone(&shop.searching))?;
-    let watchman = Watchman::start(Arc::clone(&shop))?;
-    let search_follower = SearchFollower::start(Arc::clone(&shop.search_log))?;
+    let following = following(&shop, &board)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
@@ -326,11 +356,34 @@ pub(crate) fn serve_with(
         anyhow::Ok(())
     });
     drop(housekeeping);
-    drop(watchman);
-    drop(search_follower);
-    drop(indexer);
-    drop(follower);
+    drop(following);
     result
+}
+
+/// What goes on beside the answers.
+fn following(shop: &Arc<Shop>, board: &Arc<JobBoard>) -> Result<Vec<Repeated>> {
+    let guarded = Arc::clone(shop);
+    let slo = &shop.config.slo;
+    let objectives = Objectives {
+        fallback_share: slo.fallback_share,
+        trouble_share: slo.trouble_share,
+        slow_share: slo.slow_share,
+        slow_ms: slo.slow_ms,
+    };
+    let guardrails = Repeated::start("guardrails", GUARDRAIL_PAUSE, move |_| {
+        guarded.automations.watch(guarded.clock.now(), &objectives)?;
+        Ok(())
+    })?;
+    let book = Arc::clone(shop.automations.book());
+    let mut following = vec![
+        inspector::inspect(Arc::clone(shop), Arc::clone(board))?,
+        courier::carry_alerts(book, Arc::clone(&shop.clock), &shop.config.alerts)?,
+        guardrails,
+        search_log::follow(Arc::clone(&shop.search_log))?,
+    ];
+    following.extend(searching::keep_current(&shop.searching)?);
+    following.push(projection::follow(Arc::clone(&shop.projection))?);
+    Ok(following)
 }
 
 /// A shop without keys gets one of each scope.
@@ -347,6 +400,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
     Ok(Parts {
         clock: Arc::clone(&shop.clock),
         keys,
+        users: Arc::new(Users::open(Arc::clone(&shop.store.records))?),
         indexes: Arc::new(Indexes::open(Arc::clone(&shop.store.records))?),
         intake: Arc::clone(&rooms) as _,
         shop: Arc::clone(&rooms) as _,
@@ -360,6 +414,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         dealer: Arc::clone(&shop.dealer),
         automations: Arc::clone(&shop.automations),
         audit: Arc::new(merx_decide::AuditLog::new(Arc::clone(&shop.store.records))),
+        labels: merx_decide::Labels::new(Arc::clone(&shop.store.records)),
         reports: Arc::new(crate::reports::ShopReports(Arc::clone(shop))),
         policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
@@ -398,6 +453,10 @@ fn settings(config: &Config) -> Result<Settings> {
         rate_limit: RateLimit {
             requests_per_second: config.limits.requests_per_second,
             burst: f64::from(config.limits.burst),
+        },
+        newcomers: RateLimit {
+            requests_per_second: config.limits.newcomers_per_second,
+            burst: f64::from(config.limits.newcomers_burst),
         },
         max_body_bytes: config.server.max_body_bytes,
         request_timeout_ms: config.server.request_timeout_ms,

@@ -18,7 +18,10 @@ use merx_models::registry::{RegisteredModel, Registry, VersionStatus};
 use merx_serve::Merchandise;
 use merx_store::{Migration, Store};
 
+use crate::bandits::Bandits;
+use crate::books::Books;
 use crate::config::Config;
+use crate::drifting;
 use crate::master_key;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
@@ -45,6 +48,10 @@ pub(crate) struct Shop {
     pub(crate) search_log: Arc<SearchLog>,
     /// What merchants set for searches.
     pub(crate) merchandise: Arc<Merchandise>,
+    /// What the log and the decisions add up to.
+    pub(crate) books: Books,
+    /// Experiments whose shares follow what arms bring.
+    pub(crate) bandits: Bandits,
     /// Why a version that should serve does not.
     pub(crate) model_troubles: ArcSwap<Vec<String>>,
 }
@@ -77,7 +84,7 @@ impl Shop {
         let automations = Automations::open(Arc::clone(&store.records), &[RECOMMEND, SEARCH], clock.now());
         let automations = Arc::new(automations?);
         let policies = Policies::open(Arc::clone(&store.records), config.consent.document()).map_err(policy_words)?;
-        let pipeline = Arc::new(Pipeline::new(
+        let pipeline = Pipeline::new(
             Arc::clone(&engine),
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
@@ -85,8 +92,9 @@ impl Shop {
             Arc::clone(&dealer),
             Arc::clone(&automations),
             pipeline_settings(&config, &policies),
-        ));
-        let search_pipeline = Arc::new(Pipeline::new(
+        );
+        let pipeline = Arc::new(pipeline.watching(Arc::clone(&projection.catalogue)));
+        let search_pipeline = Pipeline::new(
             Arc::new(searching::engine(&config.search, &registry)?),
             Arc::clone(&projection) as _,
             Arc::clone(&recorder),
@@ -94,7 +102,8 @@ impl Shop {
             Arc::clone(&dealer),
             Arc::clone(&automations),
             search_settings(&config, &policies),
-        ));
+        );
+        let search_pipeline = Arc::new(search_pipeline.watching(Arc::clone(&projection.catalogue)));
         let merchandise = Arc::new(Merchandise::new(Arc::clone(&store.records)));
         let searching = Searching::new(
             search_pipeline,
@@ -111,6 +120,7 @@ impl Shop {
             policies.book().clone(),
             Arc::clone(&clock),
         );
+        let books = Books::new(config.market.currency);
         let shop = Self {
             config,
             clock,
@@ -127,9 +137,12 @@ impl Shop {
             searching: Arc::new(searching),
             search_log: Arc::new(search_log),
             merchandise,
+            books,
+            bandits: Bandits::default(),
             model_troubles: ArcSwap::default(),
         };
         shop.load_models()?;
+        drifting::watch_shadows(&shop)?;
         Ok(shop)
     }
 
@@ -186,6 +199,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
         merx_decide::MIGRATIONS,
         merx_serve::MIGRATIONS,
         search_log::MIGRATIONS,
+        &[drifting::MIGRATION],
     ]
     .concat()
 }

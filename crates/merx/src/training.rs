@@ -50,15 +50,31 @@ impl Report {
 
 /// Trains everything, and tells what came of it. What one model lacks to learn from keeps no other from learning.
 pub(crate) fn train_all(shop: &Shop, say: Say) -> Result<serde_json::Value> {
-    let recommend = train(shop, shop.clock.now(), say);
+    let recommend = train(shop, shop.clock.now(), say, Goes::Live);
     let search = search_training::train(shop, shop.clock.now(), say)?;
     let mut result = recommend?.to_json();
     result["search"] = search.to_json();
     Ok(result)
 }
 
-/// Trains on the log as it is now, up to `now`; a candidate that passes the gate goes live at once.
-fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
+/// What becomes of a candidate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goes {
+    /// At once, where it passes the gate.
+    Live,
+    /// It is watched beside the live one until somebody promotes it.
+    IntoShadow,
+}
+
+/// Trains because data are not what they were: somebody should look before what is learnt of them goes live.
+pub(crate) fn train_into_shadow(shop: &Shop, say: Say) -> Result<serde_json::Value> {
+    let report = train(shop, shop.clock.now(), say, Goes::IntoShadow)?;
+    crate::drifting::put_into_shadow(shop, RECOMMEND, report.version)?;
+    Ok(report.to_json())
+}
+
+/// Trains on the log as it is now, up to `now`.
+fn train(shop: &Shop, now: TimestampMs, say: Say, goes: Goes) -> Result<Report> {
     let started = stopwatch();
     let (set, window, events, offset) = training_set(shop, now, say)?;
     let settings = &shop.config.train;
@@ -95,13 +111,14 @@ fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     };
     say(Step::new("registering"))?;
     let version = shop.registry.register(RECOMMEND, &fitted.model.save(), &lineage, shop.clock.now())?;
-    if verdict.passed {
+    let promoted = verdict.passed && goes == Goes::Live;
+    if promoted {
         shop.registry.promote(RECOMMEND, version)?;
         shop.load_models()?;
     }
     Ok(Report {
         version,
-        promoted: verdict.passed,
+        promoted,
         quality: fitted.quality,
         verdict,
         events,

@@ -252,6 +252,29 @@ struct Neighbour {
     similarity: f32,
 }
 
+/// Weights of a query's items. Nearly all items that are asked for are not among them, and most of those are told by a bit.
+struct QueryWeights {
+    /// Bit `item % 64` is set for each item of the query.
+    bits: u64,
+    weights: Vec<(u32, f32)>,
+}
+
+impl QueryWeights {
+    /// No item stands twice in `query`.
+    fn new(query: &[(Recent, f32)]) -> Self {
+        let weights: Vec<(u32, f32)> = query.iter().map(|(entry, weight)| (entry.item, *weight)).collect();
+        Self { bits: weights.iter().fold(0, |bits, (item, _)| bits | 1 << (item % 64)), weights }
+    }
+
+    #[inline]
+    fn get(&self, item: u32) -> f32 {
+        if self.bits >> (item % 64) & 1 == 0 {
+            return 0.0;
+        }
+        self.weights.iter().find(|(known, _)| *known == item).map_or(0.0, |(_, weight)| *weight)
+    }
+}
+
 impl SessionKnn {
     fn from_state(state: State) -> Self {
         let session_count = state.session_weights.len() as u32;
@@ -296,6 +319,7 @@ impl SessionKnn {
         weighted
     }
 
+    /// The past sessions most like the query, by session.
     fn neighbours(&self, query: &[(Recent, f32)]) -> Vec<Neighbour> {
         let mut best = TopK::new(self.state.settings.neighbours);
         SHARED.with_borrow_mut(|shared| {
@@ -313,12 +337,16 @@ impl SessionKnn {
                 }
             }
         });
-        let best = best.drain_sorted();
-        best.into_iter().map(|hit| Neighbour { session: hit.index, similarity: hit.score }).collect()
+        best.shrink();
+        let best = best.kept().iter();
+        let mut neighbours: Vec<Neighbour> =
+            best.map(|hit| Neighbour { session: hit.index, similarity: hit.score }).collect();
+        neighbours.sort_unstable_by_key(|neighbour| neighbour.session);
+        neighbours
     }
 
     /// The place where a session meets the query: that of the item that weighs most, the last of equals.
-    fn meeting_place(&self, session: &[u32], weights: &SparseScores) -> usize {
+    fn meeting_place(&self, session: &[u32], weights: &QueryWeights) -> usize {
         let mut heaviest = (0, 0.0);
         for (place, item) in session.iter().enumerate() {
             let weight = weights.get(*item);
@@ -335,7 +363,7 @@ impl SessionKnn {
     }
 
     /// Calls `vote(item, weight)` for each entry of a neighbour.
-    fn votes(&self, neighbour: Neighbour, weights: &SparseScores, mut vote: impl FnMut(u32, f32)) {
+    fn votes(&self, neighbour: Neighbour, weights: &QueryWeights, mut vote: impl FnMut(u32, f32)) {
         let range = self.state.session_range(neighbour.session);
         let (session, moments) = (&self.state.entries[range.clone()], &self.state.moments[range]);
         let meeting = moments[self.meeting_place(session, weights)];
@@ -344,33 +372,28 @@ impl SessionKnn {
         }
     }
 
-    /// Weights of the query's items by item; each stands once.
-    fn by_item(&self, query: &[(Recent, f32)]) -> SparseScores {
-        let mut weights = SparseScores::new(self.state.item_count);
-        query.iter().for_each(|(entry, weight)| weights.add(entry.item, *weight));
-        weights
-    }
-
     /// How much of an item's score each item of the query brought in. `neighbours` by session.
     fn parts(
         &self,
         query: &[(Recent, f32)],
-        weights: &SparseScores,
+        weights: &QueryWeights,
         neighbours: &[Neighbour],
         item: u32,
     ) -> Vec<(Recent, f32)> {
         let mut parts: Vec<(Recent, f32)> = query.iter().map(|(entry, _)| (*entry, 0.0)).collect();
+        let mut shared = Vec::with_capacity(query.len());
         for neighbour in self.neighbours_with(neighbours, item) {
             let session = self.state.session(neighbour.session);
             let mut score = 0.0;
             self.votes(neighbour, weights, |voted, weight| score += if voted == item { weight } else { 0.0 });
-            let shared = |(entry, weight): &(Recent, f32)| match session.contains(&entry.item) {
+            shared.clear();
+            shared.extend(query.iter().map(|(entry, weight)| match session.contains(&entry.item) {
                 true => weight * self.rarity[entry.item as usize],
                 false => 0.0,
-            };
-            let whole: f32 = query.iter().map(shared).sum();
+            }));
+            let whole: f32 = shared.iter().sum();
             if score > 0.0 && whole > 0.0 {
-                parts.iter_mut().zip(query).for_each(|(part, entry)| part.1 += score * shared(entry) / whole);
+                parts.iter_mut().zip(&shared).for_each(|(part, shared)| part.1 += score * shared / whole);
             }
         }
         parts
@@ -405,9 +428,8 @@ impl Recommender for SessionKnn {
 
     fn open<'a>(&'a self, query: &Query<'a>) -> Box<dyn OpenQuery + 'a> {
         let query = self.weighted(query);
-        let mut neighbours = self.neighbours(&query);
-        neighbours.sort_unstable_by_key(|neighbour| neighbour.session);
-        let weights = self.by_item(&query);
+        let neighbours = self.neighbours(&query);
+        let weights = QueryWeights::new(&query);
         let mut scores = SparseScores::new(self.state.item_count);
         for (place, &neighbour) in neighbours.iter().enumerate() {
             self.state.prefetch(&neighbours[place..]);

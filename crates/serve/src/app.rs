@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Policies, Recorder};
+use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Labels, Policies, Recorder};
 use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::activity::Activity;
 use crate::algolia::Indexes;
 use crate::keys::Keys;
-use crate::limits::RateLimit;
+use crate::limits::{Bucket, RateLimit};
 use crate::live::Live;
 use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
@@ -23,6 +23,7 @@ use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
 use crate::site::Site;
+use crate::users::Users;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +58,8 @@ pub struct Settings {
     /// link of their own.
     pub public_keys_list_products: bool,
     pub rate_limit: RateLimit,
+    /// How many visitors whom nobody knows become known by asking while experiments run; others are answered as unknown ones.
+    pub newcomers: RateLimit,
     /// Bound of a body outside the tracking API, before and after it is inflated.
     pub max_body_bytes: usize,
     pub request_timeout_ms: u64,
@@ -72,6 +75,7 @@ pub struct Settings {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub keys: Arc<Keys>,
+    pub users: Arc<Users>,
     pub indexes: Arc<Indexes>,
     pub intake: Arc<dyn Intake>,
     pub shop: Arc<dyn ShopRecords>,
@@ -87,6 +91,7 @@ pub struct Parts {
     pub reports: Arc<dyn Reports>,
     pub automations: Arc<Automations>,
     pub audit: Arc<AuditLog>,
+    pub labels: Labels,
     pub policies: Arc<Policies>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
@@ -103,9 +108,12 @@ pub struct App {
     pub(crate) activity: Activity,
     pub(crate) live: Live,
     pub(crate) sessions: Sessions,
+    pub(crate) newcomers: Bucket,
     pub(crate) ids: IdSource,
     /// Held from the reading of an entity to the writing of what a patch made of it.
     pub(crate) patching: parking_lot::Mutex<()>,
+    /// Held while one catalogue takes the place of another.
+    pub(crate) replacing: parking_lot::Mutex<()>,
     /// Open event streams of flags.
     pub(crate) flag_streams: Arc<AtomicUsize>,
     pub(crate) site: Site,
@@ -128,8 +136,10 @@ impl App {
             activity,
             live: Live::default(),
             sessions: Sessions::default(),
+            newcomers: Bucket::default(),
             ids,
             patching: Default::default(),
+            replacing: Default::default(),
             flag_streams: Arc::default(),
             site,
             stopping: AtomicBool::new(false),

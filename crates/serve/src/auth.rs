@@ -57,19 +57,28 @@ pub(crate) fn check(app: &App, need: Need<'_>, request: &Request) -> Result<Call
         Some(text) => app.parts.keys.find(&text).ok_or_else(|| Problem::new(Code::UnknownKey))?,
         None => session::key_of(app, request)?.ok_or_else(|| Problem::new(Code::MissingKey))?,
     };
-    if let Scope::Role(role) = key.scope {
-        if !role.may(need.part, need.right) {
-            let verb = if need.right == Right::Read { "read" } else { "change" };
-            let detail = format!("the role {} may not {verb} {}", role.name(), need.part);
-            return Err(Problem::because(Code::Forbidden, detail));
-        }
-        return spend(app, key).map(|key| Caller(Some(key)));
-    }
-    if !key.scope.reaches(scope) {
-        let detail = format!("this needs a {} key, the one sent is {}", scope.name(), key.scope.name());
+    if !may(key.scope, need) {
+        let detail = match key.scope {
+            Scope::Role(role) => {
+                let verb = if need.right == Right::Read { "read" } else { "change" };
+                format!("the role {} may not {verb} {}", role.name(), need.part)
+            }
+            other => format!("this needs a {} key, the one sent is {}", scope.name(), other.name()),
+        };
         return Err(Problem::because(Code::Forbidden, detail));
     }
     spend(app, key).map(|key| Caller(Some(key)))
+}
+
+/// Whether a key of this scope opens the route.
+pub(crate) fn may(scope: Scope, need: Need<'_>) -> bool {
+    match (scope, need.access) {
+        (_, Access::Open) => true,
+        (Scope::Role(role), Access::WriteKey) => role.may(need.part, Right::Change),
+        (_, Access::WriteKey) => true,
+        (Scope::Role(role), _) => role.may(need.part, need.right),
+        (scope, Access::Key(least) | Access::FrontEnd(least)) => scope.reaches(least),
+    }
 }
 
 /// The key that a tracking call named in its body.

@@ -1,4 +1,4 @@
-//! Automations, approvals and alerts over HTTP.
+//! Automations and approvals over HTTP.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use merx_decide::{Alert, Approval, ApprovalState, Automation, AutomationError, Case, Guardrail, Measure, Mode, Wish};
+use merx_decide::{Approval, ApprovalState, Automation, AutomationError, Case, Costs, Guardrail, Measure, Mode, Wish};
 use merx_domain::experiment::BUCKETS;
 use merx_domain::{MarketId, TimestampMs};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
-use crate::body::{Answered, Json, PathId, Query, blocking};
+use crate::body::{Answered, Json, OptionalJson, PathId, Query, blocking};
 use crate::problem::{Code, Problem, ProblemDocument};
 use crate::recommend::Mistakes;
 use crate::routes::Shared;
@@ -78,6 +78,8 @@ pub(crate) enum GuardrailMeasure {
     TroubleShare,
     /// 95th percentile, in milliseconds.
     LatencyMs,
+    /// By how much revenue a visitor is lower, at the least, than of those who go without; `fewest` counts visitors.
+    KpiLoss,
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -111,6 +113,7 @@ impl From<GuardrailWire> for Guardrail {
             GuardrailMeasure::FallbackShare => Measure::FallbackShare,
             GuardrailMeasure::TroubleShare => Measure::TroubleShare,
             GuardrailMeasure::LatencyMs => Measure::LatencyMs,
+            GuardrailMeasure::KpiLoss => Measure::KpiLoss,
         };
         Self { measure, at_most: wire.at_most, fewest: wire.fewest, window_minutes: wire.window_minutes }
     }
@@ -122,6 +125,7 @@ impl From<&Guardrail> for GuardrailWire {
             Measure::FallbackShare => GuardrailMeasure::FallbackShare,
             Measure::TroubleShare => GuardrailMeasure::TroubleShare,
             Measure::LatencyMs => GuardrailMeasure::LatencyMs,
+            Measure::KpiLoss => GuardrailMeasure::KpiLoss,
         };
         let Guardrail { at_most, fewest, window_minutes, .. } = *guardrail;
         Self { measure, at_most, fewest, window_minutes }
@@ -160,6 +164,22 @@ pub(crate) struct AutomationWire {
     /// More of it needs a second person; once asked for it stays.
     #[serde(default)]
     four_eyes: bool,
+    /// What it costs the shop; its value is told less that.
+    #[serde(default)]
+    costs: CostsWire,
+}
+
+/// In minor units of the shop's currency.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, ToSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schema(as = AutomationCosts, default = json!({}))]
+pub(crate) struct CostsWire {
+    #[schema(minimum = 0, default = 0, example = 200000)]
+    one_time_minor: i64,
+    #[schema(minimum = 0, default = 0, example = 5000)]
+    monthly_minor: i64,
+    #[schema(minimum = 0, default = 0, example = 2)]
+    per_thousand_decisions_minor: i64,
 }
 
 fn conversion() -> String {
@@ -181,6 +201,9 @@ pub(crate) struct AutomationAnswer {
     revision: u64,
     #[schema(format = DateTime)]
     updated_at: String,
+    /// Since when it has its mode; what it earns is counted from then on.
+    #[schema(format = DateTime)]
+    mode_since: String,
     #[serde(flatten)]
     description: AutomationWire,
 }
@@ -196,6 +219,7 @@ impl From<Automation> for AutomationAnswer {
             retired: automation.retired,
             revision: automation.revision,
             updated_at: automation.updated_at.to_string(),
+            mode_since: automation.mode_since.to_string(),
             description: AutomationWire {
                 guardrails: automation.guardrails.iter().map(GuardrailWire::from).collect(),
                 most_per_hour: automation.most_per_hour,
@@ -205,6 +229,11 @@ impl From<Automation> for AutomationAnswer {
                 owner: automation.owner,
                 purpose: automation.purpose,
                 kpi: automation.kpi,
+                costs: CostsWire {
+                    one_time_minor: automation.costs.one_time_minor,
+                    monthly_minor: automation.costs.monthly_minor,
+                    per_thousand_decisions_minor: automation.costs.per_thousand_decisions_minor,
+                },
             },
             name: automation.name,
         }
@@ -263,6 +292,8 @@ pub(crate) struct ApprovalAnswer {
     decided_by: Option<String>,
     #[schema(format = DateTime)]
     decided_at: Option<String>,
+    /// Why it was decided so.
+    reason: String,
 }
 
 impl From<Approval> for ApprovalAnswer {
@@ -285,6 +316,7 @@ impl From<Approval> for ApprovalAnswer {
             asked_at: approval.asked_at.to_string(),
             decided_by: approval.decided_by,
             decided_at: approval.decided_at.map(|at| at.to_string()),
+            reason: approval.reason,
         }
     }
 }
@@ -293,22 +325,6 @@ impl From<Approval> for ApprovalAnswer {
 pub(crate) struct ApprovalList {
     /// Newest first.
     items: Vec<ApprovalAnswer>,
-}
-
-#[derive(Serialize, ToSchema)]
-#[schema(as = Alert)]
-pub(crate) struct AlertAnswer {
-    number: u64,
-    #[schema(format = DateTime)]
-    at: String,
-    automation: String,
-    words: String,
-}
-
-#[derive(Serialize, ToSchema)]
-pub(crate) struct AlertList {
-    /// Newest first.
-    items: Vec<AlertAnswer>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -321,7 +337,7 @@ pub(crate) struct NewestQuery {
 }
 
 impl NewestQuery {
-    fn limit(&self) -> Result<usize, Problem> {
+    pub(crate) fn limit(&self) -> Result<usize, Problem> {
         let mut mistakes = Mistakes::default();
         let limit = mistakes.within("limit".to_owned(), self.limit.unwrap_or(100), 1, MAX_LISTED);
         if mistakes.0.is_empty() { Ok(limit) } else { Err(Problem::mistakes(mistakes.0)) }
@@ -335,6 +351,7 @@ impl From<AutomationError> for Problem {
             AutomationError::UnknownApproval(number) => Self::not_found("approval", number),
             AutomationError::Refused(detail) => Self::because(Code::Conflict, detail),
             AutomationError::Invalid { at, detail } => Self::mistake(at, "invalid", detail),
+            AutomationError::Alerts(error) => error.into(),
             AutomationError::Store(error) => error.into(),
         }
     }
@@ -386,6 +403,14 @@ pub(crate) async fn describe_automation(
         if !merx_measure::shop::names().any(|metric| metric == wire.kpi) {
             reading.refuse("kpi", "unknown_metric", format!("there is no metric {:?}", wire.kpi));
         }
+        let costs = [
+            ("costs.one_time_minor", wire.costs.one_time_minor),
+            ("costs.monthly_minor", wire.costs.monthly_minor),
+            ("costs.per_thousand_decisions_minor", wire.costs.per_thousand_decisions_minor),
+        ];
+        for (field, _) in costs.iter().filter(|(_, minor)| *minor < 0) {
+            reading.refuse(field, "out_of_range", "a cost is 0 or more");
+        }
         let starts_at = wire.starts_at.as_deref().and_then(|text| reading.time("starts_at", text));
         let ends_at = wire.ends_at.as_deref().and_then(|text| reading.time("ends_at", text));
         if !mistakes.is_empty() {
@@ -400,6 +425,11 @@ pub(crate) async fn describe_automation(
             starts_at,
             ends_at,
             four_eyes: wire.four_eyes,
+            costs: Costs {
+                one_time_minor: wire.costs.one_time_minor,
+                monthly_minor: wire.costs.monthly_minor,
+                per_thousand_decisions_minor: wire.costs.per_thousand_decisions_minor,
+            },
             ..known
         };
         Ok(answered(app.parts.automations.describe(wanted, caller.acts(&app).act())?))
@@ -514,10 +544,21 @@ pub(crate) async fn list_approvals(
     .await
 }
 
+/// Why somebody agrees or refuses.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApprovalWord, example = json!({"reason": "the canary held for a week"}))]
+pub(crate) struct WordWire {
+    /// For the record: it stands in the list and in the audit log.
+    #[serde(default)]
+    #[schema(max_length = 2000)]
+    reason: String,
+}
+
 /// Agree
 ///
 /// Takes effect on the next decision. Who asked can't agree.
-#[utoipa::path(post, path = "/v1/approvals/{number}/approve", tag = "automations",
+#[utoipa::path(post, path = "/v1/approvals/{number}/approve", tag = "automations", request_body = Option<WordWire>,
     params(("number" = u64, Path, description = "The approval's number", minimum = 1)),
     responses((status = 200, description = "It counts", body = ApprovalAnswer),
         (status = 409, description = "It is decided already, or was asked for with this key", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -525,12 +566,13 @@ pub(crate) async fn approve(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
     PathId(number): PathId<u64>,
+    OptionalJson(word): OptionalJson<WordWire>,
 ) -> Result<Response, Problem> {
-    decide(app, caller, number, true).await
+    decide(app, caller, number, true, word).await
 }
 
 /// Refuse
-#[utoipa::path(post, path = "/v1/approvals/{number}/refuse", tag = "automations",
+#[utoipa::path(post, path = "/v1/approvals/{number}/refuse", tag = "automations", request_body = Option<WordWire>,
     params(("number" = u64, Path, description = "The approval's number", minimum = 1)),
     responses((status = 200, description = "It stays as it was", body = ApprovalAnswer),
         (status = 409, description = "It is decided already", body = ProblemDocument, content_type = "application/problem+json")))]
@@ -538,37 +580,20 @@ pub(crate) async fn refuse(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
     PathId(number): PathId<u64>,
+    OptionalJson(word): OptionalJson<WordWire>,
 ) -> Result<Response, Problem> {
-    decide(app, caller, number, false).await
+    decide(app, caller, number, false, word).await
 }
 
-async fn decide(app: Shared, caller: Caller, number: u64, agrees: bool) -> Result<Response, Problem> {
+async fn decide(app: Shared, caller: Caller, number: u64, agrees: bool, word: WordWire) -> Result<Response, Problem> {
+    let chars = word.reason.chars().count();
+    if chars > MAX_WORDS {
+        let detail = format!("{chars} characters are above the limit of {MAX_WORDS}");
+        return Err(Problem::mistake("reason", "too_long", detail));
+    }
     blocking(move || {
-        let decided = app.parts.automations.decide(number, agrees, caller.acts(&app).act())?;
+        let decided = app.parts.automations.decide(number, agrees, word.reason.trim(), caller.acts(&app).act())?;
         Ok(Answered(ApprovalAnswer::from(decided)).into_response())
-    })
-    .await
-}
-
-/// List alerts
-///
-/// Automations that were stepped back by a guardrail, and why.
-#[utoipa::path(get, path = "/v1/alerts", tag = "automations", params(NewestQuery),
-    responses((status = 200, description = "Newest first", body = AlertList)))]
-pub(crate) async fn list_alerts(
-    State(app): State<Shared>,
-    Query(query): Query<NewestQuery>,
-) -> Result<Response, Problem> {
-    let limit = query.limit()?;
-    blocking(move || {
-        let answer = |alert: Alert| AlertAnswer {
-            number: alert.number,
-            at: alert.at.to_string(),
-            automation: alert.automation,
-            words: alert.words,
-        };
-        let items = app.parts.automations.alerts(limit)?.into_iter().map(answer).collect();
-        Ok(Answered(AlertList { items }).into_response())
     })
     .await
 }
@@ -587,7 +612,7 @@ impl Acts {
 
 impl Caller {
     pub(crate) fn acts(&self, app: &App) -> Acts {
-        let by = self.0.as_ref().map_or_else(|| "nobody".to_owned(), |key| format!("key {}", key.id));
+        let by = self.0.as_ref().map_or_else(|| "nobody".to_owned(), |key| key.actor());
         Acts { by, at: app.parts.clock.now() }
     }
 }

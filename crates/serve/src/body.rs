@@ -107,6 +107,21 @@ impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
     }
 }
 
+/// The same, where a request may have no body at all.
+pub(crate) struct OptionalJson<T>(pub(crate) T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Shared> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, Problem> {
+        if !request.headers().contains_key(header::CONTENT_TYPE) {
+            return Ok(Self(T::default()));
+        }
+        let document = Document::from_request(request, app).await?;
+        Ok(Self(if document.0.is_empty() { T::default() } else { parse(&document.0, "")? }))
+    }
+}
+
 /// The bytes of a JSON body, inflated.
 pub(crate) struct Document(pub(crate) Bytes);
 

@@ -204,6 +204,52 @@ fn answer(app: &App, kind: IdentityKind, id: &str, market: &MarketId) -> Result<
     })
 }
 
+/// What people said, counted.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ConsentStatistics)]
+pub(crate) struct StatisticsAnswer {
+    /// People who ever said anything.
+    people: u64,
+    global_privacy_control: u64,
+    /// analytics, personalisation, marketing, automated_decisions, sale_sharing.
+    purposes: BTreeMap<&'static str, SaidAnswer>,
+}
+
+/// Who said nothing of a purpose counts in neither.
+#[derive(Default, Serialize, ToSchema)]
+#[schema(as = ConsentCount)]
+pub(crate) struct SaidAnswer {
+    granted: u64,
+    denied: u64,
+}
+
+impl StatisticsAnswer {
+    fn of(counts: &[(ConsentStamp, u64)]) -> Self {
+        let all = |says: &dyn Fn(&ConsentStamp) -> bool| {
+            counts.iter().filter(|(stamp, _)| says(stamp)).map(|(_, count)| count).sum()
+        };
+        let asked = Purposes::NAMES.iter().filter(|(purpose, _)| *purpose != Purposes::NECESSARY);
+        let said = |purpose: Purposes| SaidAnswer {
+            granted: all(&|stamp| stamp.granted.contains(purpose)),
+            denied: all(&|stamp| stamp.denied.contains(purpose)),
+        };
+        Self {
+            people: all(&|_| true),
+            global_privacy_control: all(&|stamp| stamp.global_privacy_control),
+            purposes: asked.map(|(purpose, name)| (*name, said(*purpose))).collect(),
+        }
+    }
+}
+
+/// Consent statistics
+///
+/// How many people granted and refused each purpose. It names nobody.
+#[utoipa::path(get, path = "/v1/consent/statistics", tag = "policy",
+    responses((status = 200, description = "By purpose", body = StatisticsAnswer)))]
+pub(crate) async fn consent_statistics(State(app): State<Shared>) -> Result<Response, Problem> {
+    blocking(move || Ok(Answered(StatisticsAnswer::of(&app.parts.intake.consent_counts()?)).into_response())).await
+}
+
 /// Rules by region.
 #[derive(Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -158,6 +158,14 @@ pub(crate) struct LatestQuery {
     /// Older than this decision: the last one of the page before.
     #[param(pattern = "^[0-9a-fA-F]{32}$")]
     before: Option<String>,
+    /// false: without pseudonyms and histories. Such an overview is no look at anybody's data, and none is noted.
+    #[serde(default = "yes")]
+    #[param(default = true)]
+    people: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl LatestQuery {
@@ -192,13 +200,19 @@ pub(crate) async fn list_decisions(
     headers: HeaderMap,
     Query(query): Query<LatestQuery>,
 ) -> Result<Response, Problem> {
+    // Whoever asks for one person's decisions looks at that person, whatever is left out.
+    let people = query.people || query.subject_id.is_some();
     let wanted = query.wanted()?;
     let look = Look::of(&caller, &headers);
     blocking(move || {
-        look.note(&app, "decisions", None)?;
+        if people {
+            look.note(&app, "decisions", wanted.subject)?;
+        }
         let records = app.parts.recorder.find(&wanted)?;
         let catalogue = app.parts.catalogue.read();
-        let items = records.iter().map(|record| describe(record, &catalogue)).collect::<Result<_, _>>()?;
+        let answers = records.iter().map(|record| describe(record, &catalogue));
+        let answers = answers.map(|answer| answer.map(|answer| if people { answer } else { answer.without_person() }));
+        let items = answers.collect::<Result<_, _>>()?;
         Ok(Answered(DecisionList { items }).into_response())
     })
     .await
@@ -269,10 +283,9 @@ pub(crate) async fn replay_decision(
             let recorded: SearchAnswer = record.answer()?;
             let replayed = app.parts.searches.replay(&record);
             let changed_since = recorded.state.changes(&app.parts.searches.state());
-            // What has changed may make the engine ask about other products than those on record.
-            let overtaken = |_: &merx_domain::EngineError| !changed_since.is_empty();
             let replayed = match replayed {
-                Err(error) if overtaken(&error) => SearchAnswer::default(),
+                // What has changed may make the engine ask about other products than those on record.
+                Err(_) if !changed_since.is_empty() => SearchAnswer::default(),
                 other => other.map_err(conflict)?,
             };
             let then = SearchAnswer { state: recorded.state, ..replayed };
@@ -317,6 +330,12 @@ fn decided(
         items: decided_items(filled(number), catalogue),
     });
     Ok((slots.collect(), None))
+}
+
+impl DecisionAnswer {
+    fn without_person(self) -> Self {
+        Self { subject_id: None, history: Vec::new(), ..self }
+    }
 }
 
 fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {

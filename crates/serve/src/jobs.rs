@@ -17,12 +17,16 @@ use crate::routes::Shared;
 pub enum JobKind {
     /// Fits the models on the log; what passes the gate goes live.
     Training,
+    /// Fits recommendations on the log; what comes of it goes into the shadow of live decisions, whatever the gate says.
+    Retraining,
     /// Writes new events of the log to the lake.
     Export,
     /// Answers what people ask about their data.
     Privacy,
     /// Lets events go that have had their time.
     Retention,
+    /// Builds the search index anew from the records; the old one answers until the new one is ready.
+    Indexing,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -31,6 +31,9 @@ pub(crate) const MIGRATION: Migration = Migration {
 /// A shop has a handful of keys; more are refused, so that the cache stays small.
 const MAX_KEYS: usize = 10_000;
 
+/// What the ids of people begin with. No key's does: ids are hexadecimal.
+const PERSON: &str = "user:";
+
 /// The id of a key that is written nowhere. No key has it: ids are hexadecimal.
 const LENT: &str = "lent";
 
@@ -78,6 +81,13 @@ impl Scope {
             Self::Role(_) => 2,
         };
         rank(self) >= rank(least)
+    }
+
+    pub(crate) fn role(self) -> Option<Role> {
+        match self {
+            Self::Role(role) => Some(role),
+            _ => None,
+        }
     }
 
     fn prefix(self) -> &'static str {
@@ -128,6 +138,25 @@ pub struct ApiKey {
 }
 
 impl ApiKey {
+    /// What a session of a person holds in place of a key; no text opens anything with it.
+    pub(crate) fn of_person(name: &str, scope: Scope, created_at: TimestampMs, marks: [u8; 32]) -> Self {
+        let (id, label) = (format!("{PERSON}{name}"), name.to_owned());
+        Self { id, scope, label, created_at, hash: marks, bucket: Bucket::default() }
+    }
+
+    /// Whether it is the same, unchanged.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.id == other.id && self.hash == other.hash
+    }
+
+    /// Who acts with it, for the audit log.
+    pub(crate) fn actor(&self) -> String {
+        match self.id.strip_prefix(PERSON) {
+            Some(name) => format!("user {name}"),
+            None => format!("key {}", self.id),
+        }
+    }
+
     /// Takes one request out of the key's allowance, or says after how many seconds there is one.
     pub(crate) fn take(&self, limit: &RateLimit, now: TimestampMs) -> Result<(), u64> {
         self.bucket.take(limit, now)

@@ -5,6 +5,7 @@
 //! configuration file: `merx` fills [`Parts`].
 
 mod activity;
+mod alerts;
 mod algolia;
 mod app;
 mod assortment;
@@ -18,10 +19,12 @@ mod console;
 mod decisions;
 mod entities;
 mod experiments;
+mod figures;
 mod health;
 mod jobs;
 mod keys;
 mod keys_api;
+mod labels;
 mod limits;
 mod live;
 mod merchandise;
@@ -45,9 +48,12 @@ mod server;
 mod session;
 mod site;
 mod slots;
+mod stage;
 mod stock;
 mod storefront;
 mod tracking;
+mod users;
+mod users_api;
 mod wire;
 
 pub use algolia::Indexes;
@@ -57,19 +63,24 @@ pub use client::{Client, ClientError};
 pub use jobs::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
 pub use keys::{ApiKey, KeyError, Keys, Scope};
 pub use limits::RateLimit;
-pub use merchandise::{Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError};
+pub use merchandise::{
+    Change as MerchandiseChange, Kind as MerchandiseKind, Merchandise, MerchandiseError, Others as OtherMerchandise,
+};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, Intake, Jobs, ModelChangeError, ModelEntry, ModelVersions, Privacy, PrivacyError, QueryFigures,
-    QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
-    ShopRecords, StockPlace, Vitals,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,
+    ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
+    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
-pub use privacy::PrivacySettings;
+pub use privacy::{PrivacySettings, RetentionPeriods};
 pub use problem::{Code, Mistake, Problem};
 pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
+pub use stage::{Playing, Scene, Stage};
+pub use users::{User, UserError, Users};
 
 /// What this room keeps in the shop's records.
-pub const MIGRATIONS: &[merx_store::Migration] = &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION];
+pub const MIGRATIONS: &[merx_store::Migration] =
+    &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];

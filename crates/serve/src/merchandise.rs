@@ -5,6 +5,7 @@ use std::sync::Arc;
 use merx_domain::TimestampMs;
 use merx_domain::merchandising::{ProposedSynonym, Rule, Synonym};
 use merx_store::{Migration, Records, Row, StoreError, Transaction, Value};
+use rustc_hash::FxHashSet;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -98,6 +99,13 @@ pub struct Proposal {
     pub proposed_at: TimestampMs,
 }
 
+/// What becomes of those of a kind that are not among the ones that are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    Stay,
+    Go,
+}
+
 /// Rules and synonyms. Each change is one transaction with its entry in the log of changes.
 pub struct Merchandise {
     records: Arc<dyn Records>,
@@ -143,6 +151,29 @@ impl Merchandise {
         now: TimestampMs,
     ) -> Result<(), MerchandiseError> {
         self.change(Kind::Synonym, id, Some(&encode(synonym)?), made_by, now).map(|_| ())
+    }
+
+    /// Several at once, all or none.
+    pub fn put_rules(
+        &self,
+        rules: &[Rule],
+        others: Others,
+        made_by: &str,
+        now: TimestampMs,
+    ) -> Result<(), MerchandiseError> {
+        let bodies = rules.iter().map(|rule| Ok((rule.id.as_str(), encode(rule)?)));
+        self.change_all(Kind::Rule, bodies.collect::<Result<_, StoreError>>()?, others, made_by, now)
+    }
+
+    pub fn put_synonyms(
+        &self,
+        synonyms: &[(String, Synonym)],
+        others: Others,
+        made_by: &str,
+        now: TimestampMs,
+    ) -> Result<(), MerchandiseError> {
+        let bodies = synonyms.iter().map(|(id, synonym)| Ok((id.as_str(), encode(synonym)?)));
+        self.change_all(Kind::Synonym, bodies.collect::<Result<_, StoreError>>()?, others, made_by, now)
     }
 
     /// Whether it was there.
@@ -240,6 +271,39 @@ impl Merchandise {
         let sql = "SELECT body FROM search_merchandise WHERE kind = $1 AND id = $2";
         let rows = self.records.query(sql, &[text(kind.name()), text(id)])?;
         rows.first().map(|row| decode(string(row, 0))).transpose()
+    }
+
+    fn change_all(
+        &self,
+        kind: Kind,
+        bodies: Vec<(&str, String)>,
+        others: Others,
+        made_by: &str,
+        now: TimestampMs,
+    ) -> Result<(), MerchandiseError> {
+        let kept: FxHashSet<&str> = bodies.iter().map(|(id, _)| *id).collect();
+        let mut full = false;
+        let written = self.records.transaction(&mut |transaction| {
+            full = false;
+            if others == Others::Go {
+                let known = "SELECT id FROM search_merchandise WHERE kind = $1 ORDER BY id";
+                let rows = transaction.query(known, &[text(kind.name())])?;
+                for id in rows.iter().map(|row| string(row, 0)).filter(|id| !kept.contains(id)) {
+                    write(transaction, kind, id, None, made_by, now)?;
+                }
+            }
+            for (id, body) in &bodies {
+                if write(transaction, kind, id, Some(body), made_by, now)?.is_none() {
+                    full = true;
+                    return Err(StoreError::Conflict { what: "search rules", detail: "too many".to_owned() });
+                }
+            }
+            Ok(())
+        });
+        match written {
+            Err(_) if full => Err(MerchandiseError::TooMany(kind.most())),
+            other => Ok(other?),
+        }
     }
 
     fn change(

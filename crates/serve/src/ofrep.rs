@@ -32,7 +32,7 @@ use crate::auth::Caller;
 use crate::body::{Document, PathId, blocking, json_bytes};
 use crate::keys::Scope;
 use crate::problem::{Code, Problem};
-use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, known_or_made, may_ask_for, who};
+use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, known_or_made, may_ask_for, session_of, who};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
 
@@ -136,9 +136,13 @@ fn read(app: &App, caller: &Caller, headers: &HeaderMap, body: &[u8]) -> Result<
     let segments: Option<Vec<CompactString>> =
         optional(&context, "segments").map_err(|error| shape("segments", error))?;
     let consent: Option<ConsentWire> = optional(&context, "consent").map_err(|error| shape("consent", error))?;
+    let session = session_of(text("sessionId")?, &mut mistakes);
+    if let Some(mistake) = mistakes.0.first() {
+        return Err(Problem::because(Code::InvalidContext, format!("{}: {}", mistake.at, mistake.detail)));
+    }
     Ok(Flagger {
         who,
-        session: text("sessionId")?.map(CompactString::from),
+        session,
         market,
         device: device.map_or(Device::Unknown, DeviceName::device),
         segments: segments.unwrap_or_default().into_iter().take(MAX_SEGMENTS).collect(),
@@ -153,8 +157,9 @@ fn optional<T: serde::de::DeserializeOwned>(context: &Map<String, Value>, name: 
 impl Flagger {
     /// Hands `evaluate` the asker, with what they allow.
     fn ask<T>(&self, app: &App, evaluate: impl FnOnce(&Asker<'_>) -> T) -> Result<T, Problem> {
-        let subject = known_or_made(app, &self.who, self.consent)?;
-        let grant: Option<Grant> = subject.map(|subject| app.parts.recommendations.grant(subject, self.consent));
+        let subject = known_or_made(app, &self.who, &self.market, self.consent)?;
+        let recommendations = &app.parts.recommendations;
+        let grant: Option<Grant> = subject.map(|subject| recommendations.grant(subject, &self.market, self.consent));
         Ok(evaluate(&Asker {
             grant: grant.as_ref(),
             session: self.session.as_deref(),

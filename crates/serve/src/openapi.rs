@@ -23,15 +23,21 @@ use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 23] = [
+const TAGS: [(&str, &str); 30] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
     ("storefront", "The catalogue as any shopper may see it, and the scripts of a page."),
+    ("demo", "What can be made to happen in the shop of `merx demo`."),
     ("decisions", "Why it was shown, and whether it would be shown again."),
     ("experiments", "What a change is worth: who gets which arm, and what it brought."),
     ("flags", "Flags as OpenFeature asks for them (OFREP)."),
     ("automations", "What engines may do by themselves, within which limits, and who agreed."),
+    ("figures", "What automations earn, and the shop's figures as one tree."),
+    ("quality", "Whether data, features and answers are what they were, and fair."),
+    ("alerts", "What somebody should know of."),
+    ("webhooks", "Who is told of alerts, and what became of telling them."),
+    ("labels", "What people say where nobody knows what is right."),
     ("audit", "Who changed what, in a chain that shows whether it was touched."),
     ("events", "What shoppers do: the Segment HTTP tracking API under its own addresses."),
     ("catalogue", "Products, their variants and prices."),
@@ -48,6 +54,7 @@ const TAGS: [(&str, &str); 23] = [
         "What people ask about their data: access, portability, erasure and its proof; OpenDSR and Shopify's compliance webhooks.",
     ),
     ("keys", "API keys."),
+    ("users", "Who signs in to the console, in which role."),
     ("console", "The merchants' console: its page and its sessions."),
     ("operating", "Health, metrics and this reference."),
 ];

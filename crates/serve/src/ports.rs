@@ -6,18 +6,22 @@ use merx_decide::{Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, 
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
-    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, FilterValue, Grant, MarketId, ModelVersion, Money,
-    Situation, SubjectId, TimestampMs,
+    Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, MarketId, ModelVersion,
+    Money, Situation, SubjectId, TimestampMs,
 };
 use merx_domain::{IdentityKind, LocationId, Order, OrderId, Product, ProductId, StockLevel, VariantId};
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest};
 use merx_ingest::{CustomerOrder, RawEvent};
-use merx_measure::shop::{HoldoutPage, Page, PageError, SegmentBy};
+use merx_measure::bandit::BanditPage;
+use merx_measure::drift::Drift;
+use merx_measure::fairness::FairnessPage;
+use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, ValuePage};
 use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::jobs::{JobEntry, JobKind};
+use crate::privacy::RetentionPeriods;
 
 /// Events on their way to the log, and the vault that they pass.
 pub trait Intake: Send + Sync {
@@ -29,10 +33,12 @@ pub trait Intake: Send + Sync {
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
 
     /// The subject behind an id, made where there is none: an experiment has to know its units by more than one request.
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError>;
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError>;
 
     /// What is known of a person's consent.
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError>;
+    /// How many people said so, of each thing that somebody said.
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError>;
 }
 
 /// How far the records of products and stock have come: the newest change of each.
@@ -74,13 +80,13 @@ pub trait Recommendations: Send + Sync {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer>;
     fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError>;
     fn arm(&self, subject: Option<SubjectId>) -> Arm;
-    /// Whether somebody of whom this is all that was said may be measured.
-    fn may_measure(&self, consent: ConsentStamp) -> bool;
-    /// What a person allows who now says `consent`.
-    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant;
+    /// Whether somebody of this market of whom this is all that was said may be measured.
+    fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool;
+    /// What a person of this market allows who now says `consent`.
+    fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant;
 }
 
-impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
+impl<E: Engine<Ask = Ask, Answer = Answer> + 'static> Recommendations for Pipeline<E> {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer> {
         self.decide(request, shelf)
     }
@@ -93,12 +99,12 @@ impl<E: Engine<Ask = Ask, Answer = Answer>> Recommendations for Pipeline<E> {
         self.arm(subject)
     }
 
-    fn may_measure(&self, consent: ConsentStamp) -> bool {
-        self.may_measure(consent)
+    fn may_measure(&self, market: &MarketId, consent: ConsentStamp) -> bool {
+        self.may_measure(market, consent)
     }
 
-    fn grant(&self, subject: SubjectId, consent: ConsentStamp) -> Grant {
-        self.grant(subject, consent)
+    fn grant(&self, subject: SubjectId, market: &MarketId, consent: ConsentStamp) -> Grant {
+        self.grant(subject, market, consent)
     }
 }
 
@@ -152,8 +158,62 @@ pub trait Searches: Send + Sync {
 /// What experiments were worth, read off the log.
 pub trait Reports: Send + Sync {
     fn experiment(&self, definition: &ExperimentDefinition, segment_by: SegmentBy) -> Result<Page, PageError>;
+    /// What a bandit knows; `None`: it is none.
+    fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError>;
     /// What everything automatic earns, by month.
     fn holdout(&self) -> Result<HoldoutPage, StoreError>;
+    /// What each automation earns, counted from a moment on.
+    fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError>;
+    /// The shop's figures of some whole days.
+    fn kpis(&self, days: i32) -> Result<KpiPage, StoreError>;
+    /// The last whole day's events beside those before.
+    fn data_quality(&self) -> Result<QualityPage, StoreError>;
+    /// The newest decisions beside the saved reference.
+    fn drift(&self) -> Result<DriftPage, StoreError>;
+    /// Calls the newest decisions usual from now on.
+    fn save_reference(&self) -> Result<DriftPage, StoreError>;
+    fn fairness(&self, question: &FairnessQuestion) -> Result<FairnessPage, StoreError>;
+}
+
+/// What features and predictions do.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct DriftPage {
+    pub engines: Vec<EngineDrift>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct EngineDrift {
+    pub engine: String,
+    /// When the reference was saved, and of which version's decisions; none where there is none.
+    pub reference_at: Option<String>,
+    pub reference_version: Option<u32>,
+    /// Decisions that were looked at now.
+    pub decisions: u64,
+    pub numbers: Vec<Drift>,
+    pub drifted: bool,
+    /// The version that a retraining put into the shadow of live decisions.
+    pub shadow_version: Option<u32>,
+}
+
+/// A group of products, as the merchant defines it.
+#[derive(Debug, Clone)]
+pub struct ProductGroup {
+    pub name: String,
+    pub filter: Filter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShopperGroups {
+    Device,
+    Market,
+}
+
+#[derive(Debug, Clone)]
+pub struct FairnessQuestion {
+    pub products: Vec<ProductGroup>,
+    pub shoppers: ShopperGroups,
+    /// Of the newest recommendations.
+    pub decisions: usize,
 }
 
 /// Whole days, numbered from 1970, the last one left out; of one market or of all.
@@ -249,6 +309,21 @@ pub trait ModelVersions: Send + Sync {
     fn promote(&self, name: &str, version: Option<ModelVersion>) -> Result<ModelVersion, ModelChangeError>;
     /// Makes the previous version live again.
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError>;
+    /// What a version's newest decisions were, by segment of shoppers.
+    fn segments(&self, name: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError>;
+}
+
+/// Decisions of a model for some of the shoppers.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModelSegment {
+    /// `device phone`, `market de`, `new shoppers` ..
+    #[schema(example = "device phone")]
+    pub segment: String,
+    pub decisions: u64,
+    /// Share of them of which something was opened.
+    pub click_rate: f64,
+    /// 95th percentile.
+    pub latency_ms: f64,
 }
 
 /// Who does what takes longer than a request.
@@ -280,6 +355,9 @@ pub trait Privacy: Send + Sync {
     fn cancel(&self, id: &str) -> Result<bool, StoreError>;
     /// Everything that is held of the person of a completed request, for `who`; each look is noted.
     fn data(&self, id: &str, who: &str) -> Result<serde_json::Value, PrivacyError>;
+    /// The same of one person, with the newest `most` events and decisions.
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError>;
+    fn retention(&self) -> RetentionPeriods;
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError>;
     /// Newest first.
     fn reads(&self, limit: usize) -> Result<Vec<PersonalRead>, StoreError>;

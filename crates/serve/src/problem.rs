@@ -57,6 +57,8 @@ codes! {
         "Send it as Authorization: Bearer KEY or X-API-Key: KEY.";
     UnknownKey = UNAUTHORIZED, "unknown_key", "The API key is not known",
         "It may have been revoked; an admin key lists the keys at GET /v1/keys.";
+    WrongPassword = UNAUTHORIZED, "wrong_password", "The name or the password is another",
+        "Try again; an owner gives a new one in the settings, or with `merx users password NAME`.";
     Forbidden = FORBIDDEN, "forbidden", "The API key does not reach this far",
         "Public keys write events and ask for recommendations, secret keys also read and write the shop's records, admin keys do everything.";
     CsrfToken = FORBIDDEN, "csrf_token", "The call does not prove that it comes from the console",
@@ -76,6 +78,8 @@ codes! {
     InvalidRequest = UNPROCESSABLE_ENTITY, "invalid_request", "The request says something that can't be",
         "Each entry of errors names its place and what is wrong there.";
     RateLimited = TOO_MANY_REQUESTS, "rate_limited", "This key has made its requests for now",
+        "Wait for the seconds that Retry-After names.";
+    TooManySignIns = TOO_MANY_REQUESTS, "too_many_sign_ins", "Too many sign-ins under this name",
         "Wait for the seconds that Retry-After names.";
     Busy = TOO_MANY_REQUESTS, "busy", "More is waiting to be written than is safe to take",
         "Nothing of this request was taken. Send it again after the seconds that Retry-After names.";

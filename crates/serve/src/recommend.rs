@@ -21,6 +21,7 @@ use crate::auth::Caller;
 use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
 use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
+use crate::roles::Right;
 use crate::routes::Shared;
 use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
@@ -36,6 +37,8 @@ const MAX_NAME_CHARS: usize = 100;
 const MAX_DEADLINE_MS: u32 = 10_000;
 const MAX_SEGMENTS: usize = 30;
 const MAX_SESSION_CHARS: usize = 200;
+/// What names a person.
+const MAX_ID_BYTES: usize = 512;
 
 /// Who asks for what. Slots are filled in order and share no product.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -449,7 +452,7 @@ pub(crate) async fn recommend_slot(
 
 async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
-    let newcomer = is_newcomer(&app, &question.who, question.consent)?;
+    let newcomer = is_newcomer(&app, &question.who, &question.market, question.consent)?;
     // Earlier pages are read from disk, and a newcomer is written there; everything else is in memory and short.
     if newcomer || question.slots.iter().any(|slot| slot.after.is_some()) {
         blocking(move || decide(&app, question)).await
@@ -472,6 +475,11 @@ pub(crate) fn may_ask_for(app: &App, caller: &Caller, who: &Who) -> Result<(), P
     if !may_name_users && matches!(who, Who::Customer(_) | Who::Subject(_)) {
         let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
         return Err(Problem::because(Code::Forbidden, detail));
+    }
+    // What is shown to a person tells what they did: a role that may read nobody's decisions may not ask for them.
+    let role = caller.0.as_ref().and_then(|key| key.scope.role());
+    if !matches!(who, Who::Nobody) && role.is_some_and(|role| !role.may("decisions", Right::Read)) {
+        return Err(Problem::because(Code::Forbidden, "this role asks for nobody in particular"));
     }
     Ok(())
 }
@@ -578,6 +586,9 @@ pub(crate) fn who(
         let subject = mistakes.taken("subject_id".into(), "invalid_id", subject.parse());
         return subject.map_or(Who::Nobody, Who::Subject);
     }
+    for (field, id) in [("user_id", user), ("anonymous_id", visitor)] {
+        mistakes.within(field.into(), id.as_deref().map_or(0, str::len), 0, MAX_ID_BYTES);
+    }
     match (given(user), given(visitor)) {
         (Some(user), _) => Who::Customer(user),
         (None, Some(visitor)) => Who::Visitor(visitor),
@@ -644,7 +655,7 @@ fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistake
 /// Asks the pipeline and writes its decision down as JSON.
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let parts = &app.parts;
-    let subject = known_or_made(app, &question.who, question.consent)?;
+    let subject = known_or_made(app, &question.who, &question.market, question.consent)?;
     let earlier = question.slots.iter().map(|slot| earlier_pages(app, slot.after)).collect::<Result<Vec<_>, _>>()?;
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
@@ -706,23 +717,32 @@ pub(crate) fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Pr
 
 /// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
 /// doesn't want to be measured leaves no trace.
-fn is_newcomer(app: &App, who: &Who, consent: ConsentStamp) -> Result<bool, Problem> {
+fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Result<bool, Problem> {
     let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
-    if !named || !app.parts.dealer.deals_anything() || !app.parts.recommendations.may_measure(consent) {
+    if !named || !app.parts.dealer.deals_anything() || !app.parts.recommendations.may_measure(market, consent) {
         return Ok(false);
     }
     Ok(find_subject(app, who)?.is_none())
 }
 
 /// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
-pub(crate) fn known_or_made(app: &App, who: &Who, consent: ConsentStamp) -> Result<Option<SubjectId>, Problem> {
+pub(crate) fn known_or_made(
+    app: &App,
+    who: &Who,
+    market: &MarketId,
+    consent: ConsentStamp,
+) -> Result<Option<SubjectId>, Problem> {
     let known = find_subject(app, who)?;
-    if known.is_some() || !is_newcomer(app, who, consent)? {
+    if known.is_some() || !is_newcomer(app, who, market, consent)? {
         return Ok(known);
     }
+    // Anybody can make up ids: beyond the limit a stranger stays one, and is in no experiment.
+    if app.newcomers.take(&app.parts.settings.newcomers, app.parts.clock.now()).is_err() {
+        return Ok(None);
+    }
     Ok(match who {
-        Who::Customer(id) => Some(app.parts.intake.make_subject(IdentityKind::UserId, id)?),
-        Who::Visitor(id) => Some(app.parts.intake.make_subject(IdentityKind::AnonymousId, id)?),
+        Who::Customer(id) => app.parts.intake.make_subject(IdentityKind::UserId, id)?,
+        Who::Visitor(id) => app.parts.intake.make_subject(IdentityKind::AnonymousId, id)?,
         Who::Nobody | Who::Subject(_) => known,
     })
 }

@@ -1,5 +1,4 @@
-//! What people of the console may do. A role is the scope of a key, as `public`, `secret` and `admin` are; a console signs
-//! in with such a key and keeps no password.
+//! What people of the console may do. A role is the scope of a user, or of a key as `public`, `secret` and `admin` are.
 //!
 //! Roles don't include one another, so what each may do stands in a table: by the part of the API that a route belongs to
 //! (its tag), and whether the route changes anything. A part that the table doesn't name is closed to all but owners.
@@ -29,9 +28,9 @@ pub(crate) enum Right {
 use Right::{Change, Read};
 
 /// Parts of the API where what a public key may ask changes nothing, whatever the method.
-const ASKED: [&str; 3] = ["recommendations", "search", "algolia"];
+const ASKED: [&str; 4] = ["recommendations", "search", "algolia", "flags"];
 /// Ends of addresses that are posted to and change nothing.
-const LOOKS: [&str; 4] = ["/replay", "/dry-run", "/check", "/plan"];
+const LOOKS: [&str; 7] = ["/replay", "/dry-run", "/check", "/preview", "/experiment-plan", "/off-policy", "/fairness"];
 
 const MERCHANDISER: &[(&str, Right)] = &[
     ("recommendations", Read),
@@ -43,10 +42,16 @@ const MERCHANDISER: &[(&str, Right)] = &[
     ("experiments", Change),
     ("flags", Change),
     ("automations", Change),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Change),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("events", Read),
     ("policy", Read),
+    ("operating", Read),
+    ("storefront", Read),
 ];
 const ANALYST: &[(&str, Right)] = &[
     ("recommendations", Read),
@@ -57,9 +62,15 @@ const ANALYST: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("labels", Change),
     ("models", Read),
     ("jobs", Read),
     ("policy", Read),
+    ("operating", Read),
+    ("storefront", Read),
 ];
 const SUPPORT: &[(&str, Right)] = &[
     ("recommendations", Read),
@@ -74,6 +85,8 @@ const SUPPORT: &[(&str, Right)] = &[
     ("policy", Read),
     ("privacy", Change),
     ("personal data", Read),
+    ("operating", Read),
+    ("storefront", Read),
 ];
 const AUDITOR: &[(&str, Right)] = &[
     ("catalogue", Read),
@@ -81,12 +94,18 @@ const AUDITOR: &[(&str, Right)] = &[
     ("experiments", Read),
     ("flags", Read),
     ("automations", Read),
+    ("figures", Read),
+    ("quality", Read),
+    ("alerts", Read),
+    ("webhooks", Read),
     ("audit", Read),
     ("models", Read),
     ("jobs", Read),
     ("policy", Read),
     ("privacy", Read),
     ("keys", Read),
+    ("users", Read),
+    ("operating", Read),
 ];
 
 impl Role {
@@ -125,7 +144,7 @@ mod tests {
     use super::*;
 
     /// Part, change, then who may: owner, merchandiser, analyst, support, auditor.
-    const TABLE: [(&str, Right, [bool; 5]); 19] = [
+    const TABLE: [(&str, Right, [bool; 5]); 22] = [
         ("search", Change, [true, true, false, false, false]),
         ("catalogue", Read, [true, true, true, true, true]),
         ("catalogue", Change, [true, true, false, false, false]),
@@ -144,6 +163,9 @@ mod tests {
         ("personal data", Read, [true, false, false, true, false]),
         ("vault", Change, [true, false, false, false, false]),
         ("keys", Read, [true, false, false, false, true]),
+        ("users", Read, [true, false, false, false, true]),
+        ("users", Change, [true, false, false, false, false]),
+        ("operating", Read, [true, true, true, true, true]),
         ("something new", Read, [true, false, false, false, false]),
     ];
 
@@ -161,6 +183,8 @@ mod tests {
         assert_eq!(right_of("algolia", false, true, "/1/indexes/{index}/batch"), Change);
         assert_eq!(right_of("decisions", false, true, "/v1/decisions/{id}/replay"), Read);
         assert_eq!(right_of("policy", false, true, "/v1/policy/dry-run"), Read);
+        assert_eq!(right_of("search", false, true, "/v1/search/preview"), Read);
+        assert_eq!(right_of("experiments", false, true, "/v1/experiment-plan"), Read);
         assert_eq!(right_of("catalogue", false, true, "/v1/products"), Change);
         assert_eq!(right_of("catalogue", false, false, "/v1/products"), Read);
     }

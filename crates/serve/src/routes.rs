@@ -1,6 +1,7 @@
 //! The table of routes: address, who may call, handler. The router and the OpenAPI document are both made from it.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -21,16 +22,17 @@ use crate::app::App;
 use crate::auth::{self, Access, Need};
 use crate::keys::Scope;
 use crate::observe::observe;
-use crate::privacy::{opendsr, shopify};
+use crate::privacy::{opendsr, person, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
-use crate::search::{merchandise, reports};
+use crate::search::merchandise::{self, synonyms};
+use crate::search::reports;
 use crate::{
-    activity,
+    activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, health, jobs, keys_api, live, models,
-    ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stock, storefront,
-    tracking,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
+    live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
+    stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -59,6 +61,23 @@ impl Endpoint {
         let is_public = matches!(self.access, Access::Key(Scope::Public) | Access::FrontEnd(Scope::Public));
         right_of(self.part(), is_public, changes, &self.path)
     }
+}
+
+/// Parts of the API that a key of this scope opens: for reading, those whose every reading route it does; for changing,
+/// those whose every route it does.
+pub(crate) fn open_parts(app: &App, scope: Scope, right: Right) -> Vec<String> {
+    static NEEDS: LazyLock<Vec<(String, Access, Right)>> = LazyLock::new(|| {
+        let keyed = table().into_iter().filter(|endpoint| endpoint.access != Access::Open);
+        keyed.map(|endpoint| (endpoint.part().to_owned(), endpoint.access, endpoint.right())).collect()
+    });
+    let mut parts: BTreeMap<&str, bool> = BTreeMap::new();
+    for (part, access, needed) in NEEDS.iter().filter(|(_, _, needed)| *needed <= right) {
+        let open = auth::may(scope, Need { access: *access, part, right: *needed });
+        *parts.entry(part).or_insert(true) &= open;
+    }
+    // Only a demo has a stage.
+    parts.retain(|part, open| *open && (*part != "demo" || app.site.shop.is_some()));
+    parts.into_keys().map(str::to_owned).collect()
 }
 
 /// An endpoint as the attribute on its handler documents it: `D` is the handler's `__path_` type.
@@ -97,13 +116,13 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<merchandise::__path_delete_rule>(SECRET, delete(merchandise::delete_rule)),
         endpoint::<merchandise::__path_preview>(SECRET, post(merchandise::preview)),
         endpoint::<merchandise::__path_list_changes>(SECRET, get(merchandise::list_changes)),
-        endpoint::<merchandise::__path_list_synonyms>(SECRET, get(merchandise::list_synonyms)),
-        endpoint::<merchandise::__path_get_synonym>(SECRET, get(merchandise::get_synonym)),
-        endpoint::<merchandise::__path_put_synonym>(SECRET, put(merchandise::put_synonym)),
-        endpoint::<merchandise::__path_delete_synonym>(SECRET, delete(merchandise::delete_synonym)),
-        endpoint::<merchandise::__path_list_proposals>(SECRET, get(merchandise::list_proposals)),
-        endpoint::<merchandise::__path_approve_proposal>(SECRET, post(merchandise::approve_proposal)),
-        endpoint::<merchandise::__path_refuse_proposal>(SECRET, post(merchandise::refuse_proposal)),
+        endpoint::<synonyms::__path_list_synonyms>(SECRET, get(synonyms::list_synonyms)),
+        endpoint::<synonyms::__path_get_synonym>(SECRET, get(synonyms::get_synonym)),
+        endpoint::<synonyms::__path_put_synonym>(SECRET, put(synonyms::put_synonym)),
+        endpoint::<synonyms::__path_delete_synonym>(SECRET, delete(synonyms::delete_synonym)),
+        endpoint::<synonyms::__path_list_proposals>(SECRET, get(synonyms::list_proposals)),
+        endpoint::<synonyms::__path_approve_proposal>(SECRET, post(synonyms::approve_proposal)),
+        endpoint::<synonyms::__path_refuse_proposal>(SECRET, post(synonyms::refuse_proposal)),
         endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
         endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),
 
@@ -128,11 +147,25 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<manage::__path_task>(BACK_END, get(manage::task)),
         endpoint::<manage::__path_get_settings>(BACK_END, get(manage::get_settings)),
         endpoint::<manage::__path_put_settings>(BACK_END, put(manage::put_settings)),
+        endpoint::<algolia::merchandise::__path_search_rules>(BACK_END, post(algolia::merchandise::search_rules)),
+        endpoint::<algolia::merchandise::__path_put_rule_batch>(BACK_END, post(algolia::merchandise::put_rule_batch)),
+        endpoint::<algolia::merchandise::__path_clear_rules>(BACK_END, post(algolia::merchandise::clear_rules)),
+        endpoint::<algolia::merchandise::__path_get_rule>(BACK_END, get(algolia::merchandise::get_rule)),
+        endpoint::<algolia::merchandise::__path_put_rule>(BACK_END, put(algolia::merchandise::put_rule)),
+        endpoint::<algolia::merchandise::__path_delete_rule>(BACK_END, delete(algolia::merchandise::delete_rule)),
+        endpoint::<algolia::merchandise::__path_search_synonyms>(BACK_END, post(algolia::merchandise::search_synonyms)),
+        endpoint::<algolia::merchandise::__path_put_synonym_batch>(BACK_END, post(algolia::merchandise::put_synonym_batch)),
+        endpoint::<algolia::merchandise::__path_clear_synonyms>(BACK_END, post(algolia::merchandise::clear_synonyms)),
+        endpoint::<algolia::merchandise::__path_get_synonym>(BACK_END, get(algolia::merchandise::get_synonym)),
+        endpoint::<algolia::merchandise::__path_put_synonym>(BACK_END, put(algolia::merchandise::put_synonym)),
+        endpoint::<algolia::merchandise::__path_delete_synonym>(BACK_END, delete(algolia::merchandise::delete_synonym)),
         endpoint::<manage::__path_get_key>(FRONT_END, get(manage::get_key)),
 
         endpoint::<storefront::__path_storefront>(PUBLIC, get(storefront::storefront)),
         endpoint::<storefront::__path_storefront_products>(PUBLIC, get(storefront::storefront_products)),
         endpoint::<site::__path_sdk>(OPEN, get(site::sdk)),
+        endpoint::<stage::__path_get_stage>(SECRET, get(stage::get_stage)),
+        endpoint::<stage::__path_play_scene>(ADMIN, post(stage::play_scene)),
 
         endpoint::<decisions::__path_list_decisions>(SECRET, get(decisions::list_decisions)),
         endpoint::<decisions::__path_get_decision>(SECRET, get(decisions::get_decision)),
@@ -149,6 +182,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<experiments::__path_end_experiment>(SECRET, post(experiments::end_experiment)),
 
         endpoint::<experiments::__path_experiment_report>(SECRET, get(experiments::experiment_report)),
+        endpoint::<experiments::__path_bandit_report>(SECRET, get(experiments::bandit_report)),
         endpoint::<experiments::__path_experiment_metrics>(SECRET, get(experiments::experiment_metrics)),
         endpoint::<experiments::__path_plan_experiment>(SECRET, post(experiments::plan_experiment)),
         endpoint::<experiments::__path_off_policy_estimate>(SECRET, post(experiments::off_policy_estimate)),
@@ -168,7 +202,27 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<automations::__path_list_approvals>(SECRET, get(automations::list_approvals)),
         endpoint::<automations::__path_approve>(ADMIN, post(automations::approve)),
         endpoint::<automations::__path_refuse>(ADMIN, post(automations::refuse)),
-        endpoint::<automations::__path_list_alerts>(SECRET, get(automations::list_alerts)),
+
+        endpoint::<figures::__path_value_report>(SECRET, get(figures::value_report)),
+        endpoint::<figures::__path_kpis>(SECRET, get(figures::kpis)),
+        endpoint::<figures::__path_data_quality>(SECRET, get(figures::data_quality)),
+        endpoint::<figures::__path_drift>(SECRET, get(figures::drift)),
+        endpoint::<figures::__path_save_reference>(ADMIN, post(figures::save_reference)),
+        endpoint::<figures::__path_fairness>(SECRET, post(figures::fairness)),
+
+        endpoint::<alerts::__path_list_alerts>(SECRET, get(alerts::list_alerts)),
+        endpoint::<alerts::__path_acknowledge_alert>(SECRET, post(alerts::acknowledge_alert)),
+        endpoint::<alerts::__path_test_alert>(ADMIN, post(alerts::test_alert)),
+        endpoint::<alerts::__path_list_webhooks>(ADMIN, get(alerts::list_webhooks)),
+        endpoint::<alerts::__path_add_webhook>(ADMIN, post(alerts::add_webhook)),
+        endpoint::<alerts::__path_remove_webhook>(ADMIN, delete(alerts::remove_webhook)),
+        endpoint::<alerts::__path_list_deliveries>(ADMIN, get(alerts::list_deliveries)),
+
+        endpoint::<labels::__path_add_cases>(SECRET, post(labels::add_cases)),
+        endpoint::<labels::__path_list_cases>(SECRET, get(labels::list_cases)),
+        endpoint::<labels::__path_next_case>(SECRET, get(labels::next_case)),
+        endpoint::<labels::__path_judge_case>(SECRET, post(labels::judge_case)),
+        endpoint::<labels::__path_agreement>(SECRET, get(labels::agreement)),
 
         endpoint::<audit::__path_audit_log>(ADMIN, get(audit::audit_log)),
         endpoint::<audit::__path_verify_audit>(ADMIN, get(audit::verify_audit)),
@@ -201,6 +255,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<stock::__path_delete_stock>(SECRET, delete(stock::delete_stock)),
 
         endpoint::<models::__path_list_models>(ADMIN, get(models::list_models)),
+        endpoint::<models::__path_model_card>(ADMIN, get(models::model_card)),
         endpoint::<models::__path_promote_model>(ADMIN, post(models::promote_model)),
         endpoint::<models::__path_roll_back_model>(ADMIN, post(models::roll_back_model)),
 
@@ -210,6 +265,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<consent::__path_say_consent>(PUBLIC, post(consent::say_consent)),
         endpoint::<consent::__path_get_consent>(SECRET, get(consent::get_consent)),
+        endpoint::<consent::__path_consent_statistics>(SECRET, get(consent::consent_statistics)),
         endpoint::<consent::__path_get_policy>(SECRET, get(consent::get_policy)),
         endpoint::<consent::__path_put_policy>(ADMIN, put(consent::put_policy)),
         endpoint::<consent::__path_dry_run_policy>(ADMIN, post(consent::dry_run_policy)),
@@ -219,6 +275,8 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<privacy::__path_get_request>(ADMIN, get(privacy::get_request)),
         endpoint::<privacy::__path_cancel_request>(ADMIN, delete(privacy::cancel_request)),
         endpoint::<privacy::__path_request_data>(ADMIN, get(privacy::request_data)),
+        endpoint::<person::__path_get_person>(ADMIN, get(person::get_person)),
+        endpoint::<privacy::__path_retention>(SECRET, get(privacy::retention)),
         endpoint::<privacy::__path_list_reads>(ADMIN, get(privacy::list_reads)),
         endpoint::<privacy::__path_rotate_vault>(ADMIN, post(privacy::rotate_vault)),
         endpoint::<opendsr::__path_discovery>(OPEN, get(opendsr::discovery)),
@@ -231,6 +289,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<keys_api::__path_list_keys>(ADMIN, get(keys_api::list_keys)),
         endpoint::<keys_api::__path_create_key>(ADMIN, post(keys_api::create_key)),
         endpoint::<keys_api::__path_revoke_key>(ADMIN, delete(keys_api::revoke_key)),
+
+        endpoint::<users_api::__path_list_users>(ADMIN, get(users_api::list_users)),
+        endpoint::<users_api::__path_put_user>(ADMIN, put(users_api::put_user)),
+        endpoint::<users_api::__path_delete_user>(ADMIN, delete(users_api::delete_user)),
 
         endpoint::<session::__path_get_session>(OPEN, get(session::get_session)),
         endpoint::<session::__path_begin_session>(OPEN, post(session::begin_session)),

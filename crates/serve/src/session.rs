@@ -1,6 +1,7 @@
-//! Sessions of the console: who has shown a key once is known by a cookie that no script can read.
+//! Sessions of the console: who has shown a password or a key once is known by a cookie that no script can read.
 //!
-//! A session stands for its key: it reaches as far, and ends when the key is revoked. Sessions live in memory, so a
+//! A session stands for its user or its key: it reaches as far, and ends when the user's role or password is another or
+//! the key is revoked. Sessions live in memory, so a
 //! restart of the server ends them. What a session changes needs the session's token in a header besides: a page of
 //! another origin can make a browser send cookies, but not read the token.
 
@@ -17,10 +18,11 @@ use subtle::ConstantTimeEq;
 use utoipa::ToSchema;
 
 use crate::app::App;
-use crate::body::{Answered, Json};
+use crate::body::{Answered, Json, blocking};
 use crate::keys::{ApiKey, KeyError, Scope, random_token};
 use crate::problem::{Code, Problem, ProblemDocument};
-use crate::routes::Shared;
+use crate::roles::Right;
+use crate::routes::{Shared, open_parts};
 
 pub(crate) const COOKIE: &str = "merx_session";
 const CSRF_HEADER: &str = "x-csrf-token";
@@ -83,7 +85,12 @@ pub(crate) fn key_of(app: &App, request: &Request) -> Result<Option<Arc<ApiKey>>
     if !proven {
         return Err(Problem::new(Code::CsrfToken));
     }
-    Ok(app.parts.keys.current(&key))
+    Ok(current(app, &key))
+}
+
+/// What a session stands for, as it is now; `None` where there is no such key or user any more.
+fn current(app: &App, key: &ApiKey) -> Option<Arc<ApiKey>> {
+    app.parts.keys.current(key).or_else(|| app.parts.users.current(key))
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
@@ -100,12 +107,21 @@ fn set_cookie(headers: &HeaderMap, token: &str, max_age_s: i64) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+/// A name and a password, or a key.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "anna", "password": "four words are a good one"}))]
 pub(crate) struct SignIn {
+    #[serde(default)]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    #[serde(default)]
+    #[schema(nullable = false)]
+    password: Option<String>,
     /// A secret or an admin key, or that of a role.
-    #[schema(example = "mx_sec_...")]
-    key: String,
+    #[serde(default)]
+    #[schema(nullable = false)]
+    key: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -115,7 +131,7 @@ pub(crate) struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<Scope>,
-    /// The key's label.
+    /// The user's name or the key's label.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     label: Option<String>,
@@ -123,6 +139,10 @@ pub(crate) struct SessionAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     csrf_token: Option<String>,
+    /// Parts of the API (tags of this document) whose every reading route it may call.
+    reads: Vec<String>,
+    /// Parts whose every route it may call.
+    changes: Vec<String>,
 }
 
 fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
@@ -130,15 +150,24 @@ fn describe(app: &App, token: Option<&str>) -> SessionAnswer {
     let found = token.and_then(|token| {
         app.sessions.find(token, now, |session| (Arc::clone(&session.key), session.csrf_token.clone()))
     });
-    let current = found.and_then(|(key, csrf_token)| Some((app.parts.keys.current(&key)?, csrf_token)));
+    let current = found.and_then(|(key, csrf_token)| Some((current(app, &key)?, csrf_token)));
     match current {
         Some((key, csrf_token)) => SessionAnswer {
             signed_in: true,
             scope: Some(key.scope),
             label: Some(key.label.clone()),
             csrf_token: Some(csrf_token),
+            reads: open_parts(app, key.scope, Right::Read),
+            changes: open_parts(app, key.scope, Right::Change),
         },
-        None => SessionAnswer { signed_in: false, scope: None, label: None, csrf_token: None },
+        None => SessionAnswer {
+            signed_in: false,
+            scope: None,
+            label: None,
+            csrf_token: None,
+            reads: Vec::new(),
+            changes: Vec::new(),
+        },
     }
 }
 
@@ -153,24 +182,22 @@ pub(crate) async fn get_session(State(app): State<Shared>, headers: HeaderMap) -
 
 /// Sign in
 ///
-/// Shows a secret or an admin key once; from then on an HttpOnly cookie stands for it, until it is idle for 12 hours, the
-/// key is revoked, or the server is started again.
+/// Shows a user's name and password, or a key, once; from then on an HttpOnly cookie stands for it, until it is idle for 12 hours,
+/// the user's role or password is another, the key is revoked, or the server is started again. After five wrong passwords a name waits.
 #[utoipa::path(post, path = "/v1/session", tag = "console", request_body = SignIn,
     responses((status = 200, description = "Signed in", body = SessionAnswer),
         (status = 400, description = "The body is not JSON", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "The key is not known", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 401, description = "The key is not known, or the name or the password is another", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "A public key signs nobody in", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "The body is not said to be JSON", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 429, description = "Too many sign-ins under this name", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "The body has another form", body = ProblemDocument, content_type = "application/problem+json")))]
 pub(crate) async fn begin_session(
     State(app): State<Shared>,
     headers: HeaderMap,
     Json(sign_in): Json<SignIn>,
 ) -> Result<Response, Problem> {
-    let key = app.parts.keys.find(sign_in.key.trim()).ok_or_else(|| Problem::new(Code::UnknownKey))?;
-    if !key.scope.reaches(Scope::Secret) {
-        return Err(Problem::because(Code::Forbidden, "a public key stands in web pages; it signs nobody in"));
-    }
+    let key = who(&app, sign_in).await?;
     if let Some(before) = cookie(&headers) {
         app.sessions.end(before);
     }
@@ -178,6 +205,27 @@ pub(crate) async fn begin_session(
     let mut response = private(Answered(describe(&app, Some(&token))).into_response());
     response.headers_mut().insert(header::SET_COOKIE, set_cookie(&headers, &token, IDLE_MS / 1_000));
     Ok(response)
+}
+
+async fn who(app: &Shared, sign_in: SignIn) -> Result<Arc<ApiKey>, Problem> {
+    match sign_in {
+        SignIn { key: Some(key), name: None, password: None } => {
+            let key = app.parts.keys.find(key.trim()).ok_or_else(|| Problem::new(Code::UnknownKey))?;
+            if !key.scope.reaches(Scope::Secret) {
+                return Err(Problem::because(Code::Forbidden, "a public key stands in web pages; it signs nobody in"));
+            }
+            Ok(key)
+        }
+        SignIn { key: None, name: Some(name), password: Some(password) } => {
+            let app = Arc::clone(app);
+            blocking(move || {
+                let user = app.parts.users.sign_in(name.trim(), &password, app.parts.clock.now())?;
+                Ok(Arc::clone(&user.key))
+            })
+            .await
+        }
+        _ => Err(Problem::mistake("name", "wrong_form", "send a name and a password, or a key")),
+    }
 }
 
 /// Sign out

@@ -3,6 +3,8 @@
 //! The shop's page is the same for everybody; what is personal comes by the public API. A product's page carries its
 //! name, text and structured data, so that those who run no script read it too.
 
+use std::sync::Arc;
+
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -13,6 +15,7 @@ use merx_domain::{Product, ProductId};
 use crate::body::{PathId, blocking};
 use crate::problem::{Code, Problem};
 use crate::routes::Shared;
+use crate::stage::Stage;
 use crate::storefront::{StorefrontProduct, find};
 
 /// Nothing from elsewhere, nothing inline.
@@ -41,6 +44,7 @@ pub struct DemoShop {
     pub public_key: String,
     /// Draws a product as SVG.
     pub picture: Box<dyn Fn(&Product) -> String + Send + Sync>,
+    pub stage: Arc<dyn Stage>,
 }
 
 /// A script of the browser library

@@ -81,6 +81,11 @@ impl<'a> Truth<'a> {
         click * cart * (1.0 - shopper.abandonment)
     }
 
+    /// Probability that a product whose page was opened goes into the cart.
+    pub fn expected_cart(&self, shopper: &Shopper, product: ProductNumber) -> f32 {
+        self.chain(shopper, product).1
+    }
+
     fn chain(&self, shopper: &Shopper, product: ProductNumber) -> (f32, f32) {
         let Some(item) = self.on_sale(shopper, product) else { return (0.0, 0.0) };
         let utility = self.utility(shopper, product);

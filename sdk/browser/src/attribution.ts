@@ -1,6 +1,6 @@
 // Which decision a product came of: told when it is really seen and when it is clicked, remembered until it is bought.
 
-import type { Store } from './storage';
+import type { PersonalStore } from './storage';
 
 export interface Shown { decision_id: string; product_id: string; position: number; slot?: string }
 
@@ -20,7 +20,7 @@ export class Attribution {
   #fresh: Shown[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private store: Store, private tell: (shown: Shown[]) => void) {
+  constructor(private store: PersonalStore, private tell: (shown: Shown[]) => void) {
     if (typeof IntersectionObserver === 'undefined') return;
     this.#observer = new IntersectionObserver(entries => entries.forEach(entry => this.#look(entry)), { threshold: SEEN_SHARE });
   }
@@ -39,6 +39,15 @@ export class Attribution {
   /** The decision that led to a product within the last day. */
   decisionOf(product: string): string | undefined {
     return this.#known().find(([known]) => known === product)?.[1];
+  }
+
+  /** Nothing that was seen or clicked counts for whoever comes next. */
+  forget(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#fresh = [];
+    this.#told.clear();
+    this.store.remove('clicked');
   }
 
   #known(): [string, string, number][] {

@@ -1,6 +1,6 @@
 // Questions to the server: one attempt in a bounded time, and the last good answer where there is none.
 
-import type { Store } from './storage';
+import type { PersonalStore } from './storage';
 
 interface Kept { at: number; answer: unknown }
 const KEPT_ANSWERS = 40;
@@ -16,7 +16,7 @@ export interface CallOptions {
 }
 
 export class Calls {
-  constructor(private server: string, private key: string, private store: Store, private timeoutMs: number) {}
+  constructor(private server: string, private key: string, private store: PersonalStore, private timeoutMs: number) {}
 
   /** The answer, else the last good one to the same question with `stale`, else null. `of` names the question among what is kept. */
   async ask<T extends object>(path: string, body: object | undefined, of: string, options: CallOptions = {}): Promise<T | null> {

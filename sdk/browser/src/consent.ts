@@ -2,7 +2,7 @@
 // Global Privacy Control always win.
 
 import type { Consent, Purpose } from './types';
-import type { Store } from './storage';
+import { PREFIX, type Store } from './storage';
 
 /** The categories of Segment's consent object that the server's default configuration knows. */
 const CATEGORY: Record<Purpose, string> = {
@@ -11,13 +11,18 @@ const CATEGORY: Record<Purpose, string> = {
 
 export class ConsentGate {
   #said: Consent;
-  #listeners = new Set<(consent: Consent) => void>();
+  #listeners = new Set<(consent: Consent, elsewhere: boolean) => void>();
   readonly gpc: boolean;
 
   /** `initial` counts until the shopper has said something; undefined asks first. */
   constructor(private store: Store, initial: Consent | undefined) {
     this.gpc = (globalThis.navigator as { globalPrivacyControl?: boolean } | undefined)?.globalPrivacyControl === true;
     this.#said = store.get<Consent>('consent') ?? initial ?? {};
+    // What is said in one tab counts in all.
+    addEventListener('storage', event => {
+      const said = event.key === `${PREFIX}consent` && store.get<Consent>('consent');
+      if (said) this.#hear(said, true);
+    });
   }
 
   /** Whether the shopper has been asked and has answered. */
@@ -39,12 +44,18 @@ export class ConsentGate {
   }
 
   set(consent: Consent): void {
-    this.#said = { ...this.#said, ...consent };
-    this.store.set('consent', this.#said);
-    for (const listener of this.#listeners) listener(this.current);
+    const said = { ...this.#said, ...consent };
+    this.store.set('consent', said);
+    this.#hear(said, false);
   }
 
-  onChange(listener: (consent: Consent) => void): () => void {
+  #hear(said: Consent, elsewhere: boolean): void {
+    this.#said = said;
+    for (const listener of this.#listeners) listener(this.current, elsewhere);
+  }
+
+  /** `elsewhere`: it was said in another tab, which tells the server of it. */
+  onChange(listener: (consent: Consent, elsewhere: boolean) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

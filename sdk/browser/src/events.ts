@@ -8,10 +8,12 @@ export interface LineItem {
   /** In major units, as the specification says. */
   price?: number;
   position?: number;
+  /** The decision that led to this line; the library names it by itself. The order's own `decision_id` stands for all of its lines. */
+  decision_id?: string;
 }
 
 interface Attributed { decision_id?: string }
-export interface ProductEvent extends LineItem, Attributed { currency?: string; slot?: string }
+export interface ProductEvent extends LineItem { currency?: string; slot?: string }
 export interface OrderEvent extends Attributed {
   order_id: string;
   products: LineItem[];

@@ -1,6 +1,6 @@
 // Who the visitor is: a random first-party id, kept in a cookie of the shop's own host once analytics is allowed.
 
-import type { Store } from './storage';
+import type { PersonalStore } from './storage';
 
 const COOKIE = 'merx_id';
 /** Thirteen months: as long as supervisory authorities take a visitor's id for reasonable. */
@@ -12,11 +12,11 @@ export const randomId = (): string =>
 export class Identity {
   #id: string | undefined;
 
-  constructor(private store: Store, private mayKeep: () => boolean) {}
+  constructor(private store: PersonalStore, private mayKeep: () => boolean) {}
 
-  /** Without consent an id that ends with the page. */
+  /** The id that is known from before, which a refusal must name too; else a new one, which without consent ends with the page. */
   get visitor(): string {
-    this.#id ??= (this.mayKeep() ? readCookie() ?? this.store.get<string>('visitor') : undefined) ?? randomId();
+    this.#id ??= readCookie() ?? this.store.get<string>('visitor') ?? randomId();
     this.keep();
     return this.#id;
   }
@@ -33,6 +33,8 @@ export class Identity {
   /** Called when consent comes: the page's id becomes the visitor's, unless one is known already. */
   keep(): void {
     if (!this.mayKeep() || this.#id === undefined) return;
+    // Another tab may have been first.
+    this.#id = readCookie() ?? this.#id;
     this.store.set('visitor', this.#id);
     writeCookie(this.#id, MAX_AGE_S);
   }

@@ -4,10 +4,10 @@
 import { Attribution, type Shown } from './attribution';
 import { Calls, type CallOptions } from './calls';
 import { ConsentGate } from './consent';
-import type { EventName, Events } from './events';
+import type { EventName, Events, LineItem } from './events';
 import { Identity, randomId } from './identity';
 import { Queue, type Message, type Sent } from './queue';
-import { browserStore, memoryStore, type Store } from './storage';
+import { browserStore, memoryStore, PersonalStore, type Store } from './storage';
 import type { Consent, Decided, Found, Item, Recommended, SearchRequest, ShopProduct, SlotRequest, Suggestion } from './types';
 
 export type * from './types';
@@ -15,6 +15,8 @@ export type * from './events';
 export type { CallOptions } from './calls';
 export type { Shown } from './attribution';
 export { ConsentGate } from './consent';
+export { quoted } from './filter';
+export { major } from './money';
 
 export const VERSION = '0.1.0';
 
@@ -43,23 +45,30 @@ const HELD = 100;
 export class Merx {
   readonly consent: ConsentGate;
   readonly options: Options;
+  /** What the shopper asked to be kept; it needs no consent. */
+  readonly store: Store;
+  #personal: PersonalStore;
   #identity: Identity;
   #queue: Queue;
   #calls: Calls;
   #attribution: Attribution;
   #held: Message[] = [];
+  #refused: boolean;
   #listeners = new Set<(note: Note) => void>();
   #notes: Note[] = [];
 
   constructor(options: Options) {
     this.options = options;
-    const store: Store = options.persist === false ? memoryStore() : browserStore();
-    this.consent = new ConsentGate(store, options.consent);
-    this.#identity = new Identity(store, () => this.consent.allows('analytics'));
-    this.#calls = new Calls(this.#server, options.key, store, options.timeoutMs ?? 3_000);
-    this.#queue = new Queue(store, (batch, leaving) => this.#send(batch, leaving));
-    this.#attribution = new Attribution(store, shown => this.#tellShown(shown));
-    this.consent.onChange(() => this.#consentChanged());
+    this.store = options.persist === false ? memoryStore() : browserStore();
+    this.consent = new ConsentGate(this.store, options.consent);
+    this.#refused = this.consent.current.analytics === false;
+    const mayKeep = () => this.consent.allows('analytics');
+    this.#personal = new PersonalStore(this.store, mayKeep);
+    this.#identity = new Identity(this.#personal, () => options.persist !== false && mayKeep());
+    this.#calls = new Calls(this.#server, options.key, this.#personal, options.timeoutMs ?? 3_000);
+    this.#queue = new Queue(this.store, (batch, leaving) => this.#send(batch, leaving));
+    this.#attribution = new Attribution(this.#personal, shown => this.#tellShown(shown));
+    this.consent.onChange((_, elsewhere) => this.#consentChanged(elsewhere));
   }
 
   get #server(): string {
@@ -96,8 +105,9 @@ export class Merx {
 
   /** The customer signed out: the next visitor is another one. */
   reset(): void {
-    this.#identity.forget();
-    this.#calls.forget();
+    this.#forget();
+    this.#notes = [];
+    this.store.remove('wished');
   }
 
   /** Sends what waits. */
@@ -179,9 +189,17 @@ export class Merx {
 
   #attributed(properties: Record<string, unknown>): Record<string, unknown> {
     if (properties.decision_id !== undefined) return properties;
-    const lines = Array.isArray(properties.products) ? properties.products as { product_id?: string }[] : [properties as { product_id?: string }];
-    const decision_id = lines.map(line => line.product_id && this.#attribution.decisionOf(line.product_id)).find(Boolean);
-    return decision_id ? { ...properties, decision_id } : properties;
+    if (!Array.isArray(properties.products)) return this.#attributedLine(properties);
+    const products = properties.products.map(line => this.#attributedLine(line));
+    // What holds for some lines only is said of them alone.
+    const decision_id = products[0]?.decision_id;
+    const shared = decision_id !== undefined && products.every(line => line.decision_id === decision_id);
+    return { ...properties, products, ...(shared && { decision_id }) };
+  }
+
+  #attributedLine<L extends Partial<LineItem>>(line: L): L {
+    const decision_id = line.decision_id ?? (line.product_id && this.#attribution.decisionOf(line.product_id));
+    return decision_id ? { ...line, decision_id } : line;
   }
 
   #tellShown(shown: Shown[]): void {
@@ -224,22 +242,37 @@ export class Merx {
     return { ...message, anonymousId: this.visitor, ...(user && { userId: user }), context };
   }
 
-  #consentChanged(): void {
+  #consentChanged(elsewhere: boolean): void {
+    // Another purpose was chosen; whether anything may be told or kept is still open.
+    if (this.consent.pending) return;
     const told: Message = {
       type: 'track', event: 'Segment Consent Preference Updated', messageId: randomId(), timestamp: new Date().toISOString(), properties: {},
     };
     if (this.consent.allows('analytics')) {
+      this.#refused = false;
+      this.#personal.keep();
       this.#identity.keep();
-      for (const message of [...this.#held.splice(0), told]) this.#queue.push(this.#stamped(message));
+      for (const message of [...this.#held.splice(0), ...(elsewhere ? [] : [told])]) this.#queue.push(this.#stamped(message));
       return;
     }
     // What the server holds must hear of the refusal; nothing else is told, and nothing stays here.
     const refusal = this.#stamped(told);
-    this.#held = [];
-    this.#queue.clear();
+    if (!this.#refused) {
+      this.#refused = true;
+      this.#queue.clear(!elsewhere);
+      this.#forget();
+    }
+    if (elsewhere) return;
     this.#queue.push(refusal);
-    void this.#queue.flush().finally(() => this.#calls.forget());
+    void this.#queue.flush();
+  }
+
+  /** Nobody who comes next is taken for whoever was here. */
+  #forget(): void {
+    this.#held = [];
+    this.#attribution.forget();
     this.#identity.forget();
+    this.#calls.forget();
   }
 
   async #send(batch: Message[], leaving: boolean): Promise<Sent> {

@@ -55,6 +55,10 @@ async function serve(url: string, init: RequestInit = {}): Promise<Response> {
 export const batches = () => calls.filter(call => call.path === '/v1/batch').map(call => call.body.batch as Record<string, any>[]);
 export const told = () => batches().flat();
 
+/** What the tabs of this browser keep to be sent. */
+export const waiting = () => Object.keys(localStorage).filter(name => name.startsWith('merx.queue'))
+  .flatMap(name => JSON.parse(String(localStorage.getItem(name))).waiting as Record<string, any>[]);
+
 /** Moves the clock, and lets what was waiting for it run. */
 export async function pass(ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 50) {

@@ -53,6 +53,16 @@ export interface Event {
 
 const FIRST_WAIT_MS = 200;
 const EVENTS_A_CALL = 500;
+/** POSTs that only ask, or put things in place under their own ids. Every other one may do its work a second time (promote, roll back, approve, make a key). */
+const REPEATABLE = [
+  /^\/v1\/(recommend|search|search\/preview|suggest|facets|consent|off-policy|experiment-plan|policy\/dry-run)$/,
+  /^\/v1\/(products|orders|stock)\/batch$/,
+  /^\/v1\/(decisions\/[^/]+\/replay|experiments\/[^/]+\/check)$/,
+  /^\/ofrep\/v1\/evaluate\/flags/,
+  /^\/1\/indexes\/[^/]+\/(query|queries|browse|objects|recommendations|facets\/[^/]+\/query)$/,
+];
+/** Events are stored once by their `messageId`; without one, twice is twice. */
+const EVENTS = /^\/v1\/(track|page|identify|screen|group|alias|batch|import|[tpisgab])$/;
 
 export class MerxClient {
   readonly #settings: Required<Settings>;
@@ -91,14 +101,14 @@ export class MerxClient {
     } while (cursor);
   }
 
-  /** Tells of events; returns after they are on disk. Those that were refused are in the answer. */
+  /** Tells of events; returns after they are on disk. Those that were refused are in the answer, `at` being their places in `events`. */
   async track(events: Event[]): Promise<{ at: string; code: string; detail: string }[]> {
     const named = events.map(event => ({ type: 'track', timestamp: new Date().toISOString(), messageId: randomUUID(), ...event }));
     const refused = [];
     for (let from = 0; from < named.length; from += EVENTS_A_CALL) {
       const batch = named.slice(from, from + EVENTS_A_CALL);
       const answer = await this.#call<{ rejected?: { at: string; code: string; detail: string }[] }>('post', '/v1/batch', { body: { batch, sentAt: new Date().toISOString() } });
-      refused.push(...(answer.rejected ?? []));
+      refused.push(...(answer.rejected ?? []).map(one => ({ ...one, at: one.at.replace(/^batch\[(\d+)\]/, (_, place) => `batch[${from + Number(place)}]`) })));
     }
     return refused;
   }
@@ -107,7 +117,7 @@ export class MerxClient {
     const filled = path.replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String((call.path as Record<string, unknown>)[name])));
     const query = new URLSearchParams(Object.entries((call.query ?? {}) as Record<string, unknown>).filter(([, value]) => value !== undefined && value !== null).map(([name, value]): [string, string] => [name, String(value)]));
     const address = `${this.#settings.url}${filled}${query.size ? `?${query}` : ''}`;
-    const again = repeatable(method, path);
+    const again = repeatable(method, path, call.body);
     for (let attempt = 0; ; attempt += 1) {
       const last = attempt >= this.#settings.retries;
       const reply = await this.#send(method, address, call).catch((error: unknown) => {
@@ -133,9 +143,12 @@ export class MerxClient {
   }
 }
 
-/** Twice is once: everything but what makes a new thing each time. */
-function repeatable(method: Method, path: string): boolean {
-  return method !== 'post' || !['/v1/jobs', '/v1/keys'].includes(path);
+/** Whether twice is once: reading, putting in place, merge patches and removing always; of POSTs those of the lists above. */
+function repeatable(method: Method, path: string, body: unknown): boolean {
+  if (method !== 'post' || REPEATABLE.some(pattern => pattern.test(path))) return true;
+  if (!EVENTS.test(path)) return false;
+  const { batch } = (body ?? {}) as { batch?: unknown };
+  return (Array.isArray(batch) ? batch : [body]).every(event => Boolean((event as Event | null)?.messageId));
 }
 
 function wait(attempt: number, retryAfter: string | null | undefined): Promise<void> {

@@ -41,6 +41,28 @@ test('what twice is once is tried again; what makes a new thing is not', async (
   assert.deepEqual(await merx.post('/v1/jobs', { body: { kind: 'train' } }), { id: 'j1' });
 });
 
+test('of POSTs only what asks, puts in place or has an id of its own is tried again', async () => {
+  const attempts = async (path, call) => {
+    given({ status: 503, json: { code: 'not_ready' } }, { json: {} });
+    await merx.post(path, call).catch(error => assert.equal(error.code, 'not_ready'));
+    return calls.length;
+  };
+  const [event, named] = [{ anonymousId: 'a', event: 'X' }, { anonymousId: 'a', event: 'X', messageId: 'm1' }];
+  for (const [path, call] of [
+    ['/v1/models/{name}/promote', { path: { name: 'blend' }, body: { version: 3 } }], ['/v1/models/{name}/rollback', { path: { name: 'blend' } }],
+    ['/v1/privacy/requests', { body: {} }], ['/v1/approvals/{number}/approve', { path: { number: 1 }, body: {} }],
+    ['/1/indexes/{index}', { path: { index: 'i' }, body: {} }], ['/1/indexes/{index}/batch', { path: { index: 'i' }, body: { requests: [] } }],
+    ['/1/indexes/{index}/{objectID}/partial', { path: { index: 'i', objectID: 'query' }, body: {} }],
+    ['/v1/track', { body: event }], ['/v1/batch', { body: { batch: [named, event] } }],
+  ]) assert.equal(await attempts(path, call), 1, path);
+  for (const [path, call] of [
+    ['/v1/recommend', { body: {} }], ['/v1/search', { body: {} }], ['/v1/suggest', { body: {} }], ['/v1/facets', { body: {} }],
+    ['/v1/products/batch', { body: {} }], ['/v1/stock/batch', { body: {} }], ['/v1/decisions/{id}/replay', { path: { id: 'd' } }],
+    ['/1/indexes/{index}/query', { path: { index: 'i' }, body: {} }],
+    ['/v1/track', { body: named }], ['/v1/identify', { body: named }], ['/v1/batch', { body: { batch: [named] } }],
+  ]) assert.equal(await attempts(path, call), 2, path);
+});
+
 test('a refusal says what and where, once', async () => {
   given({ status: 422, json: { code: 'invalid_request', hint: 'look', errors: [{ at: 'slots[0]', code: 'x', detail: 'wrong' }] } });
   const error = await merx.post('/v1/recommend', { body: { slots: [] } }).catch(error => error);
@@ -63,4 +85,8 @@ test('events keep their id over attempts, and come in batches', async () => {
   given();
   await merx.track(Array.from({ length: 1_100 }, () => ({ anonymousId: 'a', event: 'X' })));
   assert.deepEqual(calls.map(call => call.body.batch.length), [500, 500, 100]);
+  const refused = place => ({ json: { rejected: [{ at: `batch[${place}]`, code: 'x', detail: 'y' }] } });
+  given(refused(3), refused(4), {});
+  const places = await merx.track(Array.from({ length: 1_100 }, () => ({ anonymousId: 'a', event: 'X' })));
+  assert.deepEqual(places.map(one => one.at), ['batch[3]', 'batch[504]']);
 });

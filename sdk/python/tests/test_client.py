@@ -67,6 +67,29 @@ class Client(unittest.TestCase):
         self.given((429, {}, {"Retry-After": "0.01"}), (200, {"id": "j"}))
         self.assertEqual(self.merx.call("POST", "/v1/jobs", body={"kind": "train"}), {"id": "j"})
 
+    def test_of_posts_only_what_asks_puts_in_place_or_has_an_id_of_its_own_is_tried_again(self) -> None:
+        event, named = {"anonymousId": "a", "event": "X"}, {"anonymousId": "a", "event": "X", "messageId": "m1"}
+
+        def attempts(path: str, body: object) -> int:
+            self.given((503, {"code": "not_ready"}), (200, {}))
+            try:
+                self.merx.call("POST", path, body=body)
+            except MerxError as error:
+                self.assertEqual(error.code, "not_ready")
+            return len(Handler.calls)
+
+        once = ["/v1/models/blend/promote", "/v1/models/blend/rollback", "/v1/privacy/requests", "/v1/approvals/1/approve"]
+        once += ["/1/indexes/i", "/1/indexes/i/batch", "/1/indexes/i/query/partial"]
+        for path in once:
+            self.assertEqual(attempts(path, {}), 1, path)
+        again = ["/v1/recommend", "/v1/search", "/v1/suggest", "/v1/facets", "/v1/products/batch", "/v1/stock/batch"]
+        for path in [*again, "/v1/decisions/d/replay", "/1/indexes/i/query"]:
+            self.assertEqual(attempts(path, {}), 2, path)
+        for path, body, count in [("/v1/track", event, 1), ("/v1/track", named, 2), ("/v1/identify", named, 2)]:
+            self.assertEqual(attempts(path, body), count, path)
+        self.assertEqual(attempts("/v1/batch", {"batch": [named, event]}), 1)
+        self.assertEqual(attempts("/v1/batch", {"batch": [named]}), 2)
+
     def test_a_refusal_says_what_and_where(self) -> None:
         self.given((422, {"code": "invalid_request", "hint": "look", "errors": [{"at": "slots[0]", "code": "x", "detail": "wrong"}]}))
         with self.assertRaises(MerxError) as caught:
@@ -87,6 +110,9 @@ class Client(unittest.TestCase):
         self.given()
         self.merx.track({"anonymousId": "a", "event": "X"} for _ in range(1_100))
         self.assertEqual([len(body["batch"]) for _, _, body in Handler.calls], [500, 500, 100])
+        self.given(*((200, {"rejected": [{"at": f"batch[{place}]", "code": "x", "detail": "y"}]}) for place in (3, 4)))
+        refused = self.merx.track({"anonymousId": "a", "event": "X"} for _ in range(1_000))
+        self.assertEqual([one["at"] for one in refused], ["batch[3]", "batch[504]"])
 
     def test_the_shapes_are_those_of_the_api(self) -> None:
         subprocess.run([sys.executable, ROOT / "tools" / "generate.py", "--check"], check=True)

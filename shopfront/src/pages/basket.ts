@@ -1,5 +1,6 @@
 // Basket, a checkout that pays nothing, and thanks.
 
+import { major } from '../../../sdk/browser/src/index';
 import { formatMoney } from '../../../sdk/browser/src/widgets/index';
 import type { Merx, Money, ShopProduct } from '../../../sdk/browser/src/index';
 import * as basket from '../basket';
@@ -63,14 +64,14 @@ export const checkout: Page = async ({ merx, go, lang }, main) => {
   const all = await priced(merx);
   if (!all.length) return void main.replaceChildren(empty());
   const sum = total(all);
-  const products = all.map(({ line, price }) => ({ product_id: line.product_id, quantity: line.quantity, ...(line.variant_id && { variant: line.variant_id }), ...(price && { price: price.minor / 100 }) }));
+  const products = all.map(({ line, price }) => basket.told(line, price));
   const money = sum ? { currency: sum.currency } : {};
   merx.track('Checkout Started', { products, ...money });
   const order = (event: Event): void => {
     event.preventDefault();
     // The address stays in this page: an order that nobody delivers needs none.
     const order_id = `T${Date.now().toString(36).toUpperCase()}`;
-    merx.track('Order Completed', { order_id, products, ...money, ...(sum && { total: sum.minor / 100, revenue: sum.minor / 100 }) });
+    merx.track('Order Completed', { order_id, products, ...money, ...(sum && { total: major(sum), revenue: major(sum) }) });
     basket.clear();
     void merx.flush();
     go(`/shop/thanks?order=${order_id}`);

@@ -1,5 +1,6 @@
 // Category and search pages: the results widget and a headline.
 
+import { quoted } from '../../../sdk/browser/src/index';
 import { h } from '../dom';
 import type { Page } from '../shop';
 
@@ -12,10 +13,10 @@ export const category: Page = async ({ merx }, main, name) => {
   main.replaceChildren(
     h('div', { class: 'head' }, h('nav', { class: 'crumbs', 'aria-label': 'You are here' }, h('a', { href: '/shop/' }, 'Home'), h('span', {}, '›'), h('span', {}, name)), h('h1', {}, name), subs),
     h('merx-results', { category: name, facets: FACETS, labels: LABELS }),
-    h('merx-trending', { count: 10, filter: `category = "${name}"`, heading: `Trending in ${name}` }),
+    h('merx-trending', { count: 10, filter: `category = ${quoted(name)}`, heading: `Trending in ${name}` }),
   );
   merx.track('Product List Viewed', { list_id: name, products: [] });
-  const found = await merx.search({ filter: `category = "${name}"`, count: 1, facets: ['category'], facet_values: 14 });
+  const found = await merx.search({ filter: `category = ${quoted(name)}`, count: 1, facets: ['category'], facet_values: 14 });
   const path = found?.hits[0]?.category_path ?? [];
   const above = new Set(path.slice(0, path.indexOf(name) + 1));
   const below = (found?.facets[0]?.values ?? []).map(({ value }) => String(value)).filter(value => !above.has(value));

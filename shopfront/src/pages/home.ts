@@ -1,5 +1,6 @@
 // The home page: a few things that rise, what is personal, the departments.
 
+import { quoted } from '../../../sdk/browser/src/index';
 import { h } from '../dom';
 import type { Page } from '../shop';
 
@@ -18,7 +19,7 @@ export const home: Page = async ({ merx }, main) => {
     h('merx-recently-viewed', { count: 12 }),
   );
   // One answer, three departments, no product twice.
-  const answer = await merx.recommend(['Shoes', 'Home', 'Electronics'].map(name => ({ name: `hero ${name}`, scenario: 'popular', count: 1, filter: `category = "${name}"` })));
+  const answer = await merx.recommend(['Shoes', 'Home', 'Electronics'].map(name => ({ name: `hero ${name}`, scenario: 'popular', count: 1, filter: `category = ${quoted(name)}` })));
   const items = answer?.slots.flatMap(slot => slot.items) ?? [];
   if (answer && items.length) {
     collage.replaceChildren(...items.map((item, place) => {
@@ -29,7 +30,7 @@ export const home: Page = async ({ merx }, main) => {
   }
   const found = await merx.search({ count: 0, facets: ['category.lvl0'], facet_values: 20 });
   const names = found?.facets[0]?.values.map(({ value }) => String(value)) ?? [];
-  const best = await Promise.all(names.map(name => merx.search({ filter: `category = "${name}"`, count: 1, sort: [{ field: 'popularity', descending: true }] })));
+  const best = await Promise.all(names.map(name => merx.search({ filter: `category = ${quoted(name)}`, count: 1, sort: [{ field: 'popularity', descending: true }] })));
   tiles.replaceChildren(...names.map((name, place) => {
     const image = best[place]?.hits[0]?.image;
     return h('a', { href: `/shop/c/${encodeURIComponent(name)}` }, h('span', {}, image ? h('img', { src: image, alt: '', loading: 'lazy', width: 150, height: 150 }) : null), name);

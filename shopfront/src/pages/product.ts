@@ -31,8 +31,7 @@ export const product: Page = async (shop, main, id) => {
     h('merx-recommendations', { scenario: 'similar', products: id, count: 12 }),
     h('merx-recommendations', { scenario: 'continue_session', exclude: id, count: 12 }),
   );
-  const price = found.price ? { price: found.price.minor / 100, currency: found.price.currency } : {};
-  merx.track('Product Viewed', { product_id: id, name: found.name, ...price });
+  merx.track('Product Viewed', { product_id: id, name: found.name, ...basket.toldPrice(found.price) });
 
   const timer = setInterval(async () => {
     if (document.hidden) return;
@@ -77,8 +76,7 @@ function addButton({ merx, lang }: Shop, product: ShopProduct, chosen: ShopVaria
   const words = stock === 'out' ? STOCK.out : missing ? `Choose a ${Object.keys(product.variants[0]?.attributes ?? {})[0] ?? 'variant'}` : 'Add to basket';
   return h('button', { class: 'button', id: 'add', type: 'button', disabled: stock === 'out' || missing, lang: lang === 'en' ? null : 'en', onclick: () => {
     basket.add({ product_id: product.id, ...(chosen && { variant_id: chosen.id, label: Object.values(chosen.attributes).join(', ') }) });
-    const price = product.price ? { price: product.price.minor / 100, currency: product.price.currency } : {};
-    merx.track('Product Added', { product_id: product.id, quantity: 1, ...(chosen && { variant: chosen.id }), ...price });
+    merx.track('Product Added', { product_id: product.id, quantity: 1, ...(chosen && { variant: chosen.id }), ...basket.toldPrice(product.price) });
     toast(`${product.name} is in your basket`);
   } }, words);
 }

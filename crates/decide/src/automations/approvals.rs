@@ -50,4 +50,7 @@ pub struct Approval {
     pub state: ApprovalState,
     pub decided_by: Option<String>,
     pub decided_at: Option<TimestampMs>,
+    /// Why it was decided so, in the words of who did.
+    #[serde(default)]
+    pub reason: String,
 }

@@ -62,6 +62,9 @@ pub enum Measure {
     TroubleShare,
     /// 95th percentile, in milliseconds.
     LatencyMs,
+    /// By how much revenue a visitor is lower, at the least, than of those who go without: the near end of an interval that stays valid
+    /// however often somebody looks. 0 while it may as well be higher.
+    KpiLoss,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -73,6 +76,14 @@ pub struct Guardrail {
     pub fewest: u64,
     /// Up to an hour.
     pub window_minutes: u32,
+}
+
+/// What an automation costs the shop, in minor units of its currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Costs {
+    pub one_time_minor: i64,
+    pub monthly_minor: i64,
+    pub per_thousand_decisions_minor: i64,
 }
 
 /// An engine's action and its limits.
@@ -99,6 +110,11 @@ pub struct Automation {
     pub retired: bool,
     pub revision: u64,
     pub updated_at: TimestampMs,
+    #[serde(default)]
+    pub costs: Costs,
+    /// Since when it has its mode: what it earns is counted from then on.
+    #[serde(default)]
+    pub mode_since: TimestampMs,
 }
 
 /// What an automation was allowed in one decision.
@@ -158,7 +174,24 @@ impl Automation {
             retired: false,
             revision: 0,
             updated_at: at,
+            costs: Costs::default(),
+            mode_since: at,
         }
+    }
+
+    /// Whether somebody is in the canary of the mode that counts everywhere, where it is one.
+    pub fn is_in_canary(&self, subject: SubjectId) -> Option<bool> {
+        match self.mode {
+            Mode::Canary { share } => Some(bucket(&self.name, &subject.to_string()) < share),
+            _ => None,
+        }
+    }
+
+    /// Whether it does anything by itself, in the mode that counts everywhere.
+    pub fn acts_at(&self, now: TimestampMs) -> bool {
+        let begun = self.starts_at.is_none_or(|start| start <= now);
+        let over = self.ends_at.is_some_and(|end| end <= now);
+        !self.killed && !self.retired && begun && !over && self.mode.acts()
     }
 
     pub fn mode_in(&self, market: &MarketId) -> Mode {

@@ -7,13 +7,15 @@ use arc_swap::ArcSwap;
 use merx_domain::{MarketId, SubjectId, TimestampMs};
 use merx_store::{Migration, Records, StoreError, Transaction, Value};
 use parking_lot::Mutex;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::approvals::{Approval, ApprovalState, Case};
-use super::automation::{Automation, Mode, Taken};
+use super::automation::{Automation, Guardrail, Measure, Mode, Taken};
 use super::meter::{Meter, Seen};
+use super::slo::{Objectives, burnt};
+use crate::alerts::{Alert, AlertError, AlertKind, Alerts, Raise, Severity, next_number};
 use crate::audit::{Act, AuditLog};
 
 pub(crate) const MIGRATION: Migration = Migration {
@@ -37,20 +39,12 @@ pub enum AutomationError {
     #[error("{at}: {detail}")]
     Invalid { at: String, detail: String },
     #[error(transparent)]
+    Alerts(#[from] AlertError),
+    #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 type Result<T, E = AutomationError> = std::result::Result<T, E>;
-
-/// Something that an operator should know.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Alert {
-    /// From 1.
-    pub number: u64,
-    pub at: TimestampMs,
-    pub automation: String,
-    pub words: String,
-}
 
 /// What became of a mode that was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,6 +57,19 @@ pub enum Wish {
 struct Kept {
     automation: Automation,
     meter: Mutex<Meter>,
+    /// How much less it earns than going without, and how many people that is known of.
+    kpi_loss: Mutex<Option<(f64, u64)>>,
+}
+
+impl Kept {
+    fn breach_of_kpi(&self, guardrail: &Guardrail) -> Option<f64> {
+        let (loss, people) = (*self.kpi_loss.lock())?;
+        (people >= guardrail.fewest && loss > guardrail.at_most).then_some(loss)
+    }
+
+    fn new(automation: Automation) -> Self {
+        Self { automation, meter: Mutex::default(), kpi_loss: Mutex::default() }
+    }
 }
 
 /// All automations of the shop; retired ones stay.
@@ -70,23 +77,33 @@ pub struct Automations {
     records: Arc<dyn Records>,
     kept: ArcSwap<BTreeMap<String, Arc<Kept>>>,
     changing: Mutex<()>,
+    book: Arc<Alerts>,
 }
 
 impl Automations {
     /// Every engine has one, live until somebody says otherwise. The migrations must have run on `records`.
     pub fn open(records: Arc<dyn Records>, engines: &[&str], now: TimestampMs) -> Result<Self> {
-        let automations = Self { records, kept: ArcSwap::default(), changing: Mutex::default() };
+        let book = Arc::new(Alerts::open(Arc::clone(&records))?);
+        let automations = Self { records, kept: ArcSwap::default(), changing: Mutex::default(), book };
         let mut kept: BTreeMap<String, Arc<Kept>> = BTreeMap::new();
-        for name in engines {
-            let automation = Automation::of_engine(name, now);
-            kept.insert((*name).to_owned(), Arc::new(Kept { automation, meter: Mutex::default() }));
-        }
         for automation in automations.read::<Automation>("SELECT body FROM automations ORDER BY name")? {
-            let kept_one = Kept { automation, meter: Mutex::default() };
-            kept.insert(kept_one.automation.name.clone(), Arc::new(kept_one));
+            kept.insert(automation.name.clone(), Arc::new(Kept::new(automation)));
+        }
+        for name in engines.iter().filter(|name| !kept.contains_key(**name)).copied().collect::<Vec<_>>() {
+            // Kept from the first start on, for its mode counts from then.
+            let automation = Automation::of_engine(name, now);
+            automations.records.transaction(&mut |transaction| {
+                insert(transaction, "automations", "name", Value::Text(name.to_owned()), &automation)
+            })?;
+            kept.insert(name.to_owned(), Arc::new(Kept::new(automation)));
         }
         automations.kept.store(Arc::new(kept));
         Ok(automations)
+    }
+
+    /// Where alerts are kept.
+    pub fn book(&self) -> &Arc<Alerts> {
+        &self.book
     }
 
     // ---- On the way of decisions ----
@@ -105,20 +122,34 @@ impl Automations {
 
     /// Counts what an automation did, for its guardrails.
     pub fn count(&self, engine: &str, now: TimestampMs, seen: Seen) {
-        if let Some(kept) = self.kept.load().get(engine)
-            && !kept.automation.guardrails.is_empty()
-        {
+        if let Some(kept) = self.kept.load().get(engine) {
             kept.meter.lock().count(now, seen);
         }
     }
 
-    /// Steps back what breached a guardrail, in every market where it acts, and says so. Call it every few seconds.
-    pub fn watch(&self, now: TimestampMs) -> Result<Vec<Alert>> {
+    /// Tells by how much revenue a visitor is lower, at the least, than of those who go without, and of how many people that is known.
+    pub fn tell_kpi_loss(&self, engine: &str, loss: f64, people: u64) {
+        if let Some(kept) = self.kept.load().get(engine) {
+            *kept.kpi_loss.lock() = Some((loss, people));
+        }
+    }
+
+    /// Steps back what breached a guardrail, in every market where it acts, and says so; says too which automations have used up their
+    /// hour, and which burn their objectives. Call it every few seconds.
+    pub fn watch(&self, now: TimestampMs, objectives: &Objectives) -> Result<Vec<Alert>> {
         let mut alerts = Vec::new();
         for kept in self.kept.load().values() {
             let meter = kept.meter.lock().clone();
+            self.watch_cap(kept, &meter, now)?;
+            self.watch_objectives(kept, &meter, now, objectives)?;
             let mut guardrails = kept.automation.guardrails.iter();
-            let breach = guardrails.find_map(|guardrail| Some((guardrail, meter.breach(now, guardrail)?)));
+            let breach = guardrails.find_map(|guardrail| {
+                let value = match guardrail.measure {
+                    Measure::KpiLoss => kept.breach_of_kpi(guardrail),
+                    _ => meter.breach(now, guardrail),
+                };
+                Some((guardrail, value?))
+            });
             let Some((guardrail, value)) = breach else { continue };
             let before = &kept.automation;
             let mut after = before.clone();
@@ -132,22 +163,72 @@ impl Automations {
                 "{}: {:?} is {value:.3}, at most {} is allowed; {} was stepped back to {}",
                 before.name, guardrail.measure, guardrail.at_most, before.mode, after.mode
             );
-            tracing::warn!(automation = before.name, words, "a guardrail was breached");
-            let alert = Alert { number: 0, at: now, automation: before.name.clone(), words };
-            alerts.push(self.step_back(after, alert, now)?);
+            let kind = if guardrail.measure == Measure::KpiLoss { AlertKind::Kpi } else { AlertKind::Guardrail };
+            // Each step is told.
+            let key = format!("{}:{}:{}", kind.name(), before.name, before.revision);
+            let detail = json!({ "measure": guardrail.measure, "value": value, "at_most": guardrail.at_most });
+            let raise = Raise::new(kind, key, words).of(&before.name).with_severity(Severity::Critical);
+            alerts.extend(self.step_back(after, raise.with_detail(detail), now)?);
         }
         Ok(alerts)
     }
 
-    fn step_back(&self, after: Automation, alert: Alert, now: TimestampMs) -> Result<Alert> {
+    fn watch_cap(&self, kept: &Kept, meter: &Meter, now: TimestampMs) -> Result<()> {
+        let (name, key) = (&kept.automation.name, format!("budget:{}", kept.automation.name));
+        let Some(most) = kept.automation.most_per_hour.filter(|_| meter.is_spent(now)) else {
+            return Ok(self.book.resolve(&key, now)?);
+        };
+        let words =
+            format!("{name}: {most} decisions were made this hour, as many as it may; the generic answer is served");
+        let raise = Raise::new(AlertKind::Budget, key, words).of(name);
+        self.book.raise(raise.with_detail(json!({ "most_per_hour": most })), now)?;
+        Ok(())
+    }
+
+    fn watch_objectives(&self, kept: &Kept, meter: &Meter, now: TimestampMs, objectives: &Objectives) -> Result<()> {
+        let name = &kept.automation.name;
+        for objective in objectives.all() {
+            let key = format!("slo:{name}:{}", objective.name);
+            match burnt(meter, now, &objective) {
+                None => self.book.resolve(&key, now)?,
+                Some(burn) => {
+                    let words = format!(
+                        "{name}: {} of the decisions of the last {} minutes {}; {} are allowed, so the allowance burns {:.1} times too fast",
+                        percent(burn.share),
+                        burn.minutes,
+                        objective.words,
+                        percent(objective.allowed),
+                        burn.rate
+                    );
+                    let raise = Raise::new(AlertKind::Slo, key, words).of(name).with_severity(burn.severity);
+                    let detail = json!({
+                        "objective": objective.name, "share": burn.share, "allowed": objective.allowed,
+                        "burn_rate": burn.rate, "window_minutes": burn.minutes,
+                    });
+                    self.book.raise(raise.with_detail(detail), now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn step_back(&self, after: Automation, raise: Raise, now: TimestampMs) -> Result<Option<Alert>> {
         let _changing = self.changing.lock();
+        // Somebody changed it meanwhile, stopped it perhaps: what was seen before says nothing of it now.
+        if self.get(&after.name)?.revision != after.revision {
+            return Ok(None);
+        }
         let act = Act { by: "merx", at: now };
-        let mut written = alert;
-        self.write(act, "automation.stepped_back", after, &mut |transaction| {
-            written.number = next_number(transaction, "alerts")?;
-            insert(transaction, "alerts", "number", Value::Integer(written.number as i64), &written)
-        })?;
-        Ok(written)
+        let after = Automation { mode_since: now, ..after };
+        let mut told = None;
+        let written = self.written(act, after);
+        self.book
+            .raise_with(raise, now, &mut |transaction| {
+                write_change(transaction, act, "automation.stepped_back", &written)
+            })
+            .map(|alert| told = alert)?;
+        self.swap(written);
+        Ok(told)
     }
 
     // ---- On the way of people ----
@@ -227,6 +308,7 @@ impl Automations {
             state: ApprovalState::Waiting,
             decided_by: None,
             decided_at: None,
+            reason: String::new(),
         };
         self.records.transaction(&mut |transaction| {
             approval.number = next_number(transaction, "approvals")?;
@@ -243,11 +325,11 @@ impl Automations {
 
     /// Newest first.
     pub fn alerts(&self, limit: usize) -> Result<Vec<Alert>> {
-        self.read(&format!("SELECT body FROM alerts ORDER BY number DESC LIMIT {limit}"))
+        Ok(self.book.list(limit)?)
     }
 
     /// Agrees to what somebody else asked for, or not. An approval that is agreed to takes effect on the next decision.
-    pub fn decide(&self, number: u64, agrees: bool, act: Act<'_>) -> Result<Approval> {
+    pub fn decide(&self, number: u64, agrees: bool, reason: &str, act: Act<'_>) -> Result<Approval> {
         let _changing = self.changing.lock();
         let found = self.read::<Approval>(&format!("SELECT body FROM approvals WHERE number = {number}"))?;
         let mut approval = found.into_iter().next().ok_or(AutomationError::UnknownApproval(number))?;
@@ -259,9 +341,13 @@ impl Automations {
         }
         approval.state = if agrees { ApprovalState::Approved } else { ApprovalState::Refused };
         (approval.decided_by, approval.decided_at) = (Some(act.by.to_owned()), Some(act.at));
+        approval.reason = reason.to_owned();
         let key = Value::Integer(number as i64);
         if agrees {
             let known = self.get(&approval.automation)?;
+            if known.retired {
+                return Err(AutomationError::Refused(format!("{} is retired meanwhile", known.name)));
+            }
             self.apply(known, approval.market.clone(), approval.mode, act, &mut |transaction| {
                 insert(transaction, "approvals", "number", key.clone(), &approval)?;
                 AuditLog::append(transaction, act, "approval.approved", &approval.automation, &json!(approval))
@@ -280,7 +366,7 @@ impl Automations {
         let _changing = self.changing.lock();
         let known = self.get(name)?;
         let action = if killed { "automation.killed" } else { "automation.revived" };
-        self.write(act, action, Automation { killed, ..known }, &mut |_| Ok(()))
+        self.write(act, action, Automation { killed, mode_since: act.at, ..known }, &mut |_| Ok(()))
     }
 
     /// Retires an automation: it stays listed and does nothing more.
@@ -302,7 +388,12 @@ impl Automations {
             Some(market) => {
                 automation.markets.insert(market, mode);
             }
-            None => automation.mode = mode,
+            None => {
+                if automation.mode != mode {
+                    automation.mode_since = act.at;
+                }
+                automation.mode = mode;
+            }
         }
         self.write(act, "automation.mode", automation, beside)
     }
@@ -312,22 +403,28 @@ impl Automations {
         &self,
         act: Act<'_>,
         action: &str,
-        mut automation: Automation,
+        automation: Automation,
         beside: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Automation> {
-        automation.revision += 1;
-        automation.updated_at = act.at;
-        let name = automation.name.clone();
+        let automation = self.written(act, automation);
         self.records.transaction(&mut |transaction| {
             beside(transaction)?;
-            insert(transaction, "automations", "name", Value::Text(name.clone()), &automation)?;
-            AuditLog::append(transaction, act, action, &name, &json!(automation))
+            write_change(transaction, act, action, &automation)
         })?;
-        let mut kept = BTreeMap::clone(&self.kept.load());
-        // What was seen under another mode says nothing of the new one.
-        kept.insert(name, Arc::new(Kept { automation: automation.clone(), meter: Mutex::default() }));
-        self.kept.store(Arc::new(kept));
+        self.swap(automation.clone());
         Ok(automation)
+    }
+
+    /// As it is written next.
+    fn written(&self, act: Act<'_>, automation: Automation) -> Automation {
+        Automation { revision: automation.revision + 1, updated_at: act.at, ..automation }
+    }
+
+    /// What was seen under another mode says nothing of the new one.
+    fn swap(&self, automation: Automation) {
+        let mut kept = BTreeMap::clone(&self.kept.load());
+        kept.insert(automation.name.clone(), Arc::new(Kept::new(automation)));
+        self.kept.store(Arc::new(kept));
     }
 
     fn read<T: DeserializeOwned>(&self, sql: &str) -> Result<Vec<T>> {
@@ -340,12 +437,18 @@ impl Automations {
     }
 }
 
-fn next_number(transaction: &mut dyn Transaction, table: &str) -> Result<u64, StoreError> {
-    let rows = transaction.query(&format!("SELECT number FROM {table} ORDER BY number DESC LIMIT 1"), &[])?;
-    Ok(match rows.first().and_then(|row| row.0.first()) {
-        Some(Value::Integer(number)) => *number as u64 + 1,
-        _ => 1,
-    })
+fn write_change(
+    transaction: &mut dyn Transaction,
+    act: Act<'_>,
+    action: &str,
+    automation: &Automation,
+) -> Result<(), StoreError> {
+    insert(transaction, "automations", "name", Value::Text(automation.name.clone()), automation)?;
+    AuditLog::append(transaction, act, action, &automation.name, &json!(automation))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
 }
 
 fn insert(

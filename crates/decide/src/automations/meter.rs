@@ -1,10 +1,12 @@
-//! What an automation did in the last hour, minute by minute.
+//! What an automation did in the last six hours, minute by minute.
 
 use merx_domain::{FallbackLevel, HOUR_MS, MINUTE_MS, TimestampMs};
 
 use super::automation::{Guardrail, Measure};
 
-const MINUTES: usize = 60;
+const MINUTES: usize = 360;
+/// Guardrails look back so far at most.
+const MOST_MINUTES: u32 = 60;
 /// Upper bounds of the latency buckets, in milliseconds; the last one is for everything slower.
 const BOUNDS_MS: [f64; 15] =
     [0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 20.0, 50.0, 100.0, 250.0, 1_000.0, f64::INFINITY];
@@ -23,21 +25,43 @@ struct Minute {
     number: i64,
     decisions: u64,
     fallbacks: u64,
+    /// Fallbacks on whose way something went wrong.
+    failures: u64,
     troubles: u64,
     latencies: [u32; BOUNDS_MS.len()],
 }
 
-/// A ring of minutes; what is older than an hour is overwritten.
+/// What happened in some minutes.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Tally {
+    pub(super) decisions: u64,
+    pub(super) fallbacks: u64,
+    pub(super) failures: u64,
+    pub(super) troubles: u64,
+    latencies: [u64; BOUNDS_MS.len()],
+}
+
+impl Tally {
+    /// Decisions that took longer, as far as buckets tell: those that may have been quicker don't count.
+    pub(super) fn slower_than(&self, ms: f64) -> u64 {
+        let from = BOUNDS_MS.iter().position(|bound| *bound >= ms).map_or(BOUNDS_MS.len(), |place| place + 1);
+        self.latencies[from.min(BOUNDS_MS.len())..].iter().sum()
+    }
+}
+
+/// A ring of minutes; what is older than six hours is overwritten.
 #[derive(Debug, Clone)]
 pub(super) struct Meter {
     minutes: [Minute; MINUTES],
     /// The hour and how many decisions it has had.
     hour: (i64, u64),
+    /// The last hour in which there was no allowance left.
+    spent_hour: Option<i64>,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { minutes: [Minute::default(); MINUTES], hour: (0, 0) }
+        Self { minutes: [Minute::default(); MINUTES], hour: (0, 0), spent_hour: None }
     }
 }
 
@@ -49,10 +73,16 @@ impl Meter {
             self.hour = (hour, 0);
         }
         if most.is_some_and(|most| self.hour.1 >= most) {
+            self.spent_hour = Some(hour);
             return false;
         }
         self.hour.1 += 1;
         true
+    }
+
+    /// Whether somebody was refused in this hour.
+    pub(super) fn is_spent(&self, now: TimestampMs) -> bool {
+        self.spent_hour == Some(now.0.div_euclid(HOUR_MS))
     }
 
     pub(super) fn count(&mut self, now: TimestampMs, seen: Seen) {
@@ -62,7 +92,9 @@ impl Meter {
             *minute = Minute { number, ..Minute::default() };
         }
         minute.decisions += 1;
-        minute.fallbacks += u64::from(seen.fallback > FallbackLevel::PreviousModel);
+        let fell_back = seen.fallback > FallbackLevel::PreviousModel;
+        minute.fallbacks += u64::from(fell_back);
+        minute.failures += u64::from(fell_back && seen.troubled);
         minute.troubles += u64::from(seen.troubled);
         let latency_ms = f64::from(seen.latency_us) / 1e3;
         let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
@@ -71,16 +103,7 @@ impl Meter {
 
     /// The measure of a guardrail where it is breached.
     pub(super) fn breach(&self, now: TimestampMs, guardrail: &Guardrail) -> Option<f64> {
-        let newest = now.0.div_euclid(MINUTE_MS);
-        let oldest = newest - i64::from(guardrail.window_minutes.clamp(1, MINUTES as u32)) + 1;
-        let window = self.minutes.iter().filter(|minute| (oldest..=newest).contains(&minute.number));
-        let mut sum = Minute::default();
-        for minute in window {
-            sum.decisions += minute.decisions;
-            sum.fallbacks += minute.fallbacks;
-            sum.troubles += minute.troubles;
-            sum.latencies.iter_mut().zip(minute.latencies).for_each(|(sum, count)| *sum += count);
-        }
+        let sum = self.last(now, guardrail.window_minutes.clamp(1, MOST_MINUTES));
         if sum.decisions < guardrail.fewest.max(1) {
             return None;
         }
@@ -88,17 +111,36 @@ impl Meter {
             Measure::FallbackShare => sum.fallbacks as f64 / sum.decisions as f64,
             Measure::TroubleShare => sum.troubles as f64 / sum.decisions as f64,
             Measure::LatencyMs => quantile(&sum.latencies, sum.decisions),
+            // Not counted here.
+            Measure::KpiLoss => return None,
         };
         (value > guardrail.at_most).then_some(value)
     }
 }
 
+impl Meter {
+    /// The last minutes, the one that runs included.
+    pub(super) fn last(&self, now: TimestampMs, minutes: u32) -> Tally {
+        let newest = now.0.div_euclid(MINUTE_MS);
+        let oldest = newest - i64::from(minutes.clamp(1, MINUTES as u32)) + 1;
+        let mut sum = Tally::default();
+        for minute in self.minutes.iter().filter(|minute| (oldest..=newest).contains(&minute.number)) {
+            sum.decisions += minute.decisions;
+            sum.fallbacks += minute.fallbacks;
+            sum.failures += minute.failures;
+            sum.troubles += minute.troubles;
+            sum.latencies.iter_mut().zip(minute.latencies).for_each(|(sum, count)| *sum += u64::from(count));
+        }
+        sum
+    }
+}
+
 /// The lower end of the bucket that the quantile lies in, so that no bound is breached by rounding up.
-fn quantile(latencies: &[u32; BOUNDS_MS.len()], decisions: u64) -> f64 {
+fn quantile(latencies: &[u64; BOUNDS_MS.len()], decisions: u64) -> f64 {
     let rank = (QUANTILE * decisions as f64).ceil() as u64;
     let mut below = 0;
     let place = latencies.iter().position(|count| {
-        below += u64::from(*count);
+        below += count;
         below >= rank
     });
     place.and_then(|place| place.checked_sub(1)).map_or(0.0, |place| BOUNDS_MS[place])

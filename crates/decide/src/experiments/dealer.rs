@@ -1,10 +1,13 @@
 //! Which arms a decision meets, and what a flag says.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use compact_str::CompactString;
 use merx_domain::experiment::{
-    Assignment, BUCKETS, Experiment, ExperimentId, ExperimentKind, ExperimentState, Refusal, Traits, Unit, unit_key,
+    Assignment, BUCKETS, Bandit, BanditPolicy, Experiment, ExperimentId, ExperimentKind, ExperimentState, Refusal,
+    Traits, Unit, context, unit_key,
 };
 use merx_domain::search::SearchAsk;
 use merx_domain::{
@@ -14,7 +17,7 @@ use merx_domain::{
 use merx_features::OWN_EXPOSURE;
 
 use super::definition::{PreparedVariant, Surface};
-use super::definitions::{Definitions, LiveDetail};
+use super::definitions::{Definitions, Live, LiveDetail};
 use super::exposures::ExposureLog;
 use crate::pipeline::FeatureSource;
 use crate::shelf::SlotRules;
@@ -129,11 +132,66 @@ pub struct Dealer {
     pub definitions: Arc<Definitions>,
     pub exposures: Arc<ExposureLog>,
     features: Arc<dyn FeatureSource>,
+    bandits: ArcSwap<BTreeMap<ExperimentId, Published>>,
+}
+
+/// The policy of a bandit from an epoch on, and the one before: within an epoch nobody's arm moves.
+#[derive(Debug, Clone)]
+struct Published {
+    policy: BanditPolicy,
+    from_epoch: i64,
+    before: BanditPolicy,
 }
 
 impl Dealer {
     pub fn new(definitions: Arc<Definitions>, exposures: Arc<ExposureLog>, features: Arc<dyn FeatureSource>) -> Self {
-        Self { definitions, exposures, features }
+        Self { definitions, exposures, features, bandits: ArcSwap::default() }
+    }
+
+    /// A bandit's policy from the epoch after `now` on. Until the first one its arms have their own shares.
+    pub fn publish(&self, id: &ExperimentId, bandit: &Bandit, policy: BanditPolicy, now: TimestampMs) {
+        let epoch = bandit.epoch(now.0);
+        let mut bandits = BTreeMap::clone(&self.bandits.load());
+        let before = match bandits.get(id) {
+            // Published twice in an epoch: the first of them never counted.
+            Some(known) if known.from_epoch > epoch => known.before.clone(),
+            Some(known) => known.policy.clone(),
+            None => BanditPolicy::Shares(self.own_shares(id)),
+        };
+        bandits.insert(id.clone(), Published { policy, from_epoch: epoch + 1, before });
+        self.bandits.store(Arc::new(bandits));
+    }
+
+    fn own_shares(&self, id: &ExperimentId) -> Vec<u16> {
+        let stored = self.definitions.get(id);
+        stored.map(|stored| stored.definition.experiment.arms.iter().map(|arm| arm.share).collect()).unwrap_or_default()
+    }
+
+    /// The arm that somebody gets: by their lot, or of a bandit by its policy.
+    fn assigned(
+        &self,
+        live: &Live,
+        place: usize,
+        hand: &mut Hand,
+        asker: &Asker<'_>,
+    ) -> Result<(Assignment, Option<i64>), Refusal> {
+        let (experiment, detail) = (&live.plan.experiments()[place], &live.details[place]);
+        let Some(bandit) = &detail.bandit else {
+            let earlier = hand.earlier(&*self.features, &experiment.id);
+            let drawn = live.plan.assign_one(experiment, &hand.unit, &hand.traits, asker.now, earlier.as_ref());
+            return drawn.map(|assignment| (assignment, None));
+        };
+        let epoch = bandit.epoch(asker.now.0);
+        let bandits = self.bandits.load();
+        let shares = match bandits.get(&experiment.id) {
+            Some(known) => {
+                let policy = if known.from_epoch <= epoch { &known.policy } else { &known.before };
+                policy.shares(&context(asker.market, asker.device))
+            }
+            None => experiment.arms.iter().map(|arm| arm.share).collect(),
+        };
+        let drawn = live.plan.draw_one(experiment, &hand.unit, &hand.traits, asker.now, &shares, epoch);
+        drawn.map(|assignment| (assignment, Some(epoch)))
     }
 
     /// Whether nothing automatic may touch this subject.
@@ -160,13 +218,12 @@ impl Dealer {
         }
         let mut hand = Hand::new(asker);
         let mut dealt = Vec::new();
-        for (experiment, detail) in live.plan.experiments().iter().zip(&live.details) {
-            if !ask.meets(&detail.surface) {
-                continue;
-            }
-            let earlier = hand.earlier(&*self.features, &experiment.id);
-            let drawn = live.plan.assign_one(experiment, &hand.unit, &hand.traits, asker.now, earlier.as_ref());
-            if let Some(one) = drawn.ok().and_then(|assignment| hand.dealt(experiment, detail, assignment)) {
+        // Who is met is decided before any arm changes the ask, or one experiment's arms would choose the next one's people.
+        let pairs = live.plan.experiments().iter().zip(&live.details).enumerate();
+        let met: Vec<_> = pairs.filter(|(_, (_, detail))| ask.meets(&detail.surface)).collect();
+        for (place, (experiment, detail)) in met {
+            let drawn = self.assigned(&live, place, &mut hand, asker).ok();
+            if let Some(one) = drawn.and_then(|(assignment, epoch)| hand.dealt(experiment, detail, assignment, epoch)) {
                 ask.adjust(&one.surface, &one.variant, rules);
                 dealt.push(one);
             }
@@ -182,8 +239,7 @@ impl Dealer {
         };
         let (experiment, detail) = (&live.plan.experiments()[place], &live.details[place]);
         let mut hand = Hand::new(asker);
-        let earlier = hand.earlier(&*self.features, id);
-        let drawn = live.plan.assign_one(experiment, &hand.unit, &hand.traits, asker.now, earlier.as_ref());
+        let drawn = self.assigned(&live, place, &mut hand, asker);
         let control = || detail.variants.first().and_then(|variant| variant.value.clone());
         let outside = |reason, variant| Evaluation {
             experiment: id.clone(),
@@ -195,14 +251,15 @@ impl Dealer {
         };
         Some(match drawn {
             Err(Refusal::NotRunning) => outside(EvaluationReason::Disabled, None),
-            Err(_) => outside(EvaluationReason::Default, experiment.arms.first().map(|arm| arm.name.clone())),
-            Ok(assignment) => {
+            // No arm's name: a page that told it as shown would count those outside to the control.
+            Err(_) => outside(EvaluationReason::Default, None),
+            Ok((assignment, epoch)) => {
                 let reason = match (experiment.arms.len(), experiment.targeting == Default::default()) {
                     (1, true) => EvaluationReason::Static,
                     (1, false) => EvaluationReason::TargetingMatch,
                     _ => EvaluationReason::Split,
                 };
-                let dealt = hand.dealt(experiment, detail, assignment.clone());
+                let dealt = hand.dealt(experiment, detail, assignment.clone(), epoch);
                 Evaluation {
                     experiment: id.clone(),
                     value: dealt.as_ref().and_then(|dealt| dealt.variant.value.clone()),
@@ -287,10 +344,18 @@ impl Hand {
         earlier.iter().find(|(known, _)| known == experiment).map(|(_, arm)| arm.clone())
     }
 
-    fn dealt(&self, experiment: &Experiment, detail: &LiveDetail, assignment: Assignment) -> Option<Dealt> {
+    fn dealt(
+        &self,
+        experiment: &Experiment,
+        detail: &LiveDetail,
+        assignment: Assignment,
+        epoch: Option<i64>,
+    ) -> Option<Dealt> {
         let variant = Arc::clone(detail.variants.get(assignment.place)?);
         let subject_deals = experiment.unit == merx_domain::experiment::UnitKind::Subject;
         let unit = unit_key(experiment.unit, &self.unit, &self.traits, self.now).filter(|_| !subject_deals);
+        // Of a bandit each epoch is an exposure of its own.
+        let unit = unit.or(epoch.map(|epoch| compact_str::format_compact!("epoch {epoch}")));
         Some(Dealt { assignment, surface: detail.surface.clone(), variant, kind: experiment.kind, unit })
     }
 }

@@ -1,7 +1,7 @@
 //! What an experiment changes, and whether that makes sense.
 
 use compact_str::CompactString;
-use merx_domain::experiment::{Experiment, ExperimentError};
+use merx_domain::experiment::{BUCKETS, Bandit, Experiment, ExperimentError, ExperimentKind, UnitKind};
 use merx_domain::{FallbackLevel, Filter, ModelVersion, Scenario};
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,9 @@ pub struct ExperimentDefinition {
     pub surface: Surface,
     /// In the order of the experiment's arms.
     pub variants: Vec<Variant>,
+    /// Where shares follow what arms bring; the arms' own shares are those before anything is known.
+    #[serde(default)]
+    pub bandit: Option<Bandit>,
 }
 
 /// What is wrong with a definition, and where: `arms[1].change.filter`.
@@ -133,9 +136,32 @@ impl ExperimentDefinition {
         if self.variants.len() != self.experiment.arms.len() {
             problems.push(DefinitionProblem::new("arms", "arms_dont_add_up", "each arm has one variant"));
         }
+        self.check_bandit(&mut problems);
         let prepared = self.variants.iter().enumerate();
         let prepared = prepared.map(|(place, variant)| self.prepare_one(place, variant, &mut problems)).collect();
         if problems.is_empty() { Ok(prepared) } else { Err(problems) }
+    }
+
+    fn check_bandit(&self, problems: &mut Vec<DefinitionProblem>) {
+        let Some(bandit) = &self.bandit else { return };
+        let mut refuse = |at: &str, code, detail: &str| problems.push(DefinitionProblem::new(at, code, detail));
+        if self.experiment.kind != ExperimentKind::Test || self.experiment.unit != UnitKind::Subject {
+            refuse("bandit", "not_on_this_unit", "a bandit deals shoppers, in a test");
+        }
+        let arms = self.experiment.arms.len().max(1) as u32;
+        if u32::from(bandit.floor) * arms > u32::from(BUCKETS) || bandit.floor == 0 {
+            refuse(
+                "bandit.least_percent",
+                "out_of_range",
+                "every arm gets its least share, above 0 and at most 100 % together",
+            );
+        }
+        if !(1..=24 * 14).contains(&bandit.window_hours) {
+            refuse("bandit.window_hours", "out_of_range", "1 to 336 hours");
+        }
+        if !(1..=24 * 60).contains(&bandit.epoch_minutes) {
+            refuse("bandit.epoch_minutes", "out_of_range", "1 to 1,440 minutes");
+        }
     }
 
     fn prepare_one(&self, place: usize, variant: &Variant, problems: &mut Vec<DefinitionProblem>) -> PreparedVariant {

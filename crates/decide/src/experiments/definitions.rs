@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use compact_str::CompactString;
 use merx_domain::TimestampMs;
 use merx_domain::experiment::{
-    Experiment, ExperimentError, ExperimentId, ExperimentKind, ExperimentPlan, ExperimentState, Holdout,
+    Bandit, Experiment, ExperimentError, ExperimentId, ExperimentKind, ExperimentPlan, ExperimentState, Holdout,
 };
 use merx_store::{Migration, Records, StoreError, Value};
 use parking_lot::Mutex;
@@ -63,6 +63,7 @@ pub(super) struct Live {
 pub(super) struct LiveDetail {
     pub(super) surface: Surface,
     pub(super) variants: Vec<Arc<PreparedVariant>>,
+    pub(super) bandit: Option<Bandit>,
 }
 
 /// All experiments of the shop.
@@ -286,7 +287,8 @@ impl Definitions {
             let definition = stored.get(&experiment.id).map(|stored| &stored.definition);
             let variants = definition.and_then(|definition| definition.prepare().ok()).unwrap_or_default();
             let surface = definition.map_or(Surface::Flag, |definition| definition.surface.clone());
-            LiveDetail { surface, variants: variants.into_iter().map(Arc::new).collect() }
+            let bandit = definition.and_then(|definition| definition.bandit);
+            LiveDetail { surface, variants: variants.into_iter().map(Arc::new).collect(), bandit }
         });
         let details = details.collect();
         self.live.store(Arc::new(Live { plan, details }));
@@ -310,6 +312,7 @@ fn frozen_field(before: &ExperimentDefinition, after: &ExperimentDefinition) -> 
         (was.layer != is.layer || was.range != is.range, "layer"),
         (was.starts_at != is.starts_at, "start"),
         (before.surface != after.surface, "surface"),
+        (before.bandit != after.bandit, "bandit"),
         // A flag is switched while it runs: that is what it is for.
         (!flag && (was.arms != is.arms || before.variants != after.variants), "arms"),
         (!flag && was.targeting != is.targeting, "targeting"),

@@ -17,6 +17,8 @@ const BATCH: usize = 1_000;
 const REMEMBERED: usize = 500_000;
 /// Exposures wait so long for others, so that a transaction is worth its cost to the disk.
 const GATHERING: std::time::Duration = std::time::Duration::from_millis(20);
+/// A decision waits so long for room in the queue: the shopper waits too.
+const LONGEST_WAIT: std::time::Duration = std::time::Duration::from_millis(5);
 /// A full log is asked again so often before exposures are given up.
 const TRIES: u32 = 20;
 
@@ -61,9 +63,12 @@ impl ExposureLog {
     pub(super) fn log(&self, event: Event) {
         let Some(queue) = &self.queue else { return };
         let (id, day) = (event.id, event.occurred_at.day());
-        if let Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) =
-            queue.try_send(Message::Shown(Box::new(event)))
-        {
+        let message = match queue.try_send(Message::Shown(Box::new(event))) {
+            Ok(()) => return,
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => message,
+        };
+        // A moment's wait costs a decision less than its exposure is worth.
+        if queue.send_timeout(message, LONGEST_WAIT).is_err() {
             self.lost.fetch_add(1, Ordering::Relaxed);
             // The unit's next request tells it again.
             let mut seen = self.seen.lock();

@@ -60,19 +60,42 @@ pub struct Matches {
 impl Matches {
     /// Information of the required terms that a product has, beside that of all.
     pub fn coverage(&self, matched: &Match) -> f32 {
+        self.coverage_of(matched.terms)
+    }
+
+    fn coverage_of(&self, terms: u32) -> f32 {
         let of = |terms: u32| {
             let wanted = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
             wanted.map(|(_, information)| information).sum::<f32>()
         };
-        of(matched.terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
+        of(terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
+    }
+
+    /// A match that covers most.
+    pub fn best(&self) -> Option<&Match> {
+        let coverages = self.coverages();
+        let of = |matched: &Match| coverages.get(&matched.terms).copied().unwrap_or(0.0);
+        self.matches.iter().max_by(|a, b| of(a).total_cmp(&of(b)))
+    }
+
+    pub fn best_coverage(&self) -> f32 {
+        self.coverages().values().copied().fold(0.0, f32::max)
+    }
+
+    /// By the terms that matches have: of thousands of matches few differ in them.
+    fn coverages(&self) -> FxHashMap<u32, f32> {
+        let mut coverages = FxHashMap::default();
+        for matched in &self.matches {
+            coverages.entry(matched.terms).or_insert_with(|| self.coverage_of(matched.terms));
+        }
+        coverages
     }
 
     /// Keeps what covers at least `share` of what the best covers, and anything at all.
     pub fn keep_tier(&mut self, share: f32) {
-        let coverage: Vec<f32> = self.matches.iter().map(|matched| self.coverage(matched)).collect();
-        let floor = (coverage.iter().copied().fold(0.0, f32::max) * share).max(f32::MIN_POSITIVE);
-        let mut of_each = coverage.into_iter();
-        self.matches.retain(|_| of_each.next().is_some_and(|coverage| coverage >= floor));
+        let coverages = self.coverages();
+        let floor = (coverages.values().copied().fold(0.0, f32::max) * share).max(f32::MIN_POSITIVE);
+        self.matches.retain(|matched| coverages.get(&matched.terms).is_some_and(|coverage| *coverage >= floor));
     }
 }
 

@@ -67,8 +67,8 @@ impl ExperimentPlan {
 
     /// The arms of a unit at this moment, by the experiment's id.
     ///
-    /// `earlier` are arms that the subject was already shown on another device before it was identified: such an arm is kept
-    /// as long as the experiment runs and still has it, whatever the lot says.
+    /// `earlier` are arms that the subject was already shown on another device before it was identified: where subjects are
+    /// dealt, such an arm is kept as long as the experiment runs and still has it, whatever the lot says.
     pub fn assign(
         &self,
         unit: &Unit,
@@ -89,15 +89,57 @@ impl ExperimentPlan {
         now: TimestampMs,
         earlier: Option<&CompactString>,
     ) -> Result<Assignment, Refusal> {
+        self.check_runs(experiment, unit, now)?;
+        // A session or a slot of time is dealt anew, whoever it is.
+        let earlier = earlier.filter(|_| experiment.unit == UnitKind::Subject);
+        if let Some(kept) = earlier.and_then(|name| experiment.arms.iter().position(|arm| arm.name == *name)) {
+            return Ok(experiment.assignment(kept));
+        }
+        let key = self.admit(experiment, unit, traits, now)?;
+        let lot = bucket(&format_compact!("arm {}", experiment.salt), &key);
+        experiment.arm_of(lot).map(|place| experiment.assignment(place)).ok_or(Refusal::NoUnit)
+    }
+
+    /// The arm of one epoch by these shares, for a bandit: who is let in is as ever, the arm is drawn anew each epoch.
+    pub fn draw_one(
+        &self,
+        experiment: &Experiment,
+        unit: &Unit,
+        traits: &Traits,
+        now: TimestampMs,
+        shares: &[u16],
+        epoch: i64,
+    ) -> Result<Assignment, Refusal> {
+        self.check_runs(experiment, unit, now)?;
+        let key = self.admit(experiment, unit, traits, now)?;
+        let lot = u32::from(bucket(&format_compact!("arm {} {epoch}", experiment.salt), &key));
+        let mut end = 0;
+        let place = shares.iter().position(|share| {
+            end += u32::from(*share);
+            lot < end
+        });
+        let place = place.filter(|place| *place < experiment.arms.len()).ok_or(Refusal::NoUnit)?;
+        Ok(Assignment { share: shares[place], ..experiment.assignment(place) })
+    }
+
+    fn check_runs(&self, experiment: &Experiment, unit: &Unit, now: TimestampMs) -> Result<(), Refusal> {
         if !experiment.runs_at(now) {
             return Err(Refusal::NotRunning);
         }
         if unit.subject.is_some_and(|subject| self.is_held_out(subject)) {
             return Err(Refusal::HeldOut);
         }
-        if let Some(kept) = earlier.and_then(|name| experiment.arms.iter().position(|arm| arm.name == *name)) {
-            return Ok(experiment.assignment(kept));
-        }
+        Ok(())
+    }
+
+    /// The key that lots are drawn with, where the unit is let in.
+    fn admit(
+        &self,
+        experiment: &Experiment,
+        unit: &Unit,
+        traits: &Traits,
+        now: TimestampMs,
+    ) -> Result<CompactString, Refusal> {
         if !experiment.targeting.lets_in(traits) {
             return Err(Refusal::NotTargeted);
         }
@@ -110,8 +152,7 @@ impl ExperimentPlan {
         if bucket(&format_compact!("ramp {}", experiment.salt), &key) >= experiment.ramp {
             return Err(Refusal::NotRampedUp);
         }
-        let lot = bucket(&format_compact!("arm {}", experiment.salt), &key);
-        experiment.arm_of(lot).map(|place| experiment.assignment(place)).ok_or(Refusal::NoUnit)
+        Ok(key)
     }
 }
 

@@ -4,11 +4,13 @@
 //! every replay. Nothing is stored to assign; what happened is logged as an exposure when it happens.
 
 mod assignment;
+mod bandit;
 mod definition;
 mod hash;
 mod plan;
 
 pub use assignment::{Assignment, Refusal, Traits, Unit, unit_key};
+pub use bandit::{Bandit, BanditKind, BanditPolicy, CONTEXT, LinearArm, Reward, context, whole};
 pub use definition::{
     ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, LayerId, Targeting,
     UnitKind,

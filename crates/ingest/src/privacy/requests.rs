@@ -266,16 +266,17 @@ impl Requests {
         }
     }
 
-    /// Begins a request, or goes on with it, with these notes.
-    pub fn begin(&self, vault: &Vault, id: &str, notes: &Notes, now: TimestampMs) -> Result<()> {
+    /// Begins a request, or goes on with it, with these notes. Whether it is still open: it may have been taken back.
+    pub fn begin(&self, vault: &Vault, id: &str, notes: &Notes, now: TimestampMs) -> Result<bool> {
         let row = [
             text(RequestState::Running.name()),
             Value::Integer(now.0),
             Value::Bytes(seal(vault, id, notes)?),
             text(id),
         ];
-        let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, notes = $3, error = NULL WHERE id = $4";
-        Ok(self.change(sql, &row).map(drop)?)
+        let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, notes = $3, error = NULL WHERE id = $4 \
+                   AND state IN ('pending', 'running', 'failed')";
+        Ok(self.change(sql, &row)? > 0)
     }
 
     pub fn complete(
@@ -308,7 +309,8 @@ impl Requests {
     ) -> Result<(), StoreError> {
         let report = report.map_or(Value::Null, |report| text(report.to_string()));
         let row = [text(RequestState::Failed.name()), Value::Integer(now.0), text(error), report, text(id)];
-        let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, error = $3, report = $4 WHERE id = $5";
+        let sql = "UPDATE privacy_requests SET state = $1, updated_at_ms = $2, error = $3, report = $4 WHERE id = $5 \
+                   AND state IN ('pending', 'running', 'failed')";
         self.change(sql, &row).map(drop)
     }
 

@@ -83,6 +83,7 @@ impl<'n> Joining<'n> {
         mut new_subject: impl FnMut() -> Result<SubjectId, E>,
     ) -> Result<SubjectId, E> {
         let previous = lookups.previous.into_iter().flatten().find_map(|lookup| self.entry(lookup));
+        let previous = previous.filter(|previous| names.joins_customers || !previous.named);
         let user = lookups.user.and_then(|lookup| self.entry(lookup));
         let anonymous = lookups.anonymous.and_then(|lookup| self.entry(lookup));
         // A customer's first sign-in goes on as the visitor they were, unless that visitor is a customer already.

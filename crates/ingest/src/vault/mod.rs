@@ -153,6 +153,9 @@ impl Vault {
     /// The subject of one identity, if the vault knows it.
     pub fn find(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>> {
         let lookup = self.lookup_key.lookup(code(kind), value);
+        if let Some(entry) = self.cached(lookup) {
+            return Ok(Some(entry.subject));
+        }
         let table = if is_joining(kind) { "vault_identities" } else { "vault_details" };
         let rows = self.records.query(&format!("SELECT subject FROM {table} WHERE lookup = $1"), &[wide(lookup)])?;
         Ok(rows.first().map(|row| row.wide(0)).transpose()?.map(SubjectId))

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::page::Interval;
 use super::reading::{hash, who};
-use crate::holdout::{Month, lift_by_month};
+use crate::holdout::{HoldoutLift, Month, lift_by_month};
 use crate::{Arm, Moments, Observation};
 
 const BATCH: usize = 10_000;
@@ -89,6 +89,18 @@ pub fn holdout_page(
 
 fn page(months: &[Month], currency: Currency) -> HoldoutPage {
     let lift = lift_by_month(months, ALPHA);
+    let increment = lift.increment;
+    HoldoutPage {
+        currency: currency.to_string(),
+        months: month_pages(months, &lift),
+        increment: increment.total,
+        increment_low: increment.low,
+        increment_high: increment.high,
+    }
+}
+
+/// Months with their lifts, where they can be read.
+pub(super) fn month_pages(months: &[Month], lift: &HoldoutLift) -> Vec<MonthPage> {
     let pages = months.iter().map(|month| {
         let read = lift.months.iter().find(|read| read.month == month.month);
         let finite = |mean: f64| if mean.is_finite() { mean } else { 0.0 };
@@ -102,18 +114,11 @@ fn page(months: &[Month], currency: Currency) -> HoldoutPage {
             interval: read.map(|read| read.reading.into()),
         }
     });
-    let increment = lift.increment;
-    HoldoutPage {
-        currency: currency.to_string(),
-        months: pages.collect(),
-        increment: increment.total,
-        increment_low: increment.low,
-        increment_high: increment.high,
-    }
+    pages.collect()
 }
 
 /// Months since the year 0, by the calendar of Howard Hinnant's `civil_from_days`.
-fn month_of(at: TimestampMs) -> i32 {
+pub(super) fn month_of(at: TimestampMs) -> i32 {
     let days = at.day() + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);

@@ -67,12 +67,12 @@ pub struct MetricPage {
     pub unit: &'static str,
     pub higher_is_better: bool,
     pub decides: bool,
-    pub arms: Vec<ValuePage>,
+    pub arms: Vec<ArmValuePage>,
     pub comparisons: Vec<ComparisonPage>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-pub struct ValuePage {
+pub struct ArmValuePage {
     pub arm: String,
     pub units: u64,
     pub mean: Option<f64>,
@@ -265,7 +265,7 @@ fn metric_page(
     segments: &[String],
 ) -> MetricPage {
     let name = |arm: usize| experiment.arms.get(arm).map_or_else(String::new, |arm| arm.name.to_string());
-    let arms = read.arms.iter().enumerate().map(|(place, arm)| ValuePage {
+    let arms = read.arms.iter().enumerate().map(|(place, arm)| ArmValuePage {
         arm: name(place),
         units: arm.units,
         mean: arm.observed_mean.is_finite().then_some(arm.observed_mean),
@@ -295,6 +295,12 @@ fn metric_page(
                 page.one_look = Some(comparison.one_look.into());
                 page.difference = Some(comparison.absolute.estimate);
                 let belief = &comparison.belief;
+                // Of what is better low, less is a win: chance and losses change sides.
+                let (loss_of_control, loss_of_treatment) = if known.higher_is_better {
+                    (belief.loss_of_control, belief.loss_of_treatment)
+                } else {
+                    (belief.loss_of_treatment, belief.loss_of_control)
+                };
                 page.belief = Some(BeliefPage {
                     lift: belief.mean,
                     low: belief.low,
@@ -304,8 +310,8 @@ fn metric_page(
                     } else {
                         1.0 - belief.chance_to_win
                     },
-                    loss_of_control: belief.loss_of_control,
-                    loss_of_treatment: belief.loss_of_treatment,
+                    loss_of_control,
+                    loss_of_treatment,
                 });
             }
         }

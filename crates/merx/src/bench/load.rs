@@ -26,6 +26,10 @@ pub(super) struct Measured {
 }
 
 impl Measured {
+    pub(super) fn count(&self) -> usize {
+        self.latencies_us.len()
+    }
+
     pub(super) fn per_s(&self) -> f64 {
         self.latencies_us.len() as f64 / self.elapsed.as_secs_f64()
     }

@@ -36,15 +36,15 @@ pub(crate) struct OverheadArguments {
 }
 
 #[derive(Serialize)]
-struct Figure {
-    metric: &'static str,
-    value: f64,
-    unit: &'static str,
-    set: String,
+pub(super) struct Figure {
+    pub(super) metric: &'static str,
+    pub(super) value: f64,
+    pub(super) unit: &'static str,
+    pub(super) set: String,
 }
 
 /// Answers at once, with nothing: what is timed is everything else.
-struct Idle;
+pub(super) struct Idle;
 
 impl Engine for Idle {
     type Ask = Ask;
@@ -72,20 +72,7 @@ pub(super) fn run(arguments: &OverheadArguments) -> Result<()> {
     let folder = tempfile::tempdir()?;
     let flag = format!("data.folder={}", folder.path().join("data").display());
     let shop = Shop::open(config::load(None, [], &[flag])?.config)?;
-    let pipeline = Pipeline::new(
-        Arc::new(Idle),
-        Arc::clone(&shop.projection) as _,
-        Arc::clone(&shop.recorder),
-        Arc::clone(&shop.clock),
-        Arc::clone(&shop.dealer),
-        Arc::clone(&shop.automations),
-        PipelineSettings {
-            consent: ConsentPolicy { allowed_unless_denied: Purposes::all() }.into(),
-            holdout: 0.0,
-            holdout_salt: "bench".to_owned(),
-            deadline_ms: 50,
-        },
-    );
+    let pipeline = pipeline(&shop);
     let now = shop.clock.now();
     let bare = timed(arguments.decisions, |number| {
         let (situation, ask) = (situation(number, now), ask());
@@ -124,7 +111,25 @@ pub(super) fn run(arguments: &OverheadArguments) -> Result<()> {
     Ok(())
 }
 
-fn situation(number: u32, now: TimestampMs) -> Situation {
+/// Everything around an engine that answers at once.
+pub(super) fn pipeline(shop: &Shop) -> Pipeline<Idle> {
+    Pipeline::new(
+        Arc::new(Idle),
+        Arc::clone(&shop.projection) as _,
+        Arc::clone(&shop.recorder),
+        Arc::clone(&shop.clock),
+        Arc::clone(&shop.dealer),
+        Arc::clone(&shop.automations),
+        PipelineSettings {
+            consent: ConsentPolicy { allowed_unless_denied: Purposes::all() }.into(),
+            holdout: 0.0,
+            holdout_salt: "bench".to_owned(),
+            deadline_ms: 50,
+        },
+    )
+}
+
+pub(super) fn situation(number: u32, now: TimestampMs) -> Situation {
     Situation {
         decision: DecisionId((now.0 as u128) << 80 | u128::from(number) << 8 | 1),
         subject: Some(SubjectId(1 + u128::from(number) % PEOPLE)),
@@ -136,7 +141,7 @@ fn situation(number: u32, now: TimestampMs) -> Situation {
     }
 }
 
-fn ask() -> Ask {
+pub(super) fn ask() -> Ask {
     let slot = Slot {
         name: "home".to_owned(),
         scenario: Scenario::ForYou,
@@ -148,12 +153,12 @@ fn ask() -> Ask {
     Ask { slots: vec![slot] }
 }
 
-fn shelf(shop: &Shop, now: TimestampMs) -> RequestShelf<'_> {
+pub(super) fn shelf(shop: &Shop, now: TimestampMs) -> RequestShelf<'_> {
     RequestShelf::new(shop.catalogue().read(), MarketId::default(), now, vec![SlotRules::default()], &[])
 }
 
 /// Experiments in layers of their own, so that a decision meets all of them, and a guardrail that counts.
-fn govern(shop: &Shop, experiments: u16, now: TimestampMs) -> Result<()> {
+pub(super) fn govern(shop: &Shop, experiments: u16, now: TimestampMs) -> Result<()> {
     let act = Act { by: "bench", at: now };
     for number in 0..experiments {
         let id = ExperimentId(compact_str::format_compact!("experiment-{number}"));
@@ -179,6 +184,7 @@ fn govern(shop: &Shop, experiments: u16, now: TimestampMs) -> Result<()> {
             hypothesis: String::new(),
             owner: String::new(),
             surface: Surface::Recommend { slots: vec!["home".into()] },
+            bandit: None,
             variants: vec![Variant::default(), Variant { change, ..Variant::default() }],
         };
         shop.dealer.definitions.put(definition, act)?;

@@ -129,7 +129,11 @@ pub(crate) fn serve_search(arguments: &ServeSearchArguments, print: &mut dyn FnM
     };
     let settings = json!({"products": products, "queries": typed.len(), "connections": arguments.connections,
         "count": 20, "lexical": arguments.lexical, "facets": arguments.facets});
-    report("search", &load.drive()?, &settings, print);
+    let before = server.processor_s()?;
+    let measured = load.drive()?;
+    let spent_us = (server.processor_s()? - before) * 1e6;
+    report("search", &measured, &settings, print);
+    print(&figure("processor_us_per_request", spent_us / measured.count() as f64, "us", "search", &settings));
     print(&figure("resident_mib", server.resident_mib()?, "MiB", "search", &settings));
     Ok(())
 }
@@ -249,7 +253,19 @@ impl Server {
         let address = field("url").trim_start_matches("http://").parse().context("the server's address")?;
         let server = Self { process, address, secret_key: field("secret_key"), folder };
         wait_for_jobs(&field("url"), &field("admin_key"))?;
+        wait_for_index(&field("url"), &server.secret_key)?;
         Ok(server)
+    }
+
+    /// Processor time of the server so far, in all its threads. Unlike rates and latencies it hardly hangs on what else runs.
+    fn processor_s(&self) -> Result<f64> {
+        const TICKS_PER_S: f64 = 100.0;
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = std::fs::read_to_string(&path).context("processor time is read from /proc, which is Linux's")?;
+        // Behind the name, which may hold spaces: fields 14 and 15 of the whole (`man 5 proc`).
+        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        let ticks: Option<Vec<f64>> = fields.map(|field| field.parse().ok()).collect();
+        Ok(ticks.with_context(|| path)?.iter().sum::<f64>() / TICKS_PER_S)
     }
 
     fn resident_mib(&self) -> Result<f64> {
@@ -270,7 +286,9 @@ impl Drop for Server {
 fn demo(shop: &Shop, data: &Path) -> Command {
     // The running binary is the one to measure, wherever it lies.
     let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "merx".into()));
-    command.args(["demo", "--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);
+    // Nobody but the load asks.
+    command.args(["demo", "--visits-per-minute", "0"]);
+    command.args(["--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);
     command.args(["--days", &shop.days.to_string(), "--seed", &SEED.to_string(), "--data"]).arg(data);
     command.stdout(Stdio::null());
     command
@@ -303,6 +321,19 @@ fn wait_for_jobs(url: &str, admin_key: &str) -> Result<()> {
         }
     }
     bail!("the server's first jobs are not done after {START_TIMEOUT:?}")
+}
+
+/// Ready includes that the search index is built.
+fn wait_for_index(url: &str, key: &str) -> Result<()> {
+    let client = Client::remote(url, key)?;
+    let polls = (START_TIMEOUT.as_millis() / POLL.as_millis()) as u32;
+    for _ in 0..polls {
+        if client.get("/health/ready").is_ok() {
+            return Ok(());
+        }
+        std::thread::sleep(POLL);
+    }
+    bail!("the server is not ready after {START_TIMEOUT:?}")
 }
 
 fn folder_mib(folder: &Path) -> Result<f64> {

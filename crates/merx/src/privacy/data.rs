@@ -1,6 +1,7 @@
 //! Everything that is held of a person, gathered for them.
 
 use anyhow::{Context, Result};
+use merx_decide::DecisionRecord;
 use merx_domain::{ConsentPolicy, ConsentStamp, Event, Purposes, SubjectId};
 use merx_ingest::privacy::PersonalRead;
 use serde_json::{Value, json};
@@ -32,24 +33,37 @@ pub(crate) fn gather(shop: &Shop, id: &str, who: &str) -> Result<Value> {
     let people = subjects.iter().map(|subject| person(shop, *subject)).collect::<Result<Vec<_>>>()?;
     let decisions =
         if subjects.is_empty() { Vec::new() } else { shop.recorder.of_subjects(&subjects, MAX_DECISIONS)? };
-    let decisions = decisions.iter().map(|record| {
-        json!({
-            "decision_id": record.id,
-            "at": record.situation.now.to_string(),
-            "engine": record.engine,
-            "subject_id": record.situation.subject,
-            "granted": purpose_names(record.granted),
-            "features": record.features,
-            "model_version": record.model.map(|version| version.0),
-        })
-    });
     Ok(json!({
         "request_id": id,
         "gathered_at": now.to_string(),
         "people": people,
         "events": if subjects.is_empty() { Vec::new() } else { events(shop, &subjects)? },
-        "decisions": decisions.collect::<Vec<_>>(),
+        "decisions": decisions.iter().map(decision_json).collect::<Vec<_>>(),
     }))
+}
+
+/// What stands under one pseudonym, with the newest `most` events and decisions. Whoever calls has noted the look.
+pub(crate) fn of_one(shop: &Shop, subject: SubjectId, most: usize) -> Result<Value> {
+    let mut held = person(shop, subject)?;
+    let mut events = events(shop, &[subject])?;
+    events.reverse();
+    events.truncate(most);
+    let decisions = shop.recorder.of_subjects(&[subject], most)?;
+    held["events"] = events.into();
+    held["decisions"] = decisions.iter().map(decision_json).collect::<Vec<_>>().into();
+    Ok(held)
+}
+
+fn decision_json(record: &DecisionRecord) -> Value {
+    json!({
+        "decision_id": record.id,
+        "at": record.situation.now.to_string(),
+        "engine": record.engine,
+        "subject_id": record.situation.subject,
+        "granted": purpose_names(record.granted),
+        "features": record.features,
+        "model_version": record.model.map(|version| version.0),
+    })
 }
 
 /// What stands under one pseudonym.

@@ -31,20 +31,35 @@ struct Removed {
 }
 
 pub(super) fn erase_all(shop: &Arc<Shop>, requests: &[PrivacyRequest], say: Say) -> Result<Outcome> {
+    let mut outcome = Outcome { completed: 0, failures: Vec::new() };
     let mut of_requests = Vec::new();
     for request in requests {
-        of_requests.push((request, begin(shop, request)?));
-    }
-    let all: Vec<SubjectId> = of_requests.iter().flat_map(|(_, notes)| notes.subject_ids()).collect();
-    let models = trained_with(shop, &all)?;
-    let mut removed = Removed::default();
-    for (request, notes) in &of_requests {
-        let until = if request.suppress { FOR_GOOD } else { shop.clock.now() };
-        say(Step::new("destroying keys and names"))?;
-        for subject in notes.subject_ids() {
-            shop.ingest.vault.erase(subject, until)?;
+        // One that can't be begun must not keep the others from being forgotten.
+        match begin(shop, request) {
+            Ok(Some(notes)) => of_requests.push((request, notes)),
+            Ok(None) => {}
+            Err(error) => outcome.failures.push(give_up(shop, request, &error, None)?),
         }
     }
+    let known: Vec<SubjectId> = of_requests.iter().flat_map(|(_, notes)| notes.subject_ids()).collect();
+    let models = trained_with(shop, &known)?;
+    let mut removed = Removed::default();
+    for (request, notes) in &mut of_requests {
+        let until = if request.suppress { FOR_GOOD } else { shop.clock.now() };
+        say(Step::new("destroying keys and names"))?;
+        // Who signed in on another device since the request began is more pseudonyms than were noted; they are noted before
+        // the vault forgets whose they were.
+        for subject in notes.subject_ids() {
+            shop.ingest.vault.pseudonyms(subject)?.into_iter().for_each(|pseudonym| notes.add_subject(pseudonym));
+        }
+        shop.ingest.requests.begin(&shop.ingest.vault, &request.id, notes, shop.clock.now())?;
+        for subject in notes.subject_ids() {
+            let erased = shop.ingest.vault.erase(subject, until)?;
+            erased.into_iter().for_each(|pseudonym| notes.add_subject(pseudonym));
+        }
+        shop.ingest.requests.begin(&shop.ingest.vault, &request.id, notes, shop.clock.now())?;
+    }
+    let all: Vec<SubjectId> = of_requests.iter().flat_map(|(_, notes)| notes.subject_ids()).collect();
     clear(shop, &all, &mut removed, say)?;
 
     let proofs: Vec<(String, Notes)> =
@@ -59,7 +74,6 @@ pub(super) fn erase_all(shop: &Arc<Shop>, requests: &[PrivacyRequest], say: Say)
         rewritten = true;
         found = verify::look(shop, &proofs, say)?;
     }
-    let mut outcome = Outcome { completed: 0, failures: Vec::new() };
     for (request, notes) in of_requests {
         let verification = found.of(&request.id);
         let is_clean = verification.findings.is_empty();
@@ -90,6 +104,8 @@ fn clear(shop: &Shop, all: &[SubjectId], removed: &mut Removed, say: Say) -> Res
     removed.events += shop.store.log.erase(all)?;
     say(Step::new("dropping features"))?;
     shop.projection.forget(all)?;
+    shop.books.forget();
+    shop.bandits.forget();
     say(Step::new("rewriting the lake"))?;
     removed.lake_rows += erase_events(&*shop.store.lake, all)?;
     say(Step::new("clearing tables"))?;

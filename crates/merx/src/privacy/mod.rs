@@ -10,7 +10,7 @@ mod verify;
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use merx_domain::DAY_MS;
 use merx_ingest::privacy::{Notes, PrivacyRequest, RequestKind, RequestState};
 use merx_store::{StoreError, SubjectColumn};
@@ -58,7 +58,7 @@ pub(crate) fn answer_all(shop: &Arc<Shop>, say: Say) -> Result<Value> {
 }
 
 fn answer(shop: &Arc<Shop>, request: &PrivacyRequest, say: Say) -> Result<()> {
-    let notes = begin(shop, request)?;
+    let Some(notes) = begin(shop, request)? else { return Ok(()) };
     match request.kind {
         RequestKind::Access | RequestKind::Portability => {
             say(Step::new("gathering what is held of a person"))?;
@@ -75,11 +75,14 @@ fn answer(shop: &Arc<Shop>, request: &PrivacyRequest, say: Say) -> Result<()> {
     }
 }
 
-/// Finds everybody whom a request names, and writes that down before anything is done.
-fn begin(shop: &Shop, request: &PrivacyRequest) -> Result<Notes> {
+/// Finds everybody whom a request names, and writes that down before anything is done. `None`: it was taken back meanwhile.
+fn begin(shop: &Shop, request: &PrivacyRequest) -> Result<Option<Notes>> {
     let requests = &shop.ingest.requests;
     let vault = &shop.ingest.vault;
-    let mut notes = requests.notes(vault, &request.id)?.context("its notes are gone")?;
+    let Some(mut notes) = requests.notes(vault, &request.id)? else {
+        let now = requests.get(&request.id)?.map(|request| request.state);
+        return if now == Some(RequestState::Cancelled) { Ok(None) } else { bail!("its notes are gone") };
+    };
     let mut found = notes.subject_ids();
     for name in &notes.asked {
         found.extend(match name.format {
@@ -94,15 +97,15 @@ fn begin(shop: &Shop, request: &PrivacyRequest) -> Result<Notes> {
             notes.add_name(name.kind, name.value);
         }
     }
-    requests.begin(vault, &request.id, &notes, shop.clock.now())?;
-    Ok(notes)
+    let is_open = requests.begin(vault, &request.id, &notes, shop.clock.now())?;
+    Ok(is_open.then_some(notes))
 }
 
 fn complete(shop: &Shop, request: &PrivacyRequest, notes: &Notes, report: &Value) -> Result<()> {
     Ok(shop.ingest.requests.complete(&shop.ingest.vault, &request.id, notes, report, shop.clock.now())?)
 }
 
-/// Says in the register what stood in the way. A job that is stopped leaves the request as it is.
+/// Says in the register what stood in the way; the next round tries again.
 fn give_up(
     shop: &Shop,
     request: &PrivacyRequest,
@@ -134,7 +137,7 @@ pub(crate) fn keep_house(shop: &Shop) -> Result<()> {
     Ok(())
 }
 
-pub(crate) use data::gather;
+pub(crate) use data::{gather, of_one};
 
 #[cfg(test)]
 mod tests {

@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -17,6 +15,7 @@ use rustc_hash::FxHashMap;
 use super::spelling;
 use super::sums::{Key, Sums};
 use super::touches::{KEPT_MS, Touches};
+use crate::background::Repeated;
 use crate::projection::Projection;
 
 pub(super) const SEARCH: &str = "search";
@@ -136,13 +135,18 @@ impl SearchLog {
             self.add_search(&mut sums, &mut following.lasts, record);
         }
         let first = page.records.first().filter(|_| counted.is_none()).map(|record| record.situation.now);
-        self.records.transaction(&mut |transaction| {
+        let written = self.records.transaction(&mut |transaction| {
             sums.write(transaction)?;
             if let Some(TimestampMs(first)) = first {
                 set_place(transaction, FIRST, &first.to_be_bytes())?;
             }
             set_place(transaction, SEARCH, &last.to_bytes())
-        })?;
+        });
+        if written.is_err() {
+            // The same records come again: they must not find themselves as what they continue.
+            following.lasts = Lasts::default();
+        }
+        written?;
         Ok(true)
     }
 
@@ -165,7 +169,7 @@ impl SearchLog {
         let last = Last { at: situation.now, key: key.clone(), found_nothing, refined: refined.clone() };
         let before = situation.subject.and_then(|subject| lasts.replace(subject, last));
         let continued = before.filter(|before| {
-            situation.now.since(before.at) <= CONTINUED_MS
+            (0..=CONTINUED_MS).contains(&situation.now.since(before.at))
                 && (key.query.starts_with(&before.key.query) || before.key.query.starts_with(&key.query))
         });
         let known = continued.as_ref().map_or(&[][..], |before| &before.refined);
@@ -251,34 +255,7 @@ fn set_place(transaction: &mut dyn Transaction, reader: &str, place: &[u8]) -> R
     Ok(())
 }
 
-/// The thread that keeps the sums current.
-pub(crate) struct SearchFollower {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl SearchFollower {
-    pub(crate) fn start(log: Arc<SearchLog>) -> Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopping = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("search-log".into()).spawn(move || {
-            while !stopping.load(Ordering::Relaxed) {
-                if let Err(error) = log.catch_up() {
-                    tracing::error!(error = format!("{error:#}"), "search log: trying again");
-                }
-                std::thread::park_timeout(POLL);
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for SearchFollower {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            let _ = thread.join();
-        }
-    }
+/// Keeps the sums current.
+pub(crate) fn follow(log: Arc<SearchLog>) -> Result<Repeated> {
+    Repeated::start("search-log", POLL, move |_| log.catch_up())
 }

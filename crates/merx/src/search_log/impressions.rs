@@ -3,7 +3,7 @@
 //! From the day on which Merx answers searches, from its decisions and the events that name them; before, from what the shop told of its own
 //! search: a query, the list that followed, the clicks in that list.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use anyhow::{Context, Result};
 use merx_discovery::search::clicks::Impression;
@@ -26,6 +26,8 @@ const SHOWN_WITHIN_MS: i64 = MINUTE_MS;
 const CLICKED_WITHIN_MS: i64 = 30 * MINUTE_MS;
 /// Shoppers whose list is open at once.
 const MOST_OPEN: usize = 200_000;
+/// Decisions of all engines whose outcomes are kept while the log is read.
+const MOST_CLICKED: usize = 2_000_000;
 /// Deeper lists are looked through by machines.
 const MOST_SHOWN: usize = 200;
 
@@ -41,7 +43,8 @@ pub(crate) fn impressions(log: &SearchLog, window: Window, say: Say) -> Result<V
     // Asked anew each time: held for so long, the directory would keep the catalogue from changing.
     let number = |id: &ProductId| log.projection.number(id);
     let mut told = Told { number: &number, of: FxHashMap::default(), found: Newest::default() };
-    let mut clicks: FxHashMap<DecisionId, Vec<ProductNumber>> = FxHashMap::default();
+    // Ids begin with their time: the oldest go first where there are too many.
+    let mut clicks: BTreeMap<DecisionId, Vec<ProductNumber>> = BTreeMap::new();
     let end = log.store.log.end()?.map_or(0, |end| end.0);
     let mut after: Option<LogOffset> = None;
     loop {
@@ -57,6 +60,9 @@ pub(crate) fn impressions(log: &SearchLog, window: Window, say: Say) -> Result<V
                         .entry(decision)
                         .or_default()
                         .extend(event.lines.iter().filter_map(|line| number(&line.product)));
+                    if clicks.len() > MOST_CLICKED {
+                        clicks.pop_first();
+                    }
                 }
                 None if first.is_none_or(|first| event.occurred_at < first) => told.add(event),
                 _ => {}
@@ -111,7 +117,7 @@ impl Newest {
 fn decided(
     log: &SearchLog,
     window: Window,
-    clicks: &FxHashMap<DecisionId, Vec<ProductNumber>>,
+    clicks: &BTreeMap<DecisionId, Vec<ProductNumber>>,
     say: Say,
 ) -> Result<Vec<(TimestampMs, Impression)>> {
     let mut found = Newest::default();

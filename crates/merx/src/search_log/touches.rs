@@ -88,11 +88,15 @@ impl Touches<'_> {
     /// The search that a line of a cart or an order came from.
     fn of_line(&mut self, event: &Event, line: &EventLine) -> Result<Option<Touch>, StoreError> {
         if let Some(decision) = event.decision {
-            return match self.touch(decision, &line.product)? {
-                Some(touch) => Ok(Some(touch)),
+            let touch = match self.touch(decision, &line.product)? {
+                Some(touch) => Some(touch),
                 // Straight from the list of hits.
-                None => self.begin(decision, event, &line.product, None),
+                None => self.begin(decision, event, &line.product, None)?,
             };
+            // An order names one decision; its other lines may have come from elsewhere.
+            if touch.is_some() {
+                return Ok(touch);
+            }
         }
         let sql = "SELECT decision, day, market, query, carted, ordered FROM search_touches
                    WHERE subject = $1 AND product = $2 AND at_ms <= $3 AND at_ms >= $4 ORDER BY at_ms DESC LIMIT 1";
@@ -133,13 +137,18 @@ impl Touches<'_> {
         let position = position.map_or((ask.offset + place + 1) as i64, i64::from);
         let (day, market) = (record.situation.now.day(), record.situation.market.clone());
         let key = Key { day, market, query: spelling(&ask.query) };
+        // A category page is no search.
+        if key.query.is_empty() {
+            return Ok(None);
+        }
         let bytes = Value::Bytes(decision.to_bytes().to_vec());
         let first = "SELECT 1 FROM search_touches WHERE decision = $1 LIMIT 1";
         let is_first = self.transaction.query(first, std::slice::from_ref(&bytes))?.is_empty();
         let counts = self.sums.of(&key);
         counts.clicks += 1;
         counts.positions += position;
-        counts.clicked += i64::from(is_first);
+        // A later page belongs to its search, which counted; popular products in place of hits are no success.
+        counts.clicked += i64::from(is_first && ask.offset == 0 && answer.total > 0);
         self.transaction.execute(
             "INSERT INTO search_touches (decision, product, subject, day, market, query, at_ms, carted, ordered)
              VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)",

@@ -47,7 +47,7 @@ fn deciding(report: &Value) -> &Value {
 #[test]
 fn a_planted_lift_is_found_and_nothing_else() {
     let mut shop = Shop::empty();
-    let server = shop.serve(&["--set", "recommend.holdout=0", "--set", "experiments.holdout=0.2"]);
+    let server = shop.serve(&["--set", "experiments.holdout=0.2"]);
     let mut client = server.client();
     let visitor = |number: u64| format!("visitor-{number}");
     let pages: Vec<Value> =
@@ -131,7 +131,7 @@ fn a_planted_lift_is_found_and_nothing_else() {
     let listed = succeed(shop.merx().arg("experiments"));
     assert!(listed.contains("planted") && listed.contains("running"), "{listed}");
     succeed(shop.merx().args(["experiments", "end", "planted"]));
-    let server = shop.serve(&["--set", "recommend.holdout=0", "--set", "experiments.holdout=0.2"]);
+    let server = shop.serve(&["--set", "experiments.holdout=0.2"]);
     let met = (50..90).map(|number| arms(&mut server.client(), &server, &json!({ "anonymous_id": visitor(number) })));
     assert!(
         met.filter(|arms| *arms != json!({})).all(|arms| arms.get("planted").is_none() && arms["nothing"].is_string())

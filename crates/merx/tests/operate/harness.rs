@@ -131,11 +131,22 @@ impl Shop {
     }
 
     /// The same through a command that becomes `merx` in the end.
-    pub(crate) fn serve_by(&mut self, mut command: Command, flags: &[&str]) -> Server {
+    pub(crate) fn serve_by(&mut self, command: Command, flags: &[&str]) -> Server {
+        self.start(command, "serve", flags)
+    }
+
+    /// As a demo of these sizes, with people who visit it.
+    pub(crate) fn open_demo(&mut self, flags: &[&str]) -> Server {
+        self.start(self.merx(), "demo", flags)
+    }
+
+    fn start(&mut self, mut command: Command, what: &str, flags: &[&str]) -> Server {
         let ready_file = self.beside("ready.json");
         let _ = std::fs::remove_file(&ready_file);
         let errors = self.beside("server.log");
-        command.args(["serve", "--set", "server.listen=127.0.0.1:0", "--ready-file"]).arg(&ready_file).args(flags);
+        // A lot would draw one person in twenty out of what a test is about.
+        command.args([what, "--set", "server.listen=127.0.0.1:0", "--set", "recommend.holdout=0"]);
+        command.arg("--ready-file").arg(&ready_file).args(flags);
         command.stdout(Stdio::null()).stderr(std::fs::File::create(&errors).unwrap());
         let began = Instant::now();
         let mut process = command.spawn().unwrap();

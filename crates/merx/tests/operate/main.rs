@@ -6,8 +6,10 @@
 mod crash_import;
 mod crash_ingest;
 mod crash_train;
+mod demo;
 mod experimenting;
 mod faults;
+mod governing;
 mod harness;
 mod live;
 mod planted;

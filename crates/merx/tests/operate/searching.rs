@@ -1,5 +1,6 @@
 //! Search in a running shop: found although misspelt, fresh, decided again alike, and through the older protocol.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -118,4 +119,69 @@ fn the_front_end_protocol_finds_the_same() {
     let sorted: Vec<f64> =
         answer["results"][1]["hits"].as_array().unwrap().iter().map(|hit| hit["price"].as_f64().unwrap()).collect();
     assert!(sorted.len() == 20 && sorted.is_sorted(), "{sorted:?}");
+}
+
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Queries run all along while prices and stock change and the index is built anew, several times: none fails, none finds nothing.
+#[test]
+fn building_the_index_anew_stops_no_search_and_hides_no_change() {
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let product = shown_product(&server);
+    let (id, name) = (product["product_id"].as_str().unwrap(), product["name"].as_str().unwrap());
+    let one = json!({ "query": name, "filter": format!("id = \"{id}\"") });
+    let record = server.get(&format!("/v1/products/{id}"));
+    let currency = &product["price"]["currency"];
+    let done = AtomicBool::new(false);
+    let (searches, mut waits) = std::thread::scope(|scope| {
+        let searching = scope.spawn(|| {
+            let mut searches = 0;
+            while !done.load(Ordering::Relaxed) {
+                let answer = server.post("/v1/search", &json!({ "query": name, "count": 5 }));
+                assert!(!ids(&answer).is_empty() && answer["total"].as_u64() > Some(0), "{answer}");
+                let facets = server.post("/v1/search", &json!({ "count": 1, "facets": ["category"] }));
+                assert!(!facets["facets"][0]["values"].as_array().unwrap().is_empty(), "{facets}");
+                searches += 2;
+            }
+            searches
+        });
+        // A step that fails lets the searches end too.
+        let stop = StopOnDrop(&done);
+        let mut waits = Vec::new();
+        for turn in 0..4 {
+            let job = server.call("POST", "/v1/jobs", &server.keys.admin, Some(&json!({ "kind": "indexing" })));
+            assert_eq!(job.status, 202);
+            let minor = 200_000 + turn;
+            let mut variants = record["variants"].clone();
+            for variant in variants.as_array_mut().unwrap() {
+                variant["prices"] = json!([{ "amount": { "minor": minor, "currency": currency } }]);
+            }
+            let path = format!("/v1/products/{id}");
+            server.call("PATCH", &path, &server.keys.admin, Some(&json!({ "variants": variants }))).ok();
+            waits.push(until(&server, "/v1/search", &one, |answer| answer["hits"][0]["price"]["minor"] == minor));
+            let jobs = format!("/v1/jobs/{}", job.json()["id"]);
+            let began = Instant::now();
+            loop {
+                let job = server.call("GET", &jobs, &server.keys.admin, None).ok();
+                match job["state"].as_str().unwrap() {
+                    "done" => break assert!(job["result"]["products"].as_u64() > Some(0), "{job}"),
+                    "failed" => panic!("{job}"),
+                    _ => assert!(began.elapsed() < Duration::from_secs(60), "{job}"),
+                }
+            }
+        }
+        drop(stop);
+        (searching.join().unwrap(), waits)
+    });
+    waits.sort();
+    println!("{searches} searches beside four rebuildings; changes of a price showed after {waits:?}");
+    assert!(searches > 8);
 }

@@ -33,6 +33,8 @@ const FORMAT: u16 = 1;
 const PER_MEMBER: usize = 4;
 /// Numbers of an item that the query gives.
 const FROM_HISTORY: usize = 8;
+/// So many members, those that stand for an item most, explain it.
+const EXPLAINING: usize = 3;
 /// A score this far below the best counts as nothing in the logarithm.
 const LOG_FLOOR: f32 = 1e-4;
 
@@ -396,6 +398,23 @@ struct OpenBlend<'a> {
 }
 
 impl OpenBlend<'_> {
+    /// The members that know an item, with its score against the member's best.
+    fn standing(&mut self, item: u32) -> Vec<(usize, f32)> {
+        let Pool { open, items, scores, best, .. } = &mut self.pool;
+        let place = items.binary_search(&item);
+        let score_of = |(member, open): (usize, &mut Box<dyn OpenQuery + '_>)| match place {
+            Ok(place) => scores[member * items.len() + place],
+            Err(_) => {
+                let mut score = [0.0];
+                open.score(&[item], &mut score);
+                score[0]
+            }
+        };
+        let scores = open.iter_mut().enumerate().map(score_of).collect::<Vec<_>>();
+        let ratios = scores.into_iter().zip(best).map(|(score, best)| ratio(score, *best));
+        ratios.enumerate().filter(|(_, ratio)| *ratio > 0.0).collect()
+    }
+
     /// Above 0 for whatever a member or the history knows of, 0 for the rest.
     fn score_row(&self, row: &[f32], scorer: &mut Scorer) -> f32 {
         let known = row[..self.pool.members() * PER_MEMBER].chunks_exact(PER_MEMBER).any(|member| member[0] > 0.0);
@@ -440,23 +459,25 @@ impl OpenQuery for OpenBlend<'_> {
         }
     }
 
-    /// Every member's parts, each weighed by how near the item stands to the member's best.
+    /// The parts of the members that stand for the item most, each weighed by how near it stands to the member's best.
     fn explain(&mut self, item: u32, limit: usize) -> Vec<Contribution> {
+        let mut standing = self.standing(item);
+        standing.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         let mut parts: Vec<Contribution> = Vec::new();
-        let mut score = [0.0];
-        for (open, best) in self.pool.open.iter_mut().zip(&self.pool.best) {
-            open.score(&[item], &mut score);
-            if score[0] <= 0.0 {
-                continue;
-            }
-            let of_member = open.explain(item, usize::MAX);
+        let mut told = 0;
+        for (member, ratio) in standing {
+            let of_member = self.pool.open[member].explain(item, usize::MAX);
             let whole: f32 = of_member.iter().map(|part| part.weight.max(0.0)).sum();
             for part in of_member.into_iter().filter(|part| part.weight > 0.0) {
-                let weight = ratio(score[0], *best) * part.weight / whole;
+                let weight = ratio * part.weight / whole;
                 match parts.iter_mut().find(|known| known.item == part.item && known.meaning == part.meaning) {
                     Some(known) => known.weight += weight,
                     None => parts.push(Contribution { weight, ..part }),
                 }
+            }
+            told += usize::from(whole > 0.0);
+            if told == EXPLAINING {
+                break;
             }
         }
         parts.sort_by(|a, b| b.weight.total_cmp(&a.weight).then(a.item.cmp(&b.item)));

@@ -1,7 +1,7 @@
 //! What was found, as the protocol writes it.
 
 use merx_decide::{CatalogueEntry, CatalogueReader};
-use merx_domain::search::{FacetCounts, HitReason, SearchAnswer, SearchHit};
+use merx_domain::search::{Around, FacetCounts, HitReason, SearchAnswer, SearchHit};
 use merx_domain::{Product, ProductId};
 use serde_json::{Map, Value, json};
 
@@ -33,7 +33,12 @@ pub(super) fn write(
         attributes.extend(product.iter().flat_map(record::details));
         let mut hit = hit(app, page, &answer.highlight, &attributes);
         if page.ranking_info {
-            hit.insert("_rankingInfo".to_owned(), ranking_info(page.page * page.hits_per_page + place, found, answer));
+            let place = page.page.saturating_mul(page.hits_per_page).saturating_add(place);
+            let mut info = ranking_info(place, found, answer);
+            if let Some(around) = &page.around {
+                tell_distance(&mut info, around, &attributes);
+            }
+            hit.insert("_rankingInfo".to_owned(), info);
         }
         hits.push(Value::Object(hit));
     }
@@ -55,6 +60,9 @@ pub(super) fn write(
     }
     if let Some(searched) = &answer.searched_for {
         result["queryAfterRemoval"] = json!(searched);
+    }
+    if let Some(Around { latitude, longitude, .. }) = page.around {
+        result["aroundLatLng"] = json!(format!("{latitude},{longitude}"));
     }
     if !banners.is_empty() {
         result["userData"] = json!(banners);
@@ -110,9 +118,25 @@ fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value
         HitReason::Words { coverage } => Some(*coverage),
         _ => None,
     });
+    let preferred = found.reasons.iter().find_map(|reason| match reason {
+        HitReason::Preferred { score } => Some(*score),
+        _ => None,
+    });
+    let preferred = preferred.unwrap_or(0.0);
     let words = (answer.highlight.len() as f32 * coverage.unwrap_or(0.0)).round() as u32;
     json!({"userScore": score, "promoted": promoted, "words": words, "nbTypos": 0, "nbExactWords": words, "firstMatchedWord": 0,
-        "proximityDistance": 0, "geoDistance": 0, "filters": 0, "merx": {"place": place, "score": score, "words": coverage}})
+        "proximityDistance": 0, "geoDistance": 0, "filters": preferred, "merx": {"place": place, "score": score, "words": coverage}})
+}
+
+/// How far away a hit is: in steps of the precision, and in metres.
+fn tell_distance(info: &mut Value, around: &Around, attributes: &Record) {
+    let place = attributes.get("_geoloc");
+    let degrees = |name: &str| place?.get(name)?.as_f64();
+    let Some((lat, lng)) = degrees("lat").zip(degrees("lng")) else { return };
+    let distance_m = around.distance_m(lat, lng);
+    info["geoDistance"] = json!((distance_m / f64::from(around.precision_m)).floor() as u64);
+    info["geoPrecision"] = json!(around.precision_m);
+    info["matchedGeoLocation"] = json!({"lat": lat, "lng": lng, "distance": distance_m.round() as u64});
 }
 
 /// The texts of a value, marked; numbers and flags have nothing to mark.

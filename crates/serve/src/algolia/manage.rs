@@ -139,6 +139,12 @@ fn relocate(app: &App, from: &str, to: &str) -> Result<(), Problem> {
         let detail = format!("only a temporary index ({own}_tmp_..) moves, and only to {own}");
         return Err(Problem::mistake("destination", "not_supported", detail));
     }
+    // Two at once, or one that is sent again because it took long, must not find the records gone that the first one moved: to
+    // them all products would be among those that left.
+    let _replacing = app.replacing.lock();
+    if app.parts.indexes.settings(from).is_none() && app.parts.indexes.staged(from, "", 1)?.is_empty() {
+        return Err(Problem::not_found("index", from));
+    }
     writes::replace_catalogue(app, from)?;
     let now = app.parts.clock.now();
     if let Some(settings) = app.parts.indexes.settings(from) {

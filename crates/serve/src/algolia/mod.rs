@@ -1,25 +1,32 @@
 //! Algolia's search protocol, so that front ends and pipelines made for it can be pointed here.
 //!
-//! Searching: `params.rs` reads parameters in both wire forms, `filters.rs` the filter languages, `reading.rs` makes a search of them,
+//! Searching: `params.rs` reads parameters in both wire forms, `filters.rs` the filter languages, `preferences.rs` what ranks, `reading.rs` makes a search of them,
 //! `answer.rs` writes what was found, `insights.rs` turns events into ours. Unknown parameters are ignored: front ends send many.
 //!
 //! Writing: `names.rs` says what an index stands for, `record.rs` turns records into products and back, `writes.rs` makes changes of them,
 //! `objects.rs` and `manage.rs` are the addresses, `settings.rs` what of an index's settings counts, `indexes.rs` what is kept of all this.
+//!
+//! Merchandising: `merchandise.rs` has the addresses, `rule_records.rs` and `synonym_records.rs` turn rules and synonyms into the shop's and back.
 
 mod answer;
 mod chosen;
+mod filter_text;
 mod filters;
 mod highlight;
 mod indexes;
 mod insights;
 pub(crate) mod manage;
+pub(crate) mod merchandise;
 mod names;
 pub(crate) mod objects;
 mod params;
+mod preferences;
 mod reading;
 pub(crate) mod recommend;
 mod record;
+mod rule_records;
 mod settings;
+mod synonym_records;
 mod writes;
 
 use axum::Extension;

@@ -98,7 +98,11 @@ fn shown(app: &App, caller: &Caller, wanted: &[(ProductId, Chosen)]) -> Result<V
     let ids: Vec<ProductId> = wanted.iter().map(|(id, _)| id.clone()).collect();
     let products = app.parts.shop.products_by_id(&ids)?;
     let record = |(product, (_, chosen)): (Option<Product>, &(ProductId, Chosen))| {
-        let Some(product) = product.filter(|product| product.status == ProductStatus::Visible) else { return Ok(None) };
+        let now = app.parts.clock.now();
+        let is_shown = |product: &Product| {
+            product.status == ProductStatus::Visible && (may_see_stock || product.sold_in(market, now))
+        };
+        let Some(product) = product.filter(is_shown) else { return Ok(None) };
         let record = if may_see_stock {
             writes::whole_record(app, &product, market)?
         } else {
@@ -337,6 +341,12 @@ pub(crate) async fn delete_by(
         if target(&app, &index)? == Target::Temporary {
             return Err(Problem::because(Code::Forbidden, "a temporary index takes whole records and removals by id"));
         }
+        // What is not understood must not widen what is removed.
+        if let Some(name) =
+            ["aroundLatLng", "aroundLatLngViaIP", "insidePolygon"].into_iter().find(|name| params.part(name).is_some())
+        {
+            return Err(Problem::mistake(name, "not_supported", "remove by filters or insideBoundingBox"));
+        }
         let filter = reading::filter(&params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
         let Some(filter) = filter else {
             return Err(Problem::mistake(
@@ -353,9 +363,10 @@ pub(crate) async fn delete_by(
         }
         let market = &app.parts.settings.default_market;
         let _patching = app.patching.lock();
+        // What can't be read stays: nothing goes because its stock was not known.
         writes::remove_products(&app, &|product| {
-            let stock = app.parts.shop.stock(&product.id).unwrap_or_default();
-            let units = (!stock.is_empty()).then(|| stock.iter().map(|level| level.quantity).sum());
+            let Ok(stock) = app.parts.shop.stock(&product.id) else { return false };
+            let units = (!stock.is_empty()).then(|| writes::total(&stock));
             let entry = merx_decide::CatalogueEntry::new(product, units);
             filter.matches(&|field| entry.values(field, market))
         })?;

@@ -1,13 +1,14 @@
 //! From an index name and parameters to a search, and to how its answer is to be shown.
 
-use merx_domain::search::{FacetRequest, SearchAsk, SortKey};
+use merx_domain::search::{Around, FacetRequest, SearchAsk, SortKey};
 use merx_domain::{Device, Filter};
 use serde_json::{Value, json};
 
 use super::chosen::Chosen;
 use super::filters::{facet_filter, field_of, filters, nested, numeric_filter, tag_filter};
 use super::params::{Params, Tags};
-use super::settings;
+use super::rule_records::category_page;
+use super::{preferences, settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -45,6 +46,7 @@ pub(super) struct Page {
     pub(super) ellipsis: String,
     pub(super) tags: Tags,
     pub(super) ranking_info: bool,
+    pub(super) around: Option<Around>,
     /// What the merchant set to be drawn: order of facets, redirect, banners.
     pub(super) rendering: Option<Value>,
     pub(super) params: String,
@@ -63,9 +65,18 @@ impl Search {
         let count = hits_per_page.min(REACHABLE - offset);
         let facets = params.names("facets").unwrap_or_default();
         let most_values = params.number("maxValuesPerFacet").unwrap_or(DEFAULT_FACET_VALUES).min(MOST_FACET_VALUES);
+        let unusable = |detail: String| Problem::because(Code::InvalidRequest, detail);
+        let filter = filter(params).map_err(unusable)?;
+        let around = preferences::around(params).map_err(unusable)?;
         let ask = SearchAsk {
             query: query.clone(),
-            filter: filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?,
+            category: filter.as_ref().and_then(category_page),
+            filter,
+            preferences: preferences::optional_filters(params).map_err(unusable)?,
+            distinct: preferences::distinct(params),
+            around,
+            without_rules: params.flag("enableRules") == Some(false),
+            without_synonyms: params.flag("synonyms") == Some(false),
             facets: counted(app, index, &facets)
                 .into_iter()
                 .take(MOST_FACETS)
@@ -106,6 +117,7 @@ impl Search {
             ellipsis: params.text("snippetEllipsisText").unwrap_or_else(|| "…".to_owned()),
             tags: params.tags(),
             ranking_info: params.flag("getRankingInfo") == Some(true),
+            around,
             rendering: params.part("renderingContent").cloned(),
             params: asked.encoded(),
         };
@@ -144,6 +156,7 @@ fn counted(app: &App, index: &str, facets: &[String]) -> Vec<String> {
         let set = settings::facets(app, index).map(|names| names.iter().map(|name| field_of(name)).collect());
         fields.extend(set.unwrap_or_else(|| {
             let mut all = app.parts.searches.facet_fields();
+            all.retain(|field| field != Around::LATITUDE && field != Around::LONGITUDE);
             // Where there are more than can be counted, the shop's own come before attributes.
             all.sort_by_key(|field| field.starts_with("attributes."));
             all
@@ -168,6 +181,7 @@ pub(super) fn filter(params: &Params) -> Result<Option<Filter>, String> {
     parts.extend(numbers.map_err(|error| named("numericFilters", error))?);
     let tags = nested(&params.list("tagFilters"), &tag_filter);
     parts.extend(tags.map_err(|error| named("tagFilters", error))?);
+    parts.extend(preferences::boxes(params)?);
     Ok(if parts.is_empty() { None } else { Some(Filter::All(parts)) })
 }
 

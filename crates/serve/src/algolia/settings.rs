@@ -10,7 +10,7 @@ use crate::problem::Problem;
 use merx_domain::search::SortKey;
 
 /// Settings that hold for searches which don't say otherwise.
-const DEFAULTS: [&str; 12] = [
+const DEFAULTS: [&str; 15] = [
     "attributesToRetrieve",
     "attributesToHighlight",
     "attributesToSnippet",
@@ -23,6 +23,9 @@ const DEFAULTS: [&str; 12] = [
     "queryType",
     "unretrievableAttributes",
     "renderingContent",
+    "distinct",
+    "attributeForDistinct",
+    "enableRules",
 ];
 
 /// What changes nothing, and why.
@@ -127,6 +130,13 @@ pub(super) fn check(app: &App, change: &Settings) -> Result<Vec<String>, Problem
             "hitsPerPage" | "maxValuesPerFacet" if value.as_u64().is_none_or(|number| number > 1_000) => {
                 return Err(wrong(name, "expected a number from 0 to 1000".to_owned()));
             }
+            "distinct" if !(value.is_boolean() || value.is_u64()) => {
+                return Err(wrong(name, "expected true, false or a number".to_owned()));
+            }
+            "enableRules" if !value.is_boolean() => return Err(wrong(name, "expected true or false".to_owned())),
+            "attributeForDistinct" if !value.is_string() => {
+                return Err(wrong(name, "expected the name of an attribute".to_owned()));
+            }
             "renderingContent" if !value.is_object() => return Err(wrong(name, "expected an object".to_owned())),
             _ => {}
         }
@@ -158,7 +168,7 @@ pub(super) fn shown(app: &App, index: &str) -> Settings {
         "version": 2, "hitsPerPage": 20, "maxValuesPerFacet": 100, "searchableAttributes": [], "attributesForFaceting": [],
         "attributesToRetrieve": ["*"], "attributesToHighlight": ["*"], "attributesToSnippet": [], "unretrievableAttributes": [],
         "highlightPreTag": "<em>", "highlightPostTag": "</em>", "snippetEllipsisText": "…", "typoTolerance": "true",
-        "queryType": "prefixLast", "customRanking": [], "ranking": [], "replicas": [], "paginationLimitedTo": crate::search::REACHABLE,
+        "queryType": "prefixLast", "distinct": false, "enableRules": true, "customRanking": [], "ranking": [], "replicas": [], "paginationLimitedTo": crate::search::REACHABLE,
     }) else {
         return Settings::new();
     };

@@ -214,6 +214,10 @@ fn shop(app: &App) -> Shop<'_> {
     Shop { market: &settings.default_market, currency: settings.rules.currency, now: app.parts.clock.now() }
 }
 
+pub(super) fn total(levels: &[StockLevel]) -> i64 {
+    levels.iter().fold(0, |sum, level| sum.saturating_add(level.quantity))
+}
+
 /// Units of a product over all places; `None`: not tracked.
 pub(super) fn units(app: &App, id: &ProductId, said: Option<Said>) -> Result<Option<i64>, Problem> {
     match said {
@@ -221,7 +225,7 @@ pub(super) fn units(app: &App, id: &ProductId, said: Option<Said>) -> Result<Opt
         Some(Said::SoldOut) => Ok(Some(0)),
         Some(Said::InStock | Said::Nothing) | None => {
             let levels = app.parts.shop.stock(id)?;
-            Ok((!levels.is_empty()).then(|| levels.iter().map(|level| level.quantity).sum()))
+            Ok((!levels.is_empty()).then(|| total(&levels)))
         }
     }
 }
@@ -229,7 +233,7 @@ pub(super) fn units(app: &App, id: &ProductId, said: Option<Said>) -> Result<Opt
 /// The stock level to write and the one to forget, so that what was said becomes true.
 fn level(app: &App, product: &Product, said: Said) -> Result<(Option<StockLevel>, Option<StockPlace>), String> {
     let standing = app.parts.shop.stock(&product.id).map_err(|error| error.to_string())?;
-    let total: i64 = standing.iter().map(|level| level.quantity).sum();
+    let total = total(&standing);
     let has_units = standing.is_empty() || total > 0;
     let wanted = match said {
         Said::Units(units) if !standing.is_empty() && units == total => return Ok((None, None)),

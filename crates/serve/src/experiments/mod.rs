@@ -24,9 +24,9 @@ use crate::entities::patched;
 use crate::problem::{Code, Mistake, Problem, ProblemDocument};
 use crate::routes::Shared;
 pub(crate) use report::{
-    __path_experiment_metrics, __path_experiment_report, __path_holdout_report, __path_off_policy_estimate,
-    __path_plan_experiment, experiment_metrics, experiment_report, holdout_report, off_policy_estimate,
-    plan_experiment,
+    __path_bandit_report, __path_experiment_metrics, __path_experiment_report, __path_holdout_report,
+    __path_off_policy_estimate, __path_plan_experiment, bandit_report, experiment_metrics, experiment_report,
+    holdout_report, off_policy_estimate, plan_experiment,
 };
 use wire::{ExperimentAnswer, ExperimentWire, definition_of};
 

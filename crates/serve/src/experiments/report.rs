@@ -63,8 +63,31 @@ pub(crate) async fn experiment_report(
     };
     blocking(move || {
         let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
+        if stored.definition.bandit.is_some() {
+            let detail = "shares of a bandit follow what arms bring, so a test of equal chances says nothing; ask GET /v1/experiments/{id}/bandit";
+            return Err(Problem::because(Code::Conflict, detail));
+        }
         app.parts.dealer.exposures.flush();
         Ok(Answered(app.parts.reports.experiment(&stored.definition, segment_by)?).into_response())
+    })
+    .await
+}
+
+/// What a bandit knows
+///
+/// Plays, successes and next shares of each arm, and what each arm would have brought had everybody got it: estimates from the exposures'
+/// own propensities (inverse propensity scores, self-normalised, doubly robust, switch) with intervals, and how much the exposures say at all.
+#[utoipa::path(get, path = "/v1/experiments/{id}/bandit", tag = "experiments",
+    params(("id" = String, Path, description = "The experiment's id", example = "home-variety")),
+    responses((status = 200, description = "By arm", body = Object),
+        (status = 409, description = "It is no bandit", body = crate::problem::ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn bandit_report(State(app): State<Shared>, PathId(id): PathId<String>) -> Result<Response, Problem> {
+    blocking(move || {
+        let stored = app.parts.dealer.definitions.get(&ExperimentId::new(&id))?;
+        app.parts.dealer.exposures.flush();
+        let page = app.parts.reports.bandit(&stored.definition)?;
+        let page = page.ok_or_else(|| Problem::because(Code::Conflict, format!("{id} is no bandit")))?;
+        Ok(Answered(page).into_response())
     })
     .await
 }

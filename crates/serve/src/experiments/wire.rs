@@ -3,8 +3,8 @@
 use compact_str::{CompactString, format_compact};
 use merx_decide::{BoostDefinition, Change, ExperimentDefinition, StoredExperiment, Surface, Variant};
 use merx_domain::experiment::{
-    ArmDefinition, BUCKETS, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState, LayerId, Targeting,
-    UnitKind,
+    ArmDefinition, BUCKETS, Bandit, BanditKind, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState,
+    LayerId, Reward, Targeting, UnitKind,
 };
 use merx_domain::{Device, FallbackLevel, MINUTE_MS, MarketId, ModelVersion, Scenario, TimestampMs};
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,10 @@ pub(crate) struct ExperimentWire {
     arms: Vec<ArmWire>,
     #[serde(default)]
     targeting: TargetingWire,
+    /// Shares follow what arms bring; those of the arms are the ones before anything is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    bandit: Option<BanditWire>,
     /// The metrics that decide it: conversion, revenue_per_visitor, average_order_value .. (`GET /v1/experiment-metrics`).
     #[serde(default)]
     #[schema(max_items = 30)]
@@ -84,6 +88,54 @@ pub(crate) struct ExperimentWire {
 
 fn whole() -> f64 {
     100.0
+}
+
+/// How shares follow what arms bring.
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ExperimentBandit, example = json!({"kind": "thompson", "reward": "click"}))]
+pub(crate) struct BanditWire {
+    kind: BanditKindWire,
+    reward: RewardWire,
+    /// A reward counts so long after the exposure.
+    #[serde(default = "day")]
+    #[schema(minimum = 1, maximum = 336, default = 24)]
+    window_hours: u16,
+    /// No arm gets less.
+    #[serde(default = "five")]
+    #[schema(exclusive_minimum = 0, maximum = 50, default = 5)]
+    least_percent: f64,
+    /// After so many minutes lots are drawn anew and shares may change.
+    #[serde(default = "hour")]
+    #[schema(minimum = 1, maximum = 1440, default = 60)]
+    epoch_minutes: u16,
+}
+
+fn day() -> u16 {
+    24
+}
+fn five() -> f64 {
+    5.0
+}
+fn hour() -> u16 {
+    60
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BanditKindWire {
+    /// Each arm as often as it is likely to be the best.
+    Thompson,
+    /// The arm with the best prospects for the shopper's device and market.
+    LinUcb,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RewardWire {
+    /// A product opened.
+    Click,
+    Order,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize, ToSchema)]
@@ -335,6 +387,19 @@ impl From<&ExperimentDefinition> for ExperimentWire {
                 devices: experiment.targeting.devices.iter().copied().map(DeviceWire::from).collect(),
                 segments: experiment.targeting.segments.iter().map(CompactString::to_string).collect(),
             },
+            bandit: definition.bandit.as_ref().map(|bandit| BanditWire {
+                kind: match bandit.kind {
+                    BanditKind::Thompson => BanditKindWire::Thompson,
+                    BanditKind::LinUcb => BanditKindWire::LinUcb,
+                },
+                reward: match bandit.reward {
+                    Reward::Click => RewardWire::Click,
+                    Reward::Order => RewardWire::Order,
+                },
+                window_hours: bandit.window_hours,
+                least_percent: percent(bandit.floor),
+                epoch_minutes: bandit.epoch_minutes,
+            }),
             metrics: experiment.metrics.iter().map(CompactString::to_string).collect(),
             starts_at: Some(experiment.starts_at.to_string()),
             ends_at: experiment.ends_at.map(|end| end.to_string()),
@@ -394,6 +459,19 @@ pub(super) fn definition_of(
         })
         .collect();
     let ramp = share("ramp_percent".to_owned(), wire.ramp_percent);
+    let bandit = wire.bandit.map(|bandit| Bandit {
+        kind: match bandit.kind {
+            BanditKindWire::Thompson => BanditKind::Thompson,
+            BanditKindWire::LinUcb => BanditKind::LinUcb,
+        },
+        reward: match bandit.reward {
+            RewardWire::Click => Reward::Click,
+            RewardWire::Order => Reward::Order,
+        },
+        window_hours: bandit.window_hours,
+        floor: share("bandit.least_percent".to_owned(), bandit.least_percent),
+        epoch_minutes: bandit.epoch_minutes,
+    });
     let range = match wire.layer_range.as_deref() {
         None => BucketRange::ALL,
         Some([from, to]) => {
@@ -503,6 +581,7 @@ pub(super) fn definition_of(
             SurfaceWire::Flag => Surface::Flag,
         },
         variants,
+        bandit,
     })
 }
 

@@ -2,8 +2,11 @@
 //! at it.
 
 pub(crate) mod opendsr;
+pub(crate) mod person;
 pub(crate) mod shopify;
 mod signature;
+
+use std::collections::BTreeMap;
 
 use axum::Extension;
 use axum::extract::State;
@@ -403,6 +406,33 @@ pub(crate) async fn list_reads(
         Ok(Answered(ReadList { items }).into_response())
     })
     .await
+}
+
+/// How long what is kept.
+#[derive(Debug, Clone, Default, Serialize, ToSchema)]
+#[schema(as = RetentionPeriods)]
+pub struct RetentionPeriods {
+    /// Days that events are kept; 0: for good.
+    pub events_days: u32,
+    /// Kinds of events with a time of their own.
+    pub kinds_days: BTreeMap<String, u32>,
+    /// Records of decisions.
+    pub decisions_days: u32,
+    /// Until when a person's request is to be answered.
+    pub answer_days: u32,
+    /// How long an erasure's pseudonyms are kept, sealed, so that it can be verified.
+    pub proof_days: u32,
+    /// Who looked at people's data.
+    pub looks_days: u32,
+}
+
+/// Retention periods
+///
+/// How long events, decisions and proofs are kept, as the configuration says.
+#[utoipa::path(get, path = "/v1/privacy/retention", tag = "policy",
+    responses((status = 200, description = "In days", body = RetentionPeriods)))]
+pub(crate) async fn retention(State(app): State<Shared>) -> Response {
+    Answered(app.parts.privacy.retention()).into_response()
 }
 
 /// Exchange the vault's master key

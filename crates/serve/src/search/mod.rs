@@ -285,6 +285,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
         category: request.category,
         segments: request.segments,
         explain: request.explain,
+        ..SearchAsk::default()
     };
     let device = request.device.map_or(merx_domain::Device::Unknown, DeviceName::device);
     let consent = request.consent.unwrap_or_default().stamp(privacy_signal);

@@ -89,7 +89,7 @@ pub(crate) struct PartAnswer {
 #[derive(Serialize, ToSchema)]
 #[schema(as = HitReason)]
 pub(crate) struct HitReasonAnswer {
-    /// words, meaning, popular, clicked, rule, named, personal.
+    /// words, meaning, popular, clicked, rule, named, personal, preferred, near.
     #[serde(rename = "type")]
     kind: &'static str,
     words: String,
@@ -290,6 +290,8 @@ fn reason(reason: &HitReason) -> HitReasonAnswer {
         HitReason::Rule { .. } => ("rule", None),
         HitReason::Named { .. } => ("named", None),
         HitReason::Personal { factor, .. } => ("personal", Some(*factor)),
+        HitReason::Preferred { score } => ("preferred", Some(*score)),
+        HitReason::Near { distance_m } => ("near", Some(*distance_m)),
     };
     HitReasonAnswer { kind, words: reason_words(reason), weight: weight.filter(|weight| weight.is_finite()) }
 }
@@ -305,6 +307,8 @@ pub(crate) fn reason_words(reason: &HitReason) -> String {
         HitReason::Rule { id } => format!("rule {id} moved it"),
         HitReason::Named { field, value } => format!("the query names its {field} {value}"),
         HitReason::Personal { field, value, .. } => format!("the shopper leans to the {field} {value}"),
+        HitReason::Preferred { .. } => "it passes what the search would rather find".to_owned(),
+        HitReason::Near { distance_m } => format!("{distance_m:.0} m from where the search looks around"),
     }
 }
 

@@ -257,13 +257,13 @@ async fn clearing_and_removing_by_filter() {
 async fn settings_hold_for_searches_that_say_nothing_else() {
     let shop = Shop::open();
     let settings = json!({"hitsPerPage": 3, "attributesToRetrieve": ["name"], "searchableAttributes": ["unordered(name)", "brand,category"],
-        "attributesForFaceting": ["filterOnly(price)", "searchable(brand)"], "customRanking": ["desc(sales)"], "distinct": true,
+        "attributesForFaceting": ["filterOnly(price)", "searchable(brand)"], "customRanking": ["desc(sales)"], "minProximity": 2,
         "replicas": ["virtual(products_dear)", "products_cheap"], "unretrievableAttributes": ["url"],
         "renderingContent": {"redirect": {"url": "https://shop.example/sale"}}});
     let written = call(&shop, &shop.secret, "PUT", "/1/indexes/products/settings", Some(settings)).await.ok();
     let warnings = written["warnings"].to_string();
     assert!(
-        ["customRanking", "attributesForFaceting", "distinct", "searchableAttributes"]
+        ["customRanking", "attributesForFaceting", "minProximity", "searchableAttributes"]
             .iter()
             .all(|name| warnings.contains(name))
     );

@@ -70,7 +70,7 @@ async fn a_session_ends_by_sign_out_idleness_and_the_end_of_its_key() {
     assert_eq!(reply.status, 204);
     assert!(reply.header("set-cookie").contains("Max-Age=0"));
     browser.get("/v1/products").await.problem(401, "missing_key");
-    assert_eq!(browser.get("/v1/session").await.ok(), json!({"signed_in": false}));
+    assert_eq!(browser.get("/v1/session").await.ok(), json!({"signed_in": false, "reads": [], "changes": []}));
 
     let browser = Browser::sign_in(&shop, &shop.secret).await;
     shop.clock.set(NOW.plus_ms(DAY_MS / 2 - 1));

@@ -8,19 +8,23 @@ mod harness;
 
 mod algolia;
 mod algolia_clients;
+mod algolia_merchandise;
 mod algolia_records;
 mod auth;
 mod consent;
 mod console;
 mod entities;
 mod experiments;
+mod governing;
 mod merchandise;
 mod operating;
 mod privacy;
 mod recommend;
+mod roles;
 mod search;
 mod storefront;
 mod tracking;
+mod users;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request};
@@ -68,6 +72,14 @@ impl Reply {
         let problem = self.problem(422, "invalid_request");
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         problem["errors"].as_array().unwrap().iter().map(|error| (text(&error["at"]), text(&error["code"]))).collect()
+    }
+
+    /// The words of a refusal in Algolia's form.
+    fn message(&self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        let refusal = self.json();
+        assert_eq!(refusal["status"], status);
+        refusal["message"].as_str().unwrap().to_owned()
     }
 
     fn ok(&self) -> Value {

@@ -65,6 +65,67 @@ async fn every_look_at_a_person_is_noted() {
     assert_ne!(items[0]["who"], items[1]["who"], "two keys");
 }
 
+#[tokio::test]
+async fn an_overview_of_decisions_is_no_look_at_anybody() {
+    let shop = Shop::open();
+    let said = json!({"user_id": "u1", "purposes": {"personalisation": true}});
+    call(&shop, "POST", "/v1/consent", &shop.secret, Some(said)).await.ok();
+    let asked = json!({"user_id": "u1", "slots": [{"scenario": "popular"}]});
+    call(&shop, "POST", "/v1/recommend", &shop.secret, Some(asked)).await.ok();
+    let list = async |query: &str| call(&shop, "GET", &format!("/v1/decisions?{query}"), &shop.secret, None).await.ok();
+    let looks = async || {
+        let reads = call(&shop, "GET", "/v1/privacy/reads", &shop.admin, None).await.ok();
+        reads["items"].as_array().unwrap().iter().map(|read| read["subject_id"].clone()).collect::<Vec<_>>()
+    };
+    let overview = list("people=false").await;
+    assert_eq!((&overview["items"][0]["subject_id"], &overview["items"][0]["history"]), (&Value::Null, &json!([])));
+    assert!(looks().await.is_empty());
+    let subject = list("").await["items"][0]["subject_id"].as_str().map(str::to_owned);
+    assert_eq!(looks().await, [Value::Null], "a list with people is a look");
+    let Some(subject) = subject else { panic!("the customer is known") };
+    let own = list(&format!("people=false&subject_id={subject}")).await;
+    assert_eq!(own["items"][0]["subject_id"], subject);
+    assert_eq!(looks().await[0], subject, "whoever names a person looks at them");
+}
+
+#[tokio::test]
+async fn a_person_is_shown_under_any_of_their_names_and_the_look_is_noted() {
+    let shop = Shop::open();
+    let said = json!({"user_id": "u1", "purposes": {"personalisation": true}});
+    call(&shop, "POST", "/v1/consent", &shop.secret, Some(said)).await.ok();
+    let get = async |query: &str| call(&shop, "GET", &format!("/v1/person?{query}"), &shop.admin, None).await;
+    let by_name = get("user_id=u1&limit=7").await.ok();
+    assert_eq!(by_name["most"], 7);
+    let subject = by_name["subject_id"].as_str().unwrap().to_owned();
+    assert_eq!(get(&format!("subject_id={subject}")).await.ok()["subject_id"], subject);
+    get("email=nobody@post.example").await.problem(404, "not_found");
+    assert_eq!(get("").await.mistakes(), [("subject_id".to_owned(), "missing".to_owned())]);
+    assert_eq!(get("user_id=u1&limit=0").await.mistakes(), [("limit".to_owned(), "out_of_range".to_owned())]);
+    call(&shop, "GET", "/v1/person?user_id=u1", &shop.secret, None).await.problem(403, "forbidden");
+    let reads = call(&shop, "GET", "/v1/privacy/reads", &shop.admin, None).await.ok();
+    let looks: Vec<_> =
+        reads["items"].as_array().unwrap().iter().map(|read| (&read["what"], &read["subject_id"])).collect();
+    assert_eq!(looks, [(&json!("person"), &json!(subject)); 2]);
+}
+
+#[tokio::test]
+async fn periods_and_consent_are_told_without_a_name() {
+    let shop = Shop::open();
+    let periods = call(&shop, "GET", "/v1/privacy/retention", &shop.secret, None).await.ok();
+    assert_eq!((&periods["events_days"], &periods["proof_days"]), (&json!(400), &json!(30)));
+    for (visitor, purposes) in
+        [("v1", json!({"analytics": true, "marketing": false})), ("v2", json!({"analytics": true}))]
+    {
+        let said = json!({"anonymous_id": visitor, "purposes": purposes});
+        call(&shop, "POST", "/v1/consent", &shop.public, Some(said)).await.ok();
+    }
+    let told = call(&shop, "GET", "/v1/consent/statistics", &shop.secret, None).await.ok();
+    assert_eq!(told["people"], 2);
+    assert_eq!(told["purposes"]["analytics"], json!({"granted": 2, "denied": 0}));
+    assert_eq!(told["purposes"]["marketing"], json!({"granted": 0, "denied": 1}));
+    assert!(told["purposes"].get("necessary").is_none());
+}
+
 fn signature(secret: &str, body: &str) -> String {
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     mac.update(body.as_bytes());

@@ -1,7 +1,11 @@
 //! The catalogue as shoppers see it, the pages beside the API, and what others may keep.
 
+use std::sync::{Arc, Mutex};
+
 use axum::body::Body;
-use merx_serve::{DemoShop, Site};
+use merx_domain::TimestampMs;
+use merx_serve::{DemoShop, Playing, Scene, Site, Stage};
+use merx_store::StoreError;
 use serde_json::{Value, json};
 
 use crate::harness::Shop;
@@ -74,8 +78,47 @@ fn site() -> Site {
             pages: &[("index.html", b"<!--merx:head--><main><!--merx:body--></main>"), ("shop.js", b"1")],
             public_key: "mx_pub_1".into(),
             picture: Box::new(|product| format!("<svg>{}</svg>", product.id)),
+            stage: Arc::new(PlainStage::default()),
         }),
     }
+}
+
+/// Plays what it is asked to, for good.
+#[derive(Default)]
+struct PlainStage(Mutex<Vec<Playing>>);
+
+impl Stage for PlainStage {
+    fn play(&self, scene: Scene) -> Result<Playing, StoreError> {
+        let product = (scene == Scene::Stockout).then(|| "boot".parse().unwrap());
+        let playing = Playing { scene, product, began_at: TimestampMs(0), ends_at: TimestampMs(60_000) };
+        self.0.lock().unwrap().push(playing.clone());
+        Ok(playing)
+    }
+
+    fn playing(&self) -> Vec<Playing> {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn visits(&self) -> u64 {
+        7
+    }
+}
+
+#[tokio::test]
+async fn scenes_are_played_in_a_demo_only() {
+    let without = Shop::open();
+    call(&without, "GET", "/v1/demo", &without.admin, None).await.problem(404, "not_found");
+    let shop = Shop::with_site(site());
+    let begun = call(&shop, "POST", "/v1/demo/scenes", &shop.admin, Some(json!({ "scene": "stockout" }))).await;
+    assert_eq!((begun.status, begun.json()["product_id"].as_str()), (201, Some("boot")));
+    let stage = call(&shop, "GET", "/v1/demo", &shop.secret, None).await.json();
+    assert_eq!((&stage["visits"], &stage["playing"][0]["scene"]), (&json!(7), &json!("stockout")));
+    call(&shop, "POST", "/v1/demo/scenes", &shop.secret, Some(json!({ "scene": "trend" })))
+        .await
+        .problem(403, "forbidden");
+    call(&shop, "POST", "/v1/demo/scenes", &shop.admin, Some(json!({ "scene": "rain" })))
+        .await
+        .problem(422, "invalid_request");
 }
 
 #[tokio::test]

@@ -26,12 +26,18 @@ use merx_domain::{
 use merx_ingest::privacy::{NewRequest, PersonalRead, PrivacyRequest, Reads, Requests};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
 use merx_ingest::{CustomerOrder, RawEvent, Rules};
-use merx_measure::shop::{HoldoutPage, Page, PageError, Question, SegmentBy, holdout_page, page};
+use merx_measure::bandit::{BanditPage, Learner};
+use merx_measure::fairness::{FairnessPage, fairness};
+use merx_measure::shop::{
+    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, ValuePage,
+    ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, value_page,
+};
 use merx_serve::{
-    App, AskedBy, CatalogueState, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Merchandise,
-    ModelChangeError, ModelEntry, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
-    QueryOrder, RateLimit, Reports, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches,
-    Settings, ShopRecords, Site, SlotPreset, StockPlace, Vitals,
+    App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
+    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError,
+    PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures,
+    SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users,
+    Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -302,8 +308,14 @@ impl Intake for MemoryIntake {
         Ok(self.subjects.lock().get(&(kind, value.to_owned())).copied())
     }
 
-    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<SubjectId, StoreError> {
-        Ok(self.subject(kind, value))
+    fn make_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
+        Ok(Some(self.subject(kind, value)))
+    }
+
+    fn consent_counts(&self) -> Result<Vec<(ConsentStamp, u64)>, StoreError> {
+        let people: std::collections::BTreeSet<SubjectId> = self.subjects.lock().values().copied().collect();
+        let said = people.into_iter().map(|subject| Ok((self.consent(subject)?, 1)));
+        said.filter(|said| !matches!(said, Ok((stamp, _)) if *stamp == ConsentStamp::default())).collect()
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
@@ -433,6 +445,16 @@ impl ModelVersions for TwoVersions {
     fn roll_back(&self, name: &str) -> Result<ModelVersion, ModelChangeError> {
         self.promote(name, Some(ModelVersion(1)))
     }
+
+    fn segments(&self, _: &str, version: ModelVersion) -> Result<Vec<ModelSegment>, StoreError> {
+        let segment = |segment: &str, decisions| ModelSegment {
+            segment: segment.to_owned(),
+            decisions,
+            click_rate: 0.25,
+            latency_ms: 1.5,
+        };
+        Ok(if version.0 == 1 { vec![segment("device phone", 900), segment("device tablet", 12)] } else { Vec::new() })
+    }
 }
 
 /// Takes jobs and never does them.
@@ -491,8 +513,52 @@ impl Reports for LogReports {
         page(&*self.log, &question)
     }
 
+    fn bandit(&self, definition: &ExperimentDefinition) -> Result<Option<BanditPage>, StoreError> {
+        let Some(bandit) = definition.bandit else { return Ok(None) };
+        let names: Vec<String> = definition.experiment.arms.iter().map(|arm| arm.name.to_string()).collect();
+        let learner = Learner::new(bandit.kind, names.len(), bandit.floor, 1);
+        Ok(Some(learner.page(&names, 1)))
+    }
+
     fn holdout(&self) -> Result<HoldoutPage, StoreError> {
         holdout_page(&*self.log, Currency::EUR, &|subject| subject.0.is_multiple_of(10))
+    }
+
+    fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError> {
+        let now = self.clock.now();
+        let question = ValueQuestion { now, from: from.unwrap_or(TimestampMs(0)), window_days };
+        Ok(value_page(&self.ledger()?, &question, &[]))
+    }
+
+    fn kpis(&self, days: i32) -> Result<KpiPage, StoreError> {
+        let question = KpiQuestion { now: self.clock.now(), days, beside: Beside::default() };
+        Ok(kpi_page(&self.ledger()?, &question))
+    }
+
+    fn data_quality(&self) -> Result<QualityPage, StoreError> {
+        Ok(quality_page(self.ledger()?.health(), self.clock.now().day() - 1))
+    }
+
+    fn drift(&self) -> Result<DriftPage, StoreError> {
+        Ok(DriftPage::default())
+    }
+
+    fn save_reference(&self) -> Result<DriftPage, StoreError> {
+        Ok(DriftPage::default())
+    }
+
+    fn fairness(&self, question: &FairnessQuestion) -> Result<FairnessPage, StoreError> {
+        let groups: Vec<(String, u64)> = question.products.iter().map(|group| (group.name.clone(), 1)).collect();
+        Ok(fairness(&[], &groups, &[], 1))
+    }
+}
+
+impl LogReports {
+    fn ledger(&self) -> Result<Ledger, StoreError> {
+        let mut ledger = Ledger::new(Currency::EUR);
+        let witnesses = Witnesses { engines: &|_| Default::default(), sells: &|_| true };
+        ledger.catch_up(&*self.log, &witnesses, usize::MAX)?;
+        Ok(ledger)
     }
 }
 
@@ -530,6 +596,14 @@ impl Privacy for PrivacyDesk {
 
     fn data(&self, id: &str, _who: &str) -> Result<serde_json::Value, PrivacyError> {
         Err(PrivacyError::Refused(format!("nothing is held for {id}")))
+    }
+
+    fn person(&self, subject: SubjectId, most: usize) -> Result<serde_json::Value, PrivacyError> {
+        Ok(serde_json::json!({ "subject_id": subject.to_string(), "most": most }))
+    }
+
+    fn retention(&self) -> RetentionPeriods {
+        RetentionPeriods { events_days: 400, proof_days: 30, ..Default::default() }
     }
 
     fn note(&self, read: &PersonalRead) -> Result<(), StoreError> {
@@ -588,6 +662,8 @@ pub struct Shop {
     pub recorder: Arc<Recorder>,
     pub catalogue: Arc<Catalogue>,
     pub clock: Arc<ManualClock>,
+    pub automations: Arc<Automations>,
+    pub dealer: Arc<Dealer>,
     pub log: Arc<dyn EventLog>,
     _folder: tempfile::TempDir,
 }
@@ -603,6 +679,7 @@ pub fn settings() -> Settings {
         public_keys_name_customers: false,
         public_keys_list_products: false,
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
+        newcomers: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         max_body_bytes: 1_000_000,
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
@@ -697,7 +774,8 @@ impl Shop {
             Arc::clone(&dealer),
             Arc::clone(&automations),
             rules.clone(),
-        );
+        )
+        .watching(Arc::clone(&catalogue));
         let names = (1..=products).map(|number| (ProductNumber(number - 1), product(number).name.to_lowercase()));
         let search_pipeline = Pipeline::new(
             Arc::new(NameSearch(names.collect())),
@@ -726,6 +804,7 @@ impl Shop {
         let parts = Parts {
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             keys,
+            users: Arc::new(Users::open(records()).unwrap()),
             indexes: Arc::new(Indexes::open(Arc::clone(&store.records)).unwrap()),
             intake: Arc::clone(&intake) as Arc<dyn Intake>,
             shop: Arc::clone(&shop) as Arc<dyn ShopRecords>,
@@ -736,10 +815,11 @@ impl Shop {
             catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),
             recorder: Arc::clone(&recorder),
-            dealer,
+            dealer: Arc::clone(&dealer),
             reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
-            automations,
+            automations: Arc::clone(&automations),
             audit,
+            labels: merx_decide::Labels::new(Arc::clone(&store.records)),
             policies,
             models: Arc::new(TwoVersions(Mutex::new(1))),
             jobs: Arc::new(Unwilling::default()),
@@ -761,6 +841,8 @@ impl Shop {
             recorder,
             catalogue,
             clock,
+            automations,
+            dealer,
             log: store.log,
             _folder: folder,
         }

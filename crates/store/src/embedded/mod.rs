@@ -13,6 +13,7 @@ mod wal;
 use std::fs::{File, TryLockError};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use artifacts::FolderArtifacts;
 pub use lake::ParquetLake;
@@ -21,6 +22,9 @@ pub use online::MemoryOnlineStore;
 pub use records::SqliteRecords;
 
 use crate::{Artifacts, EventLog, Lake, LogOffset, Migration, OnlineStore, Records, Result, StoreError};
+
+const LOCK_ATTEMPTS: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Opens a log whose order lies in the records.
 pub type OpenLog = Box<dyn FnOnce(&Arc<dyn Records>) -> Result<Arc<dyn EventLog>>>;
@@ -104,15 +108,20 @@ fn check_snapshot_within_log(snapshot: Option<LogOffset>, furthest: Option<LogOf
     Ok(())
 }
 
-/// The operating system frees the lock however the process ends.
+/// The operating system frees the lock however the process ends, but not in the same moment: one that was killed may
+/// still be on its way out when the next begins.
 fn lock(folder: &Path) -> Result<File> {
     let what = "data folder";
     let file = File::create(folder.join("lock")).map_err(|error| file_error(what, &error))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: folder.display().to_string() }),
-        Err(TryLockError::Error(error)) => Err(file_error(what, &error)),
+    for attempt in 0.. {
+        match file.try_lock() {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if attempt < LOCK_ATTEMPTS => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::WouldBlock) => return Err(StoreError::Locked { folder: folder.display().to_string() }),
+            Err(TryLockError::Error(error)) => return Err(file_error(what, &error)),
+        }
     }
+    Ok(file)
 }
 
 /// A rename is durable once the folder is.

@@ -2,6 +2,8 @@
 // without markup in strings (nothing that a shop writes into its catalogue can become a script).
 
 import type { Merx, Money } from '../index';
+import { webAddress } from '../address';
+import { major } from '../money';
 import { languageOf, wordsOf, type Words } from './words';
 
 let instance: Merx | undefined;
@@ -15,15 +17,20 @@ export function useMerx(merx: Merx): void {
 }
 
 type Child = Node | string | null | undefined | false;
-type Properties = Record<string, string | number | boolean | ((event: any) => void) | undefined>;
+type Properties = Record<string, string | number | boolean | ((event: any) => void) | null | undefined>;
 
-/** An element with attributes (`onclick`-like ones are listeners) and children. */
-export function h<K extends keyof HTMLElementTagNameMap>(tag: K, properties: Properties = {}, ...children: Child[]): HTMLElementTagNameMap[K] {
+const ADDRESSES = ['href', 'src', 'action', 'formaction'];
+
+/** An element with attributes (`onclick`-like ones are listeners) and children. Addresses that lead elsewhere than to the web are left out. */
+export function h<K extends keyof HTMLElementTagNameMap>(tag: K, properties?: Properties, ...children: Child[]): HTMLElementTagNameMap[K];
+export function h(tag: string, properties?: Properties, ...children: Child[]): HTMLElement;
+export function h(tag: string, properties: Properties = {}, ...children: Child[]): HTMLElement {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
     if (typeof value === 'function') element.addEventListener(name.slice(2), value);
     else if (value === true) element.setAttribute(name, '');
-    else if (value !== false && value !== undefined) element.setAttribute(name, String(value));
+    else if (ADDRESSES.includes(name) && webAddress(String(value)) === undefined) continue;
+    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, String(value));
   }
   element.append(...children.filter((child): child is Node | string => child !== null && child !== undefined && child !== false));
   return element;
@@ -120,8 +127,7 @@ export abstract class MerxElement extends HTMLElement {
 }
 
 export function formatMoney(money: Money, language: string): string {
-  const format = new Intl.NumberFormat(language, { style: 'currency', currency: money.currency });
-  return format.format(money.minor / 10 ** (format.resolvedOptions().maximumFractionDigits ?? 2));
+  return new Intl.NumberFormat(language, { style: 'currency', currency: money.currency }).format(major(money));
 }
 
 /** Defines an element unless the page has one of this name already. */

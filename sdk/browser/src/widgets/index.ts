@@ -9,7 +9,7 @@ import { SearchBox } from './search-box';
 import type { Merx } from '../index';
 
 export { addWords, type Words } from './words';
-export { formatMoney, MerxElement } from './element';
+export { formatMoney, h, MerxElement } from './element';
 export { BackInStock, Bundle, Chat, Debug, RecentlyViewed, Recommendations, Results, SearchBox, Trending };
 
 define('merx-recommendations', Recommendations);

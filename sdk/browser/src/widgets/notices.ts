@@ -1,22 +1,20 @@
 // Things that show themselves only when there is something to say: what is back in stock, and the chat where an assistant
 // answers.
 
-import { browserStore } from '../storage';
 import { h, MerxElement } from './element';
 
 /**
  * With `product`: an offer to be told, while it is sold out. Without: says which of those that were asked for are back.
- * The wishes stay in this browser.
+ * The wishes stay in this browser, or on this page where Merx was told to persist nothing.
  */
 export class BackInStock extends MerxElement {
   static observedAttributes = ['product'];
   static styles = `
 .note { display: flex; gap: 1rem; align-items: center; background: var(--_soft); border: 1px solid var(--_line); border-radius: var(--_radius); padding: .7rem 1rem; margin: 0 0 .6rem; }
 .note a { flex: 1; font-weight: 600; } .note button { border: 0; background: none; min-width: 44px; min-height: 44px; font-size: 1.2rem; }`;
-  #store = browserStore();
 
   get #wished(): string[] {
-    return this.#store.get<string[]>('wished') ?? [];
+    return this.merx.store.get<string[]>('wished') ?? [];
   }
 
   protected start(): Promise<void> {
@@ -30,7 +28,7 @@ export class BackInStock extends MerxElement {
     if (this.hidden) return;
     if (this.#wished.includes(product)) return this.draw(h('p', { class: 'quiet', role: 'status' }, this.words.willTell));
     this.draw(h('button', { class: 'button plain', type: 'button', onclick: () => {
-      this.#store.set('wished', [...this.#wished, product].slice(-50));
+      this.merx.store.set('wished', [...this.#wished, product].slice(-50));
       this.merx.track('Product Added to Wishlist', { product_id: product });
       this.draw(h('p', { class: 'quiet', role: 'status' }, this.words.willTell));
     } }, this.words.tellMe));
@@ -43,7 +41,7 @@ export class BackInStock extends MerxElement {
     const back = (await this.merx.products(wished)).filter(product => product.in_stock);
     this.hidden = !back.length;
     const forget = (id: string, note: Element) => {
-      this.#store.set('wished', this.#wished.filter(wish => wish !== id));
+      this.merx.store.set('wished', this.#wished.filter(wish => wish !== id));
       note.remove();
     };
     this.draw(...back.map(product => {

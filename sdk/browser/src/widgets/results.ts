@@ -2,11 +2,11 @@
 // the page (`merx-refined`), so that it can stand in the address.
 
 import type { Facet, Found, SearchRequest } from '../index';
+import { quoted } from '../filter';
 import { card, CARD, skeleton } from './card';
 import { h, MerxElement } from './element';
 
 const PAGE = 24;
-const quoted = (text: string): string => `"${text.replace(/[\\"]/g, '')}"`;
 
 export class Results extends MerxElement {
   static observedAttributes = ['query', 'category', 'filter', 'facets', 'labels'];
@@ -85,8 +85,11 @@ input[type=checkbox] { width: 18px; height: 18px; accent-color: var(--_accent); 
     };
     add(found);
     const more = h('button', { class: 'button plain more', type: 'button', onclick: async () => {
+      // A second click would ask for, and show, the same hits again.
+      more.disabled = true;
       const next = await this.merx.search(this.#request(shown));
       if (next) add(next);
+      more.disabled = false;
       more.hidden = !next?.hits.length || shown >= found.total;
     } }, words.more);
     more.hidden = shown >= found.total;

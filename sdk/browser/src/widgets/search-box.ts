@@ -1,6 +1,7 @@
 // The search field: suggestions while one types, by keyboard and screen reader as the ARIA combobox pattern says.
 
 import type { Suggestion } from '../index';
+import { webAddress } from '../address';
 import { h, MerxElement } from './element';
 
 const PAUSE_MS = 70;
@@ -101,7 +102,8 @@ svg { width: 20px; height: 20px; display: block; margin: auto; }
   #choose(one: Suggestion): void {
     if (one.type === 'product') {
       this.#close();
-      if (this.tell('merx-open', { product_id: one.product_id, url: one.url }) && one.url) location.assign(one.url);
+      const url = one.url && webAddress(one.url);
+      if (this.tell('merx-open', { product_id: one.product_id, url }) && url) location.assign(url);
       return;
     }
     if (one.type === 'category') {

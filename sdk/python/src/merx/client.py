@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -16,8 +17,17 @@ from . import models
 
 FIRST_WAIT_S = 0.2
 EVENTS_A_CALL = 500
-# These make a new thing each time; everything else may be sent twice.
-ONCE = {("POST", "/v1/jobs"), ("POST", "/v1/keys")}
+# POSTs that only ask, or put things in place under their own ids. Every other one may do its work a second time (promote,
+# roll back, approve, make a key).
+REPEATABLE = re.compile(
+    r"/v1/(recommend|search|search/preview|suggest|facets|consent|off-policy|experiment-plan|policy/dry-run)"
+    r"|/v1/(products|orders|stock)/batch"
+    r"|/v1/(decisions/[^/]+/replay|experiments/[^/]+/check)"
+    r"|/ofrep/v1/evaluate/flags(/[^/]+)?"
+    r"|/1/indexes/[^/]+/(query|queries|browse|objects|recommendations|facets/[^/]+/query)"
+)
+# Events are stored once by their `messageId`; without one, twice is twice.
+EVENTS = re.compile(r"/v1/(track|page|identify|screen|group|alias|batch|import|[tpisgab])")
 
 
 class MerxError(Exception):
@@ -63,7 +73,7 @@ class Merx:
     # ---- What happened ----
 
     def track(self, events: Iterable[dict[str, Any]]) -> list[dict[str, str]]:
-        """Tells of events; returns those that were refused, after the others are on disk.
+        """Tells of events; returns those that were refused, `at` their places in `events`, after the others are on disk.
 
         An event without a `messageId` gets one, so that it is stored once however often it is sent.
         """
@@ -72,7 +82,7 @@ class Merx:
         refused: list[dict[str, str]] = []
         for start in range(0, len(named), EVENTS_A_CALL):
             answer = self.call("POST", "/v1/batch", body={"batch": named[start : start + EVENTS_A_CALL], "sentAt": now})
-            refused += answer.get("rejected", [])
+            refused += [{**one, "at": _moved(one["at"], start)} for one in answer.get("rejected", [])]
         return refused
 
     # ---- The shop's records ----
@@ -102,7 +112,7 @@ class Merx:
         """Any operation of the API. What fails on the way is tried again where twice is once; 429 always, it took nothing."""
         text = urlencode({name: value for name, value in (query or {}).items() if value is not None})
         address = f"{self._url}{path}{'?' + text if text else ''}"
-        again = (method, path) not in ONCE
+        again = _repeatable(method, path, body)
         attempt = 0
         while True:
             last = attempt >= self._retries
@@ -137,6 +147,21 @@ class Merx:
             cursor = page.get("next_cursor")
             if not cursor:
                 return
+
+
+def _repeatable(method: str, path: str, body: Any) -> bool:
+    """Whether twice is once: reading, putting in place, merge patches and removing always; of POSTs those of the lists."""
+    if method != "POST" or REPEATABLE.fullmatch(path):
+        return True
+    if not EVENTS.fullmatch(path) or not isinstance(body, dict):
+        return False
+    batch = body.get("batch")
+    return all(isinstance(event, dict) and event.get("messageId") for event in (batch if isinstance(batch, list) else [body]))
+
+
+def _moved(at: str, start: int) -> str:
+    """A place in one call as the place in all events."""
+    return re.sub(r"^batch\[(\d+)\]", lambda found: f"batch[{start + int(found[1])}]", at)
 
 
 def _problem(error: HTTPError) -> dict[str, Any]:

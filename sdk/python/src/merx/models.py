@@ -7,10 +7,29 @@ ActivityAnswer = TypedDict('ActivityAnswer', {
     'started_at': 'str',
 })
 
+Agreement = TypedDict('Agreement', {
+    'agreed': 'int',
+    'alpha': NotRequired['float | None'],
+    'annotators': 'list[AnnotatorAnswer]',
+    'cases': 'int',
+    'disputed': 'int',
+    'judgements': 'int',
+    'pairs': 'list[PairAgreement]',
+})
+
 Alert = TypedDict('Alert', {
+    'acknowledged_at': NotRequired['str | None'],
+    'acknowledged_by': NotRequired['str | None'],
     'at': 'str',
     'automation': 'str',
+    'detail': 'Any',
+    'kind': 'str',
+    'last_at': NotRequired['str | None'],
     'number': 'int',
+    'resolved_at': NotRequired['str | None'],
+    'severity': 'str',
+    'state': 'str',
+    'times': 'int',
     'words': 'str',
 })
 
@@ -23,10 +42,21 @@ AlgoliaMessage = TypedDict('AlgoliaMessage', {
     'status': 'int',
 })
 
+AnnotatorAnswer = TypedDict('AnnotatorAnswer', {
+    'annotator': 'str',
+    'gold_questions': 'int',
+    'gold_right': NotRequired['float | None'],
+    'judgements': 'int',
+})
+
 Approval: TypeAlias = 'Any'
 
 ApprovalList = TypedDict('ApprovalList', {
     'items': 'list[Approval]',
+})
+
+ApprovalWord = TypedDict('ApprovalWord', {
+    'reason': NotRequired['str'],
 })
 
 ArmAnswer = TypedDict('ArmAnswer', {
@@ -90,7 +120,14 @@ AuditVerification = TypedDict('AuditVerification', {
 
 Automation: TypeAlias = 'Any'
 
+AutomationCosts = TypedDict('AutomationCosts', {
+    'monthly_minor': NotRequired['int'],
+    'one_time_minor': NotRequired['int'],
+    'per_thousand_decisions_minor': NotRequired['int'],
+})
+
 AutomationDescription = TypedDict('AutomationDescription', {
+    'costs': NotRequired['AutomationCosts'],
     'ends_at': NotRequired['str'],
     'four_eyes': NotRequired['bool'],
     'guardrails': NotRequired['list[Guardrail]'],
@@ -106,6 +143,8 @@ AutomationList = TypedDict('AutomationList', {
 })
 
 AutomationMode: TypeAlias = "Literal['off', 'shadow', 'suggest', 'canary', 'live']"
+
+BanditKindWire: TypeAlias = "Literal['thompson', 'lin_ucb']"
 
 BatchAnswer = TypedDict('BatchAnswer', {
     'deleted': 'int',
@@ -126,6 +165,26 @@ BoostRequest = TypedDict('BoostRequest', {
     'strength': 'float',
 })
 
+CardApproval = TypedDict('CardApproval', {
+    'action': 'str',
+    'at': 'str',
+    'by': 'str',
+})
+
+CaseList = TypedDict('CaseList', {
+    'items': 'list[LabelCase]',
+})
+
+CaseNumbers = TypedDict('CaseNumbers', {
+    'numbers': 'list[int]',
+})
+
+CaseToJudge = TypedDict('CaseToJudge', {
+    'about': 'Any',
+    'labels': 'list[str]',
+    'number': 'int',
+})
+
 ChangedBoost = TypedDict('ChangedBoost', {
     'field': 'str',
     'strength': 'float',
@@ -140,6 +199,11 @@ ConfiguredSlot = TypedDict('ConfiguredSlot', {
     'scenario': 'str',
 })
 
+ConsentCount = TypedDict('ConsentCount', {
+    'denied': 'int',
+    'granted': 'int',
+})
+
 ConsentState = TypedDict('ConsentState', {
     'allowed': 'list[str]',
     'denied': 'list[str]',
@@ -147,6 +211,12 @@ ConsentState = TypedDict('ConsentState', {
     'granted': 'list[str]',
     'policy_version': 'int',
     'region': 'str',
+})
+
+ConsentStatistics = TypedDict('ConsentStatistics', {
+    'global_privacy_control': 'int',
+    'people': 'int',
+    'purposes': 'dict[str, ConsentCount]',
 })
 
 ConsentWire = TypedDict('ConsentWire', {
@@ -222,6 +292,22 @@ DecisionList = TypedDict('DecisionList', {
     'items': 'list[DecisionAnswer]',
 })
 
+Delivery = TypedDict('Delivery', {
+    'alert': 'int',
+    'due_at': 'str',
+    'id': 'str',
+    'last_error': NotRequired['str | None'],
+    'most_tries': 'int',
+    'state': 'str',
+    'to': 'str',
+    'tries': 'int',
+})
+
+DeliveryList = TypedDict('DeliveryList', {
+    'items': 'list[Delivery]',
+    'untold': 'int',
+})
+
 DepartmentCount = TypedDict('DepartmentCount', {
     'name': 'str',
     'products': 'int',
@@ -236,6 +322,7 @@ EvaluationRequest = TypedDict('EvaluationRequest', {
 
 Experiment = TypedDict('Experiment', {
     'arms': 'list[ExperimentArm]',
+    'bandit': NotRequired['ExperimentBandit'],
     'ends_at': NotRequired['str'],
     'hypothesis': NotRequired['str'],
     'kind': NotRequired['ExperimentKind'],
@@ -260,6 +347,14 @@ ExperimentArm = TypedDict('ExperimentArm', {
     'name': 'str',
     'percent': 'float',
     'value': NotRequired['Any'],
+})
+
+ExperimentBandit = TypedDict('ExperimentBandit', {
+    'epoch_minutes': NotRequired['int'],
+    'kind': 'BanditKindWire',
+    'least_percent': NotRequired['float'],
+    'reward': 'RewardWire',
+    'window_hours': NotRequired['int'],
 })
 
 ExperimentChange = TypedDict('ExperimentChange', {
@@ -342,6 +437,12 @@ FacetsRequest = TypedDict('FacetsRequest', {
     'text': NotRequired['str'],
 })
 
+FairnessRequest = TypedDict('FairnessRequest', {
+    'decisions': NotRequired['int'],
+    'products': NotRequired['list[ProductGroup]'],
+    'shoppers': NotRequired['ShopperGroups'],
+})
+
 FlagEvaluation = TypedDict('FlagEvaluation', {
     'key': 'str',
     'metadata': 'Any',
@@ -369,7 +470,7 @@ Guardrail = TypedDict('Guardrail', {
     'window_minutes': NotRequired['int'],
 })
 
-GuardrailMeasure: TypeAlias = "Literal['fallback_share', 'trouble_share', 'latency_ms']"
+GuardrailMeasure: TypeAlias = "Literal['fallback_share', 'trouble_share', 'latency_ms', 'kpi_loss']"
 
 Health = TypedDict('Health', {
     'log_lag_events': NotRequired['int'],
@@ -407,7 +508,7 @@ JobAnswer = TypedDict('JobAnswer', {
     'step': 'str',
 })
 
-JobKind: TypeAlias = "Literal['training', 'export', 'privacy', 'retention']"
+JobKind: TypeAlias = "Literal['training', 'retraining', 'export', 'privacy', 'retention', 'indexing']"
 
 JobList = TypedDict('JobList', {
     'items': 'list[JobAnswer]',
@@ -430,6 +531,15 @@ KeyAnswer = TypedDict('KeyAnswer', {
 
 KeyList = TypedDict('KeyList', {
     'items': 'list[KeyAnswer]',
+})
+
+LabelCase = TypedDict('LabelCase', {
+    'about': 'Any',
+    'gold': NotRequired['str | None'],
+    'judgements': 'int',
+    'label': NotRequired['str | None'],
+    'number': 'int',
+    'state': 'str',
 })
 
 LiveEvent = TypedDict('LiveEvent', {
@@ -537,8 +647,17 @@ ModelAnswer = TypedDict('ModelAnswer', {
     'version': 'int',
 })
 
+ModelCard: TypeAlias = 'Any'
+
 ModelList = TypedDict('ModelList', {
     'items': 'list[ModelVersionAnswer]',
+})
+
+ModelSegment = TypedDict('ModelSegment', {
+    'click_rate': 'float',
+    'decisions': 'int',
+    'latency_ms': 'float',
+    'segment': 'str',
 })
 
 ModelVersionAnswer = TypedDict('ModelVersionAnswer', {
@@ -560,8 +679,23 @@ NamedInQuery = TypedDict('NamedInQuery', {
     'value': 'str',
 })
 
+NewCase = TypedDict('NewCase', {
+    'about': 'Any',
+    'gold': NotRequired['str | None'],
+})
+
+NewCases = TypedDict('NewCases', {
+    'cases': 'list[NewCase]',
+    'labels': 'list[str]',
+    'queue': 'str',
+})
+
 NewJob = TypedDict('NewJob', {
     'kind': 'JobKind',
+})
+
+NewJudgement = TypedDict('NewJudgement', {
+    'label': 'str',
 })
 
 NewKey = TypedDict('NewKey', {
@@ -576,6 +710,11 @@ NewPrivacyRequest = TypedDict('NewPrivacyRequest', {
     'request_id': NotRequired['str'],
     'subject_ids': NotRequired['list[str]'],
     'suppress': NotRequired['bool'],
+})
+
+NewWebhook = TypedDict('NewWebhook', {
+    'kinds': NotRequired['list[str]'],
+    'url': 'str',
 })
 
 NowLive = TypedDict('NowLive', {
@@ -666,6 +805,13 @@ OrderPage = TypedDict('OrderPage', {
 
 OrderStatus: TypeAlias = "Literal['completed', 'cancelled', 'refunded']"
 
+PairAgreement = TypedDict('PairAgreement', {
+    'common_cases': 'int',
+    'kappa': NotRequired['float | None'],
+    'one': 'str',
+    'other': 'str',
+})
+
 PersonName = TypedDict('PersonName', {
     'format': NotRequired['PersonNameFormat'],
     'kind': 'PersonNameKind',
@@ -705,6 +851,13 @@ PlanRequest = TypedDict('PlanRequest', {
     'units': NotRequired['int | None'],
     'units_per_day': NotRequired['float | None'],
     'variance': NotRequired['float | None'],
+})
+
+PlayingAnswer = TypedDict('PlayingAnswer', {
+    'began_at': 'str',
+    'ends_at': 'str',
+    'product_id': NotRequired['str | None'],
+    'scene': 'Scene',
 })
 
 Policy = TypedDict('Policy', {
@@ -806,6 +959,11 @@ ProductBatch = TypedDict('ProductBatch', {
     'upsert': NotRequired['list[Product]'],
 })
 
+ProductGroup = TypedDict('ProductGroup', {
+    'filter': 'str',
+    'name': 'str',
+})
+
 ProductPage = TypedDict('ProductPage', {
     'items': 'list[Product]',
     'next_cursor': NotRequired['str | None'],
@@ -888,6 +1046,23 @@ Replay = TypedDict('Replay', {
     'identical': 'bool',
     'recorded': 'list[list[DecidedItem]]',
     'replayed': 'list[list[DecidedItem]]',
+})
+
+RetentionPeriods = TypedDict('RetentionPeriods', {
+    'answer_days': 'int',
+    'decisions_days': 'int',
+    'events_days': 'int',
+    'kinds_days': 'dict[str, int]',
+    'looks_days': 'int',
+    'proof_days': 'int',
+})
+
+RewardWire: TypeAlias = "Literal['click', 'order']"
+
+Scene: TypeAlias = "Literal['trend', 'stockout', 'outage']"
+
+SceneRequest = TypedDict('SceneRequest', {
+    'scene': 'Scene',
 })
 
 Scope: TypeAlias = "Literal['public', 'secret', 'admin', 'owner', 'merchandiser', 'analyst', 'support', 'auditor']"
@@ -1031,8 +1206,10 @@ SearchSynonymList = TypedDict('SearchSynonymList', {
 })
 
 SessionAnswer = TypedDict('SessionAnswer', {
+    'changes': 'list[str]',
     'csrf_token': NotRequired['str'],
     'label': NotRequired['str'],
+    'reads': 'list[str]',
     'scope': NotRequired['Scope'],
     'signed_in': 'bool',
 })
@@ -1051,8 +1228,12 @@ ShopifyTaken = TypedDict('ShopifyTaken', {
     'request_id': 'str',
 })
 
+ShopperGroups: TypeAlias = "Literal['device', 'market']"
+
 SignIn = TypedDict('SignIn', {
-    'key': 'str',
+    'key': NotRequired['str'],
+    'name': NotRequired['str'],
+    'password': NotRequired['str'],
 })
 
 SlotAnswer = TypedDict('SlotAnswer', {
@@ -1079,6 +1260,11 @@ SlotRequest = TypedDict('SlotRequest', {
 SortRequest = TypedDict('SortRequest', {
     'descending': NotRequired['bool'],
     'field': 'str',
+})
+
+StageAnswer = TypedDict('StageAnswer', {
+    'playing': 'list[PlayingAnswer]',
+    'visits': 'int',
 })
 
 StockBatch = TypedDict('StockBatch', {
@@ -1205,6 +1391,22 @@ Tracked = TypedDict('Tracked', {
     'success': 'bool',
 })
 
+User = TypedDict('User', {
+    'changed_at': 'str',
+    'created_at': 'str',
+    'name': 'str',
+    'role': 'Scope',
+})
+
+UserList = TypedDict('UserList', {
+    'items': 'list[User]',
+})
+
+UserWord = TypedDict('UserWord', {
+    'password': NotRequired['str'],
+    'role': 'Scope',
+})
+
 Variant = TypedDict('Variant', {
     'attributes': NotRequired['dict[str, AttributeValue]'],
     'cost': NotRequired['Money | None'],
@@ -1216,4 +1418,17 @@ Variant = TypedDict('Variant', {
 
 VaultRotation = TypedDict('VaultRotation', {
     'keys_wrapped': 'int',
+})
+
+Webhook = TypedDict('Webhook', {
+    'created_at': 'str',
+    'created_by': 'str',
+    'id': 'str',
+    'kinds': 'list[str]',
+    'secret': NotRequired['str'],
+    'url': 'str',
+})
+
+WebhookList = TypedDict('WebhookList', {
+    'items': 'list[Webhook]',
 })

@@ -4,6 +4,8 @@ use compact_str::CompactString;
 use merx_domain::{FilterValue, ProductNumber};
 use rustc_hash::FxHashMap;
 
+use super::facets::Found;
+
 /// What tells values apart.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Key {
@@ -57,8 +59,11 @@ impl Words {
             }
             Self::Few(words) => {
                 words.insert(product as u32, word);
+                if words.len() < 64 || !words.len().is_power_of_two() {
+                    return;
+                }
                 let last = words.keys().max().map_or(0, |last| *last as usize);
-                if words.len().is_power_of_two() && words.len() >= 64 && words.len() * COST > last {
+                if words.len() * COST > last {
                     let mut all = vec![NONE; last + 1];
                     words.iter().for_each(|(product, word)| all[*product as usize] = *word);
                     *self = Self::All(all);
@@ -150,6 +155,36 @@ impl Column {
             word if word & LIST != 0 => Held::List(&self.lists[(word & !LIST) as usize]),
             value => Held::One([value]),
         }
+    }
+
+    /// How many of the products found have any value, and how many have each, by number.
+    pub(super) fn count(&self, found: &Found<'_>) -> (usize, Vec<u32>) {
+        let mut counts = vec![0u32; self.values.len()];
+        let mut covered = 0;
+        let mut add = |word: u32| {
+            if word == NONE {
+                return;
+            }
+            covered += 1;
+            if word & LIST == 0 {
+                counts[word as usize] += 1;
+            } else {
+                self.lists[(word & !LIST) as usize].iter().for_each(|value| counts[*value as usize] += 1);
+            }
+        };
+        match &self.words {
+            Words::All(words) => {
+                let word = |product: &ProductNumber| words.get(product.index()).copied().unwrap_or(NONE);
+                found.products().iter().map(word).for_each(&mut add);
+            }
+            // Whichever are fewer are looked up among the others.
+            Words::Few(words) if words.len() < found.products().len() => {
+                let held = words.iter().filter(|(product, _)| found.has(**product));
+                held.for_each(|(_, word)| add(*word));
+            }
+            Words::Few(_) => found.products().iter().map(|product| self.words.get(product.index())).for_each(&mut add),
+        }
+        (covered, counts)
     }
 
     pub(super) fn of(&self, product: ProductNumber) -> Vec<FilterValue> {

@@ -1,30 +1,123 @@
 //! Exact counts of what is found, at any number of hits.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::sync::OnceLock;
+
 pub use merx_domain::search::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics};
 use merx_domain::{FilterValue, ProductNumber};
 use rustc_hash::FxHashMap;
 
-use super::column::Column;
 use super::{Catalogue, View};
 
+/// What was found, as facets are counted on it.
+pub struct Found<'a> {
+    products: Cow<'a, [ProductNumber]>,
+    /// A bit a product; made when a facet asks for it.
+    marks: OnceLock<Vec<u64>>,
+}
+
+impl<'a> Found<'a> {
+    pub fn new(products: impl Into<Cow<'a, [ProductNumber]>>) -> Self {
+        Self { products: products.into(), marks: OnceLock::new() }
+    }
+
+    pub fn products(&self) -> &[ProductNumber] {
+        &self.products
+    }
+
+    pub(super) fn has(&self, product: u32) -> bool {
+        let marks = self.marks.get_or_init(|| {
+            let last = self.products.iter().map(|product| product.index()).max().map_or(0, |last| last / 64 + 1);
+            let mut marks = vec![0u64; last];
+            self.products.iter().for_each(|product| marks[product.index() / 64] |= 1 << (product.index() % 64));
+            marks
+        });
+        marks.get(product as usize / 64).is_some_and(|word| word >> (product % 64) & 1 == 1)
+    }
+}
+
+/// How evenly a field parts what was found, without its values.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spread {
+    pub distinct: usize,
+    pub covered: usize,
+    /// Of values, each product counted once for each that it has: in nats.
+    pub entropy: f32,
+}
+
 impl Catalogue {
-    pub fn count_facet(&self, request: &FacetRequest, found: &[ProductNumber], view: View<'_>) -> FacetCounts {
-        let mut counts =
-            FacetCounts { field: request.field.clone(), values: Vec::new(), distinct: 0, covered: 0, statistics: None };
-        match self.columns.get(request.field.as_str()) {
-            Some(column) => of_column(&mut counts, column, found),
-            None => of_own_field(&mut counts, self, found, view),
-        }
-        counts.distinct = counts.values.len();
-        for value in &counts.values {
-            if let FilterValue::Number(number) = value.value {
-                add(&mut counts.statistics, number, value.count);
+    pub fn count_facet(&self, request: &FacetRequest, found: &Found<'_>, view: View<'_>) -> FacetCounts {
+        let Tally { covered, values } = self.tally(&request.field, found, view);
+        let mut statistics = None;
+        for (value, count) in &values {
+            if let FilterValue::Number(number) = **value {
+                add(&mut statistics, number, *count);
             }
         }
-        counts.values.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| text_of(&a.value).cmp(&text_of(&b.value))));
-        counts.values.truncate(request.most_values);
-        counts
+        let distinct = values.len();
+        let shown = most_frequent(values, request.most_values);
+        let values = shown.into_iter().map(|(value, count)| FacetValueCount { value: value.into_owned(), count });
+        FacetCounts { field: request.field.clone(), values: values.collect(), distinct, covered, statistics }
     }
+
+    pub fn spread(&self, field: &str, found: &Found<'_>, view: View<'_>) -> Spread {
+        let Tally { covered, values } = self.tally(field, found, view);
+        let total: f32 = values.iter().map(|(_, count)| *count as f32).sum();
+        let shares = values.iter().map(|(_, count)| *count as f32 / total);
+        Spread { distinct: values.len(), covered, entropy: shares.map(|share| -share * share.ln()).sum() }
+    }
+
+    fn tally(&self, field: &str, found: &Found<'_>, view: View<'_>) -> Tally<'_> {
+        match self.columns.get(field) {
+            Some(column) => {
+                let (covered, counts) = column.count(found);
+                let present = column.all().iter().zip(counts).filter(|(_, count)| *count > 0);
+                Tally { covered, values: present.map(|(value, count)| (Cow::Borrowed(value), count)).collect() }
+            }
+            None => self.tally_own(field, found, view),
+        }
+    }
+
+    fn tally_own(&self, field: &str, found: &Found<'_>, view: View<'_>) -> Tally<'_> {
+        match field {
+            "price" => {
+                let prices = self.prices.of_market(view.market);
+                of_numbers(found.products().iter().filter_map(|product| prices.get(*product)))
+            }
+            "created_at" => {
+                let at = |product: &ProductNumber| Some(self.row(*product)?.created_at.0 as f64);
+                of_numbers(found.products().iter().filter_map(at))
+            }
+            "in_stock" => {
+                let rows = found.products().iter().filter_map(|product| self.row(*product));
+                let (covered, there) =
+                    rows.fold((0, 0), |(all, there), row| (all + 1, there + usize::from(row.in_stock())));
+                let counted = [(true, there), (false, covered - there)].into_iter().filter(|(_, count)| *count > 0);
+                let values = counted.map(|(flag, count)| (Cow::Owned(FilterValue::Flag(flag)), count as u32)).collect();
+                Tally { covered, values }
+            }
+            _ => Tally { covered: 0, values: Vec::new() },
+        }
+    }
+}
+
+/// Values and how many products have each, in no particular order.
+struct Tally<'a> {
+    /// Products that have any.
+    covered: usize,
+    values: Vec<(Cow<'a, FilterValue>, u32)>,
+}
+
+fn of_numbers(numbers: impl Iterator<Item = f64>) -> Tally<'static> {
+    let mut counts: FxHashMap<u64, u32> = FxHashMap::default();
+    let mut covered = 0;
+    for number in numbers {
+        covered += 1;
+        *counts.entry(number.to_bits()).or_default() += 1;
+    }
+    let value = |(bits, count)| (Cow::Owned(FilterValue::Number(f64::from_bits(bits))), count);
+    Tally { covered, values: counts.into_iter().map(value).collect() }
 }
 
 fn add(statistics: &mut Option<NumberStatistics>, value: f64, count: u32) {
@@ -35,49 +128,34 @@ fn add(statistics: &mut Option<NumberStatistics>, value: f64, count: u32) {
     known.count += count;
 }
 
-fn of_column(counted: &mut FacetCounts, column: &Column, found: &[ProductNumber]) {
-    let mut counts = vec![0u32; column.all().len()];
-    for product in found {
-        let held = column.held(*product);
-        counted.covered += usize::from(!held.is_empty());
-        held.iter().for_each(|value| counts[*value as usize] += 1);
-    }
-    let present = column.all().iter().zip(counts).filter(|(_, count)| *count > 0);
-    counted.values = present.map(|(value, count)| FacetValueCount { value: value.clone(), count }).collect();
-}
+type Counted<'a> = (Cow<'a, FilterValue>, u32);
 
-fn of_prices(counted: &mut FacetCounts, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {
-    let prices = catalogue.prices.of_market(view.market);
-    let mut counts: FxHashMap<u64, u32> = FxHashMap::default();
-    for price in found.iter().filter_map(|product| prices.get(*product)) {
-        counted.covered += 1;
-        *counts.entry(price.to_bits()).or_default() += 1;
-    }
-    let value = |(bits, count)| FacetValueCount { value: FilterValue::Number(f64::from_bits(bits)), count };
-    counted.values = counts.into_iter().map(value).collect();
-}
-
-fn of_own_field(counted: &mut FacetCounts, catalogue: &Catalogue, found: &[ProductNumber], view: View<'_>) {
-    let field = counted.field.clone();
-    if field == "price" {
-        return of_prices(counted, catalogue, found, view);
-    }
-    if !matches!(field.as_str(), "in_stock" | "created_at") {
-        return;
-    }
-    let mut counts: FxHashMap<(bool, u64), (FilterValue, u32)> = FxHashMap::default();
-    for product in found {
-        for value in catalogue.values_of(&field, *product, view) {
-            counted.covered += 1;
-            let key = match &value {
-                FilterValue::Flag(flag) => (true, u64::from(*flag)),
-                FilterValue::Number(number) => (false, number.to_bits()),
-                FilterValue::Text(_) => continue,
-            };
-            counts.entry(key).or_insert((value, 0)).1 += 1;
+/// The first by count, then by value; only those are put in order.
+fn most_frequent(mut values: Vec<Counted<'_>>, most: usize) -> Vec<Counted<'_>> {
+    let order = |a: &Counted<'_>, b: &Counted<'_>| b.1.cmp(&a.1).then_with(|| compare(&a.0, &b.0));
+    if values.len() > most {
+        if most > 0 {
+            values.select_nth_unstable_by(most - 1, order);
         }
+        values.truncate(most);
     }
-    counted.values = counts.into_values().map(|(value, count)| FacetValueCount { value, count }).collect();
+    values.sort_unstable_by(order);
+    values
+}
+
+/// Numbers by size, texts by letter; flags before numbers before texts.
+fn compare(a: &FilterValue, b: &FilterValue) -> Ordering {
+    let kind = |value: &FilterValue| match value {
+        FilterValue::Flag(_) => 0,
+        FilterValue::Number(_) => 1,
+        FilterValue::Text(_) => 2,
+    };
+    match (a, b) {
+        (FilterValue::Text(a), FilterValue::Text(b)) => a.cmp(b),
+        (FilterValue::Number(a), FilterValue::Number(b)) => a.total_cmp(b),
+        (FilterValue::Flag(a), FilterValue::Flag(b)) => a.cmp(b),
+        _ => kind(a).cmp(&kind(b)),
+    }
 }
 
 /// As shown and as sorted by.

@@ -8,7 +8,7 @@ mod facets;
 mod predicate;
 mod price;
 
-pub use facets::{FacetCounts, FacetRequest, FacetValueCount, NumberStatistics, text_of};
+pub use facets::{FacetCounts, FacetRequest, FacetValueCount, Found, NumberStatistics, Spread, text_of};
 pub use predicate::Predicate;
 
 use std::collections::BTreeMap;
@@ -100,8 +100,10 @@ pub struct Catalogue {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Shown {
-    /// Hidden, sold out or gone.
+    /// There is no such product.
     #[default]
+    Gone,
+    /// Hidden or sold out.
     Never,
     Everywhere,
     /// By market and time.
@@ -153,10 +155,11 @@ impl Catalogue {
         let shown = match self.row(number) {
             Some(row) if row.visible && row.in_stock() && row.availability.is_empty() => Shown::Everywhere,
             Some(row) if row.visible && row.in_stock() => Shown::Depends,
-            _ => Shown::Never,
+            Some(_) => Shown::Never,
+            None => Shown::Gone,
         };
         if self.shown.len() <= number.index() {
-            self.shown.resize(number.index() + 1, Shown::Never);
+            self.shown.resize(number.index() + 1, Shown::Gone);
         }
         self.shown[number.index()] = shown;
     }
@@ -167,8 +170,19 @@ impl Catalogue {
         match self.shown.get(number.index()) {
             Some(Shown::Everywhere) => true,
             Some(Shown::Depends) => self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)),
-            Some(Shown::Never) | None => false,
+            Some(Shown::Never | Shown::Gone) | None => false,
         }
+    }
+
+    #[inline]
+    pub(super) fn exists(&self, number: ProductNumber) -> bool {
+        self.shown.get(number.index()).is_some_and(|shown| *shown != Shown::Gone)
+    }
+
+    /// The numbers of all products, in order, without a look at their rows.
+    pub fn numbers_of_all(&self) -> impl Iterator<Item = ProductNumber> {
+        let numbered = (0u32..).zip(&self.shown);
+        numbered.filter(|(_, shown)| **shown != Shown::Gone).map(|(number, _)| ProductNumber(number))
     }
 
     /// In major units.
@@ -200,17 +214,28 @@ impl Catalogue {
     /// The first `most` of some products: the most popular first, the newest of equally popular ones.
     pub fn most_popular(&self, products: &[ProductNumber], most: usize) -> Vec<ProductNumber> {
         let created_at = |product: ProductNumber| self.created_at.get(product.index()).map_or(0, |at| at.0);
-        let mut keyed: Vec<(f32, i64, ProductNumber)> =
-            products.iter().map(|product| (self.popularity(*product), created_at(*product), *product)).collect();
         let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| {
             b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2))
         };
-        if keyed.len() > most {
-            keyed.select_nth_unstable_by(most, order);
-            keyed.truncate(most);
+        let mut kept: Vec<(f32, i64, ProductNumber)> = Vec::new();
+        // What is less popular than the last of those that are kept need not be looked at any further.
+        let mut floor = f32::MIN;
+        let room = most.saturating_mul(2).saturating_add(64);
+        for product in products {
+            let popularity = self.popularity(*product);
+            if popularity < floor {
+                continue;
+            }
+            kept.push((popularity, created_at(*product), *product));
+            if kept.len() >= room {
+                kept.select_nth_unstable_by(most, order);
+                kept.truncate(most);
+                floor = kept.iter().map(|(popularity, ..)| *popularity).fold(f32::MAX, f32::min);
+            }
         }
-        keyed.sort_unstable_by(order);
-        keyed.into_iter().map(|(.., product)| product).collect()
+        kept.sort_unstable_by(order);
+        kept.truncate(most);
+        kept.into_iter().map(|(.., product)| product).collect()
     }
 
     pub fn row(&self, number: ProductNumber) -> Option<&Row> {

@@ -72,13 +72,33 @@ impl Catalogue {
     }
 }
 
+impl Catalogue {
+    /// The first number that a product has in a field that all may have.
+    pub fn numbers<'a>(&'a self, field: &str) -> impl Fn(ProductNumber) -> Option<f64> + use<'a> {
+        let column = self.columns.get(field);
+        move |product| {
+            let column = column?;
+            column.held(product).iter().find_map(|value| match &column.all()[*value as usize] {
+                FilterValue::Number(number) => Some(*number),
+                FilterValue::Text(_) | FilterValue::Flag(_) => None,
+            })
+        }
+    }
+
+    /// What tells the first values of such a field apart; nothing for a product without one.
+    pub fn first_values<'a>(&'a self, field: &str) -> impl Fn(ProductNumber) -> Option<u32> + use<'a> {
+        let column = self.columns.get(field);
+        move |product| column?.held(product).first().copied()
+    }
+}
+
 fn is_own(field: &str) -> bool {
     matches!(field, "id" | "name" | "price" | "in_stock" | "created_at" | "popularity")
 }
 
 impl Predicate<'_> {
     pub fn passes(&self, product: ProductNumber) -> bool {
-        self.catalogue.row(product).is_some() && self.holds(&self.node, product)
+        self.catalogue.exists(product) && self.holds(&self.node, product)
     }
 
     fn holds(&self, node: &Node<'_>, product: ProductNumber) -> bool {

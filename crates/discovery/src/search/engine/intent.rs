@@ -65,6 +65,8 @@ const ABOVE: &[&str] = &[
     "over",
     "minst",
 ];
+/// Words that also stand in names before a number (`air max 90`, `ab 12`): a price only with its currency.
+const IN_NAMES: &[&str] = &["max", "min", "ab", "bis", "tot", "ate", "from"];
 const BETWEEN: &[(&str, &str)] = &[
     ("between", "and"),
     ("from", "to"),
@@ -115,10 +117,11 @@ fn one_sided(words: &[&str]) -> Option<(Filter, usize)> {
         expressions.iter().find_map(|expression| {
             let expression: Vec<&str> = expression.split(' ').collect();
             let (amount, length) = amount(words.strip_prefix(expression.as_slice())?)?;
+            let is_name = IN_NAMES.contains(&expression.join(" ").as_str());
             let length = expression.len() + length;
             // `over 6 ft`, `from 2 to 4`: nothing to pay.
             let goes_on = words.get(length).is_some_and(|next| BETWEEN.iter().any(|(_, second)| second == next));
-            let is_price = amount.has_currency || !(goes_on || starts_with_unit(&words[length..]));
+            let is_price = amount.has_currency || !(is_name || goes_on || starts_with_unit(&words[length..]));
             is_price.then(|| (compare(comparison, amount.value), length))
         })
     })

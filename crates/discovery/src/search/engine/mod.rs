@@ -1,9 +1,11 @@
 //! The engine: a live catalogue, its index, what merchants say, and which ranker answers.
 //!
-//! `ask.rs` is what is asked and answered, `request.rs` the way of one search, `rules.rs` how merchants overrule it, `intent.rs`
+//! `ask.rs` is what is asked and answered, `request.rs` the way of one search, `front.rs` what goes before
+//! relevance, `rules.rs` how merchants overrule it, `intent.rs`
 //! what queries say beside words, `suggest.rs` completes what is typed, `rankers.rs` holds the versions.
 
 mod ask;
+mod front;
 mod intent;
 mod rankers;
 mod request;
@@ -160,6 +162,11 @@ impl SearchEngine {
         self.wait(Change::Put(SearchDocument::of(number, product)))
     }
 
+    /// A product's facts without its texts, for those that a rebuilding reads.
+    pub fn note(&self, number: ProductNumber, product: &Product, stock: Option<i64>) {
+        self.catalogue.write().put(number, product, stock);
+    }
+
     pub fn remove(&self, number: ProductNumber) -> Result<(), SearchError> {
         self.catalogue.write().remove(number);
         self.wait(Change::Remove(number))
@@ -206,12 +213,25 @@ impl SearchEngine {
         &self,
         products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>)>,
     ) -> Result<(), SearchError> {
+        self.rebuild_from(products.into_iter().map(Ok))
+    }
+
+    /// The same from products that are still to be read: where one can't be, the old index stays.
+    pub fn rebuild_from<E: From<SearchError>>(
+        &self,
+        products: impl IntoIterator<Item = Result<(ProductNumber, impl Borrow<Product>), E>>,
+    ) -> Result<(), E> {
         self.refresh()?;
         *self.since.lock() = Some(Vec::new());
-        let documents = products.into_iter().map(|(number, product)| SearchDocument::of(number, product.borrow()));
+        let mut unread = None;
+        let read = products.into_iter().map_while(|product| product.map_err(|error| unread = Some(error)).ok());
+        let documents = read.map(|(number, product)| SearchDocument::of(number, product.borrow()));
         let built = SearchIndex::build(documents, self.options.clone());
         let mut since = self.since.lock();
         let missed = since.take().unwrap_or_default();
+        if let Some(error) = unread {
+            return Err(error);
+        }
         let index = built?;
         if !missed.is_empty() {
             index.apply(&missed)?;
@@ -232,7 +252,7 @@ impl SearchEngine {
         products: impl IntoIterator<Item = (ProductNumber, impl Borrow<Product>, Option<i64>)>,
     ) -> Result<(), SearchError> {
         let put = |(number, product, stock): (ProductNumber, _, Option<i64>)| {
-            self.catalogue.write().put(number, Borrow::<Product>::borrow(&product), stock);
+            self.note(number, Borrow::<Product>::borrow(&product), stock);
             (number, product)
         };
         self.rebuild(products.into_iter().map(put))

@@ -1,20 +1,22 @@
 //! The way of one search: rules, intent, words and meaning, filter, facets, order, page.
 
-use merx_domain::search::IndexState;
+use merx_domain::search::{Around, IndexState};
 use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
 use rayon::prelude::*;
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, View};
+use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, Found as Counted, Spread, View};
 use crate::search::clicks::QueryClicks;
 use crate::search::document::{FIELDS, Field};
 use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
+use crate::search::engine::front::{Firsts, Front, Nearness, Place};
 use crate::search::engine::intent::{Names, read_price};
 use crate::search::engine::rules::{Occasion, Orders};
 use crate::search::engine::{Merchandising, RankerModel, SearchEngine};
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
+use crate::search::synonyms::Synonyms;
 use crate::search::{SearchError, feature_names};
 
 /// Deeper pages of a ranking are empty; nobody looks there, and every one would be ranked.
@@ -27,6 +29,10 @@ const MOST_REFINEMENTS: usize = 30;
 /// Hits in a page that the shelf may refuse before the page stays short.
 const MOST_REFUSED: usize = 200;
 const MOST_POPULAR: usize = 100;
+/// Hits, times facets, that one thread counts within a millisecond or so.
+const COUNTED_ALONE: usize = 400_000;
+/// Of the worst hit; the best has 1.
+const LEAST_SCORE: f32 = 0.05;
 /// Clicks move a product no further than these many logits.
 const MOST_LIFT: f32 = 3.0;
 
@@ -95,7 +101,11 @@ struct Matched {
 
 impl Search<'_> {
     pub(super) fn run(&self) -> Result<Option<SearchAnswer>, SearchError> {
-        let orders = Orders::of(&self.merchandising.rules, self.occasion());
+        let orders = if self.ask.without_rules {
+            Orders::default()
+        } else {
+            Orders::of(&self.merchandising.rules, self.occasion())
+        };
         let mut answer = SearchAnswer {
             rules: orders.applied.clone(),
             redirect: orders.redirect.clone(),
@@ -132,14 +142,19 @@ impl Search<'_> {
         let names = self.names.in_query(&text, self.index.analyser());
         answer.named = names.iter().map(|(field, value)| (field.to_string(), value.clone())).collect();
         answer.hits = if self.ask.sort.is_empty() {
+            let front = self.front();
+            if let Some(front) = &front {
+                self.keep_front(front, &mut matched, &orders);
+            }
             let Some(hits) = self.measured(matched, &orders) else { return Ok(None) };
             let clicks = self.means.learnt.and_then(|learnt| learnt.clicks.of_query(&text));
             let weighing = Weighing { factors: self.factors(&orders, &answer.named), clicks };
-            let mut page = self.page(self.pinned(self.ranked(&hits, &weighing), &orders));
+            let mut page = self.page(self.pinned(self.ranked(&hits, &weighing, front.as_ref()), &orders));
             for shown in &mut page {
                 if let Some(hit) = hits.iter().find(|hit| hit.product == shown.product) {
                     self.explain(hit, &weighing, shown);
                 }
+                told_front(front.as_ref(), shown);
             }
             page
         } else {
@@ -163,11 +178,9 @@ impl Search<'_> {
     }
 
     fn matched(&self, text: &str, orders: &Orders, price: Option<&Filter>) -> Result<Matched, SearchError> {
-        let reading = Reading {
-            forgives: self.ask.typo_tolerance,
-            unfinished: self.ask.unfinished,
-            synonyms: &self.merchandising.synonyms,
-        };
+        let none = Synonyms::NONE;
+        let synonyms = if self.ask.without_synonyms { &none } else { &self.merchandising.synonyms };
+        let reading = Reading { forgives: self.ask.typo_tolerance, unfinished: self.ask.unfinished, synonyms };
         let understood = self.reader.understand(text, reading);
         let mut matches = self.reader.matched(&understood, &self.fields())?;
         let allowed = self.allowed(orders, price);
@@ -202,8 +215,10 @@ impl Search<'_> {
         let predicates: Vec<_> = filters.map(|filter| self.catalogue.predicate(filter, self.view)).collect();
         let hidden: FxHashSet<ProductNumber> =
             orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
+        let near = self.ask.around.as_ref().map(|around| Nearness::new(self.catalogue, around));
         move |product| {
             self.catalogue.is_shown(product, self.view)
+                && near.as_ref().is_none_or(|near| near.reaches(product))
                 && !hidden.contains(&product)
                 && predicates.iter().all(|predicate| predicate.passes(product))
         }
@@ -258,11 +273,7 @@ impl Search<'_> {
             answer.searched_for = Some(searched_for);
         }
         let query = &matched.understood.query;
-        let best = matched
-            .matches
-            .matches
-            .iter()
-            .max_by(|a, b| matched.matches.coverage(a).total_cmp(&matched.matches.coverage(b)));
+        let best = matched.matches.best();
         match best {
             Some(best) if best.terms & matched.matches.required != matched.matches.required => {
                 let missing = query.required().filter(|(place, _)| best.terms & (1 << place) == 0);
@@ -284,7 +295,13 @@ impl Search<'_> {
     }
 
     fn count(&self, found: &Found, answer: &mut SearchAnswer) {
-        answer.total = found.hits.len();
+        answer.total = match &self.ask.distinct {
+            None => found.hits.len(),
+            Some(distinct) => {
+                let mut firsts = Firsts::new(self.catalogue, distinct);
+                found.hits.iter().filter(|product| firsts.takes(**product)).count()
+            }
+        };
         let mut requests: Vec<FacetRequest> = Vec::new();
         for request in self.ask.facets.iter().take(MOST_FACETS) {
             let most_values = request.most_values.min(self.means.facet_values);
@@ -298,7 +315,14 @@ impl Search<'_> {
         let mut seen: FxHashSet<String> = FxHashSet::default();
         requests.retain(|request| seen.insert(request.field.clone()));
         let (catalogue, view) = (self.catalogue, self.view);
-        answer.facets = requests.par_iter().map(|request| counted(catalogue, view, request, found)).collect();
+        let hits = Counted::new(found.hits.as_slice());
+        let counted = |request: &FacetRequest| counted(catalogue, view, request, &hits, found);
+        // Handing a little work to other threads takes longer than doing it.
+        answer.facets = if found.hits.len().saturating_mul(requests.len()) < COUNTED_ALONE {
+            requests.iter().map(counted).collect()
+        } else {
+            requests.par_iter().map(counted).collect()
+        };
     }
 
     /// Facets that many of the hits have and that part them evenly, those that shoppers choose in for such queries first.
@@ -306,16 +330,18 @@ impl Search<'_> {
         const SAMPLED: usize = 2_000;
         const LOOKED_AT: usize = 300;
         let step = found.hits.len().div_ceil(SAMPLED).max(1);
-        let sample: Vec<ProductNumber> = found.hits.iter().step_by(step).copied().collect();
+        let sample = Counted::new(found.hits.iter().step_by(step).copied().collect::<Vec<ProductNumber>>());
         let category = self.ask.category.as_deref().unwrap_or_default();
-        let fields = self.catalogue.facet_fields().filter(|field| !field.starts_with("category.lvl")).take(LOOKED_AT);
+        let is_facet = |field: &&str| {
+            !field.starts_with("category.lvl") && *field != Around::LATITUDE && *field != Around::LONGITUDE
+        };
+        let fields = self.catalogue.facet_fields().filter(is_facet).take(LOOKED_AT);
         let mut scored: Vec<(f32, String)> = fields
             .chain(["price"])
             .filter_map(|field| {
-                let request = FacetRequest { field: field.to_owned(), most_values: usize::MAX };
-                let counts = self.catalogue.count_facet(&request, &sample, self.view);
+                let spread = self.catalogue.spread(field, &sample, self.view);
                 let usage = (self.engine.usage_of(category, field) as f32).ln_1p();
-                let tells = tells(&counts, sample.len());
+                let tells = tells(spread, sample.products().len());
                 (tells > 0.0).then(|| (tells * (1.0 + usage), field.to_owned()))
             })
             .collect();
@@ -336,33 +362,55 @@ impl Search<'_> {
         let highest = hits.iter().map(|hit| hit.score).fold(f32::MIN, f32::max);
         let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
         let span = (highest - lowest).max(1e-6);
-        hits.iter_mut().for_each(|hit| hit.score = 0.05 + 0.95 * (hit.score - lowest) / span);
+        hits.iter_mut().for_each(|hit| hit.score = LEAST_SCORE + (1.0 - LEAST_SCORE) * (hit.score - lowest) / span);
         Some(hits)
     }
 
-    /// Hits by relevance, without reasons: few of them are shown.
-    fn ranked(&self, hits: &[Hit], weighing: &Weighing<'_>) -> Vec<SearchHit> {
-        let shown = |hit: &Hit| {
+    fn front(&self) -> Option<Front<'_>> {
+        Front::of(self.catalogue, self.view, self.ask.around.as_ref(), &self.ask.preferences)
+    }
+
+    /// Lets go of what can't be on the page whatever its relevance, because enough others go before it.
+    fn keep_front(&self, front: &Front<'_>, matched: &mut Matched, orders: &Orders) {
+        let matches = &matched.matches;
+        let best = matches.best_coverage();
+        let mut places: FxHashMap<u32, Place> = FxHashMap::default();
+        let by_meaning = matched.nearest.products.iter().map(|(product, _)| (*product, best > 0.0));
+        let by_words = matches.matches.iter().map(|found| (found.product, lacks(matches.coverage(found), best)));
+        for (product, lacks) in by_meaning.chain(by_words) {
+            places.insert(product, front.place(ProductNumber(product), lacks));
+        }
+        let mut order: Vec<Place> = places.values().copied().collect();
+        let wanted = self.depth().min(DEEPEST) + orders.pins.len();
+        if order.len() <= wanted {
+            return;
+        }
+        let (_, last, _) = order.select_nth_unstable_by(wanted, Place::compare);
+        let last = *last;
+        let stays = |product: &u32| places.get(product).is_some_and(|place| place.compare(&last).is_le());
+        matched.matches.matches.retain(|found| stays(&found.product));
+        matched.nearest.products.retain(|(product, _)| stays(product));
+    }
+
+    /// Hits by relevance, behind what goes before it; without reasons: few of them are shown.
+    fn ranked(&self, hits: &[Hit], weighing: &Weighing<'_>, front: Option<&Front<'_>>) -> Vec<SearchHit> {
+        let coverage = |hit: &Hit| hit.features[Feature::Coverage as usize];
+        let best = hits.iter().map(coverage).fold(0.0, f32::max);
+        let placed = |hit: &Hit| {
             let score = self.weighed(hit, weighing);
-            SearchHit { product: hit.product, score, reasons: Vec::new(), measurements: Vec::new() }
+            let place = front.map_or(Place::default(), |front| front.place(hit.product, lacks(coverage(hit), best)));
+            (place, SearchHit { product: hit.product, score, reasons: Vec::new(), measurements: Vec::new() })
         };
-        let mut ranked: Vec<SearchHit> = hits.iter().map(shown).collect();
-        ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
-        ranked
+        let mut ranked: Vec<(Place, SearchHit)> = hits.iter().map(placed).collect();
+        ranked.sort_by(|(place, a), (other, b)| {
+            place.compare(other).then_with(|| b.score.total_cmp(&a.score)).then_with(|| a.product.cmp(&b.product))
+        });
+        ranked.into_iter().map(|(_, hit)| hit).collect()
     }
 
     /// What multiplies the score of a product that passes, and the reason to give.
     fn factors<'b>(&'b self, orders: &'b Orders, named: &[(String, String)]) -> Vec<Factor<'b>> {
-        let mut factors = Vec::new();
-        for (filter, strength, id) in &orders.boosts {
-            let predicate = self.catalogue.predicate(filter, self.view);
-            let passes = Box::new(move |product| predicate.passes(product));
-            factors.push(Factor {
-                passes,
-                factor: (1.0 + strength).max(0.0),
-                reason: HitReason::Rule { id: id.clone() },
-            });
-        }
+        let mut factors = self.boosts(orders);
         for (field, value) in named {
             let reason = HitReason::Named { field: field.clone(), value: value.clone() };
             factors.push(Factor { passes: self.has(field, value), factor: self.engine.settings.named, reason });
@@ -383,6 +431,16 @@ impl Search<'_> {
             });
         }
         factors
+    }
+
+    /// What merchants raise and lower.
+    fn boosts<'b>(&'b self, orders: &'b Orders) -> Vec<Factor<'b>> {
+        let boost = |(filter, strength, id): &'b (Filter, f32, String)| {
+            let predicate = self.catalogue.predicate(filter, self.view);
+            let passes = Box::new(move |product| predicate.passes(product));
+            Factor { passes, factor: (1.0 + strength).max(0.0), reason: HitReason::Rule { id: id.clone() } }
+        };
+        orders.boosts.iter().map(boost).collect()
     }
 
     fn has<'b>(&'b self, field: &str, value: &str) -> Box<dyn Fn(ProductNumber) -> bool + 'b> {
@@ -459,37 +517,53 @@ impl Search<'_> {
 
     fn sorted(&self, found: &[ProductNumber]) -> Vec<SearchHit> {
         let keys = &self.ask.sort;
-        let mut keyed: Vec<(Vec<Option<FilterValue>>, ProductNumber)> = found
-            .iter()
-            .map(|product| {
-                (
-                    keys.iter()
-                        .map(|key| self.catalogue.values_of(&key.field, *product, self.view).into_iter().next())
-                        .collect(),
-                    *product,
-                )
-            })
-            .collect();
-        keyed.sort_by(|a, b| compare_keys(keys, &a.0, &b.0).then(a.1.cmp(&b.1)));
-        keyed.into_iter().map(|(_, product)| plain(product, 0.0)).collect()
+        let front = self.front();
+        let keyed = |product: &ProductNumber| {
+            let values =
+                keys.iter().map(|key| self.catalogue.values_of(&key.field, *product, self.view).into_iter().next());
+            let place = front.as_ref().map_or(Place::default(), |front| front.place(*product, false));
+            (values.collect::<Vec<Option<FilterValue>>>(), place, *product)
+        };
+        let mut keyed: Vec<_> = found.iter().map(keyed).collect();
+        keyed.sort_by(|a, b| compare_keys(keys, &a.0, &b.0).then_with(|| a.1.compare(&b.1)).then(a.2.cmp(&b.2)));
+        keyed.into_iter().map(|(.., product)| plain(product, 0.0)).collect()
     }
 
     /// No text: everything that passes, the most popular first, or as sorted.
     fn browse(&self, orders: &Orders, price: Option<&Filter>, mut answer: SearchAnswer) -> SearchAnswer {
         let allowed = self.allowed(orders, price);
-        let candidates =
-            self.catalogue.products().map(|(product, _)| product).filter(|product| allowed(*product)).collect();
+        let candidates = self.catalogue.numbers_of_all().filter(|product| allowed(*product)).collect();
         let found = self.refined(candidates);
         self.count(&found, &mut answer);
-        let ordered = if self.ask.sort.is_empty() { self.by_popularity(&found.hits) } else { self.sorted(&found.hits) };
+        let ordered =
+            if self.ask.sort.is_empty() { self.by_popularity(&found.hits, orders) } else { self.sorted(&found.hits) };
         answer.hits = self.page(if self.ask.sort.is_empty() { self.pinned(ordered, orders) } else { ordered });
         answer
     }
 
-    /// Products by popularity, the newest first among equals, as many as a page may need.
-    fn by_popularity(&self, products: &[ProductNumber]) -> Vec<SearchHit> {
-        let popular = self.catalogue.most_popular(products, self.depth());
-        popular.into_iter().map(|product| plain(product, self.catalogue.popularity(product))).collect()
+    /// Products by popularity, the newest first among equals, as many as a page may need; merchants' boosts move them, and what
+    /// goes before relevance goes before it.
+    fn by_popularity(&self, products: &[ProductNumber], orders: &Orders) -> Vec<SearchHit> {
+        let popularity = |product| self.catalogue.popularity(product);
+        let (front, boosts) = (self.front(), self.boosts(orders));
+        if front.is_none() && boosts.is_empty() {
+            let popular = self.catalogue.most_popular(products, self.depth());
+            return popular.into_iter().map(|product| plain(product, popularity(product))).collect();
+        }
+        let hit = |product: ProductNumber| {
+            let mut hit = plain(product, popularity(product));
+            let passed: Vec<&Factor<'_>> = boosts.iter().filter(|boost| (boost.passes)(product)).collect();
+            if !boosts.is_empty() {
+                hit.score = passed.iter().fold(LEAST_SCORE + hit.score, |score, boost| score * boost.factor);
+            }
+            hit.reasons.extend(passed.iter().map(|boost| boost.reason.clone()));
+            told_front(front.as_ref(), &mut hit);
+            (front.as_ref().map_or(Place::default(), |front| front.place(product, false)), hit)
+        };
+        let all = self.catalogue.most_popular(products, products.len());
+        let mut placed: Vec<(Place, SearchHit)> = all.into_iter().map(hit).collect();
+        placed.sort_by(|(place, a), (other, b)| place.compare(other).then_with(|| b.score.total_cmp(&a.score)));
+        placed.into_iter().map(|(_, hit)| hit).collect()
     }
 
     /// The last step when nothing is found: popular products, of the category that is meant where one is.
@@ -498,13 +572,12 @@ impl Search<'_> {
         let of_query = names.into_iter().find(|(field, _)| field == "category").map(|(_, value)| value);
         let category = of_query.or_else(|| self.ask.category.clone());
         let allowed = self.allowed(orders, None);
-        let of_category =
-            |product: ProductNumber| category.as_ref().is_none_or(|category| self.has("category", category)(product));
+        let has_category = category.as_deref().map(|category| self.has("category", category));
+        let of_category = |product: ProductNumber| has_category.as_ref().is_none_or(|has| has(product));
         let shown = |product: &ProductNumber| allowed(*product) && of_category(*product);
-        let candidates: Vec<ProductNumber> =
-            self.catalogue.products().map(|(product, _)| product).filter(shown).collect();
+        let candidates: Vec<ProductNumber> = self.catalogue.numbers_of_all().filter(shown).collect();
         let found = self.refined(candidates);
-        let mut popular = self.by_popularity(&found.hits);
+        let mut popular = self.by_popularity(&found.hits, orders);
         popular.truncate(MOST_POPULAR);
         answer.steps.push(Step::Popular { category });
         // They are no matches: the total stays 0.
@@ -514,6 +587,10 @@ impl Search<'_> {
 
     /// Places that a page and what the shelf may refuse of it need.
     fn depth(&self) -> usize {
+        if self.ask.distinct.is_some() {
+            // How many of equal products go is known only when they are ranked.
+            return DEEPEST + MOST_REFUSED;
+        }
         self.ask.offset.saturating_add(self.ask.count.min(MOST_COUNT)).saturating_add(MOST_REFUSED)
     }
 
@@ -525,7 +602,9 @@ impl Search<'_> {
         } else {
             usize::MAX
         };
-        let wanted = ranked.into_iter().skip(self.ask.offset);
+        let mut firsts = self.ask.distinct.as_ref().map(|distinct| Firsts::new(self.catalogue, distinct));
+        let is_first = |hit: &SearchHit| firsts.as_mut().is_none_or(|firsts| firsts.takes(hit.product));
+        let wanted = ranked.into_iter().filter(is_first).skip(self.ask.offset);
         let Some(shelf) = self.shelf else { return wanted.take(count.min(reachable)).collect() };
         let mut shown = Vec::with_capacity(count.min(64));
         let mut refused = 0;
@@ -561,10 +640,34 @@ struct Factor<'a> {
 }
 
 /// A facet without its own refinements.
-fn counted(catalogue: &Catalogue, view: View<'_>, request: &FacetRequest, found: &Found) -> FacetCounts {
+fn counted(
+    catalogue: &Catalogue,
+    view: View<'_>,
+    request: &FacetRequest,
+    hits: &Counted<'_>,
+    found: &Found,
+) -> FacetCounts {
     match found.almost.iter().find(|(field, _)| *field == request.field) {
-        Some((_, almost)) => catalogue.count_facet(request, &[found.hits.as_slice(), almost].concat(), view),
-        None => catalogue.count_facet(request, &found.hits, view),
+        Some((_, almost)) => {
+            catalogue.count_facet(request, &Counted::new([found.hits.as_slice(), almost].concat()), view)
+        }
+        None => catalogue.count_facet(request, hits, view),
+    }
+}
+
+/// Whether what has these of the words lacks any that the best has.
+fn lacks(coverage: f32, best: f32) -> bool {
+    coverage < best - 1e-4
+}
+
+fn told_front(front: Option<&Front<'_>>, hit: &mut SearchHit) {
+    let Some(front) = front else { return };
+    let score = front.preferred(hit.product);
+    if score > 0.0 {
+        hit.reasons.push(HitReason::Preferred { score });
+    }
+    if let Some(distance_m) = front.distance_m(hit.product) {
+        hit.reasons.push(HitReason::Near { distance_m: distance_m as f32 });
     }
 }
 
@@ -575,15 +678,11 @@ fn plain(product: ProductNumber, popularity: f32) -> SearchHit {
 
 /// Share of the products that have the field, times how evenly its values part them (entropy beside that of as many equal
 /// values); nothing for a field with one value or with one for each product.
-fn tells(counts: &FacetCounts, products: usize) -> f32 {
-    let distinct = counts.values.len();
-    if distinct < 2 || distinct * 2 > counts.covered + 20 {
+fn tells(spread: Spread, products: usize) -> f32 {
+    if spread.distinct < 2 || spread.distinct * 2 > spread.covered + 20 {
         return 0.0;
     }
-    let total: f32 = counts.values.iter().map(|value| value.count as f32).sum();
-    let entropy: f32 =
-        counts.values.iter().map(|value| value.count as f32 / total).map(|share| -share * share.ln()).sum();
-    counts.covered as f32 / products.max(1) as f32 * entropy / (distinct as f32).ln()
+    spread.covered as f32 / products.max(1) as f32 * spread.entropy / (spread.distinct as f32).ln()
 }
 
 fn compare_keys(keys: &[SortKey], a: &[Option<FilterValue>], b: &[Option<FilterValue>]) -> std::cmp::Ordering {

@@ -1,16 +1,26 @@
-//! `merx demo`: a seeded shop with planted tastes, trained and served.
+//! `merx demo`: a seeded shop with planted tastes, trained and served, and people who visit it.
 
+mod crowd;
+mod stage;
+
+use std::cell::OnceCell;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use merx_domain::{Clock, DAY_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
-use merx_serve::{DemoShop, Keys, Scope};
+use merx_domain::{Clock, DAY_MS, MINUTE_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
+use merx_serve::{Client, DemoShop, Keys, Scope};
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_store::StoreError;
+use serde_json::json;
 
+use crate::background::Repeated;
 use crate::config::Config;
+use crate::demo::crowd::Crowd;
+use crate::demo::stage::DemoStage;
 use crate::operate::print_training;
 use crate::serving::{self, Ready, pages};
 use crate::shop::Shop;
@@ -20,6 +30,12 @@ const APPEND: usize = 5_000;
 const PUT: usize = 1_000;
 /// The shopper to try with has seen so many products, where there is one.
 const TELLING_HISTORY: usize = 10;
+/// Share of people whom nothing automatic touches, so that Home can say what all of it earns.
+const HOLDOUT: f64 = 0.1;
+const SECOND: Duration = Duration::from_secs(1);
+/// The models learn from the first visitors soon, then now and again.
+const LEARN_AFTER_MS: i64 = 2 * MINUTE_MS;
+const LEARN_EVERY_MS: i64 = 30 * MINUTE_MS;
 
 #[derive(Debug, Args)]
 pub(crate) struct DemoArguments {
@@ -32,6 +48,9 @@ pub(crate) struct DemoArguments {
     /// The same seed gives the same shop.
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Visits a minute of simulated shoppers, who send real requests while the shop is open; 0: nobody comes but you.
+    #[arg(long, default_value_t = 240, value_parser = clap::value_parser!(u32).range(..=6_000))]
+    visits_per_minute: u32,
     /// Stop when everything is trained, without serving.
     #[arg(long)]
     no_serve: bool,
@@ -48,7 +67,10 @@ pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
         config.market.default = first.id.clone();
         config.market.currency = first.currency;
     }
-    let shop = Shop::open(config)?;
+    if config.experiments.holdout == 0.0 && arguments.visits_per_minute > 0 {
+        config.experiments.holdout = HOLDOUT;
+    }
+    let shop = Arc::new(Shop::open(config)?);
     if shop.store.log.end()?.is_some() {
         println!("{} has data already: serving it as it is (remove the folder to begin anew)", folder.display());
     } else {
@@ -62,18 +84,90 @@ pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
         return Ok(());
     }
     let example = example(&shop, &simulated)?;
-    let ready_file = arguments.ready_file.clone();
+    let stage = Arc::new(DemoStage::new(Arc::clone(&shop)));
+    let (own_keys, going_on) = (OnceCell::new(), OnceCell::new());
     let front = |keys: &Keys| {
-        let public_key = shop_key(keys)?;
-        Ok(Some(DemoShop { pages: pages::SHOP, public_key, picture: Box::new(merx_simulate::picture) }))
+        let public_key = fresh_key(keys, Scope::Public, "demo shop")?;
+        let _ = own_keys.set((public_key.clone(), fresh_key(keys, Scope::Admin, "demo stage")?));
+        let (pages, picture) = (pages::SHOP, Box::new(merx_simulate::picture));
+        Ok(Some(DemoShop { pages, public_key, picture, stage: Arc::clone(&stage) as _ }))
     };
-    serving::serve_with(shop, front, |ready| {
-        if let Some(path) = &ready_file {
+    let served = serving::serve_with(Arc::clone(&shop), front, |ready| {
+        if let Some((public, admin)) = own_keys.get() {
+            let open = Open { url: &ready.url, public, admin, per_minute: arguments.visits_per_minute };
+            let _ = going_on.set(open.begin(&shop, simulated, &stage)?);
+        }
+        if let Some(path) = &arguments.ready_file {
             write_ready(path, ready)?;
         }
         print_calls(ready, &example);
         Ok(())
-    })
+    });
+    drop(going_on);
+    stage.clear()?;
+    served
+}
+
+/// The demo shop once it is open.
+struct Open<'a> {
+    url: &'a str,
+    public: &'a str,
+    admin: &'a str,
+    per_minute: u32,
+}
+
+impl Open<'_> {
+    /// Opens an experiment, keeps the stage, lets people in and has the models learn from them.
+    fn begin(&self, shop: &Arc<Shop>, simulated: Simulated, stage: &Arc<DemoStage>) -> Result<Vec<Repeated>> {
+        let (played, clock) = (Arc::clone(stage), Arc::clone(&shop.clock));
+        let mut going_on = vec![Repeated::start("stage", SECOND, move |_| played.tick(clock.now()))?];
+        if self.per_minute == 0 {
+            return Ok(going_on);
+        }
+        let merchant = Client::remote(self.url, self.admin)?;
+        let public = Client::remote(self.url, self.public)?;
+        let mut crowd = Crowd::new(public, Arc::clone(&shop.clock), Arc::new(simulated), Arc::clone(stage));
+        let mut opened = false;
+        let pause = Duration::from_secs(60) / self.per_minute;
+        going_on.push(Repeated::start("crowd", pause, move |_| {
+            if !opened {
+                open_experiment(&merchant)?;
+                opened = true;
+            }
+            crowd.visit()
+        })?);
+        let merchant = Client::remote(self.url, self.admin)?;
+        let (clock, mut due) = (Arc::clone(&shop.clock), shop.clock.now().plus_ms(LEARN_AFTER_MS));
+        going_on.push(Repeated::start("learning", SECOND, move |_| {
+            if clock.now() >= due {
+                merchant.post("/v1/jobs", &json!({ "kind": "training" }))?;
+                due = clock.now().plus_ms(LEARN_EVERY_MS);
+            }
+            Ok(())
+        })?);
+        Ok(going_on)
+    }
+}
+
+/// Half of those who see the home page get what is popular, the other half what is theirs.
+fn open_experiment(merchant: &Client) -> Result<()> {
+    const ADDRESS: &str = "/v1/experiments/demo-personal-home";
+    if merchant.get(ADDRESS).is_ok() {
+        return Ok(());
+    }
+    let definition = json!({
+        "title": "A personal home page", "owner": "demo",
+        "hypothesis": "Who sees what suits them buys more than who sees what sells best.",
+        "surface": { "kind": "recommend", "slots": ["home"] },
+        "arms": [
+            { "name": "popular", "percent": 50, "change": { "serve": "popularity" } },
+            { "name": "personal", "percent": 50 },
+        ],
+        "metrics": ["conversion", "revenue_per_visitor"],
+    });
+    merchant.put(ADDRESS, &definition)?;
+    merchant.post(&format!("{ADDRESS}/start"), &json!({}))?;
+    Ok(())
 }
 
 /// A shop whose last day is today, so that "now" is inside its story.
@@ -89,7 +183,7 @@ fn simulated(clock: &dyn Clock, arguments: &DemoArguments) -> Simulated {
     })
 }
 
-fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
+pub(crate) fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     let now = shop.clock.now();
     let products: Vec<Product> = simulated.products().map(in_shop).collect();
     let bar = progress(products.len() as u64, "products");
@@ -127,13 +221,12 @@ fn fill(shop: &Shop, simulated: &Simulated) -> Result<()> {
     Ok(())
 }
 
-/// A key for the shop's pages; the one of the run before can't be read again, so it goes.
-fn shop_key(keys: &Keys) -> Result<String> {
-    const LABEL: &str = "demo shop";
-    for old in keys.list().iter().filter(|key| key.label == LABEL) {
+/// A key of the demo's own; the one of the run before can't be read again, so it goes.
+fn fresh_key(keys: &Keys, scope: Scope, label: &str) -> Result<String> {
+    for old in keys.list().iter().filter(|key| key.label == label) {
         keys.revoke(&old.id)?;
     }
-    Ok(keys.mint(Scope::Public, LABEL, SystemClock.now())?.0)
+    Ok(keys.mint(scope, label, SystemClock.now())?.0)
 }
 
 /// With its addresses in the demo shop.

@@ -1,0 +1,343 @@
+//! What automations earn, who is told when something is wrong, and what it would have earned to do otherwise: against planted truths.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use merx_domain::{DAY_MS, TimestampMs};
+use merx_measure::off_policy::{Logged, off_policy};
+use merx_numeric::rng::Rng;
+use merx_simulate::{Shop as Simulated, ShopConfig};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::harness::{Chance, Server, Shop};
+
+const VISITORS: u64 = 3_000;
+
+fn visitor(number: u64) -> String {
+    format!("visitor-{number}")
+}
+
+fn send(server: &Server, events: &[Value]) {
+    let mut client = server.client();
+    for batch in events.chunks(500) {
+        client.call("POST", "/v1/batch", &server.keys.admin, Some(&json!({ "batch": batch }))).unwrap().ok();
+    }
+}
+
+fn order(visitor: &str, number: u64, cents: u64, at: Option<&str>) -> Value {
+    let mut order = json!({ "type": "track", "event": "Order Completed", "anonymousId": visitor,
+        "properties": { "order_id": format!("o{number}"), "revenue": cents as f64 / 100.0, "currency": "EUR",
+            "products": [{ "product_id": "p1", "price": cents as f64 / 100.0, "quantity": 1 }] } });
+    if let Some(at) = at {
+        order["timestamp"] = json!(at);
+    }
+    order
+}
+
+fn of<'a>(list: &'a Value, name: &str, value: &str) -> &'a Value {
+    list.as_array().unwrap().iter().find(|one| one[name] == value).unwrap()
+}
+
+#[test]
+fn what_an_automation_earns_holds_the_planted_truth() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&["--set", "recommend.holdout=0.3"]);
+    let costs = json!({ "owner": "anna", "costs": { "one_time_minor": 100_000, "monthly_minor": 3_000 } });
+    server.call("PUT", "/v1/automations/recommend", &server.keys.admin, Some(&costs)).ok();
+    let pages: Vec<Value> =
+        (0..VISITORS).map(|number| json!({ "type": "page", "name": "Home", "anonymousId": visitor(number) })).collect();
+    send(&server, &pages);
+
+    // A fifth of those who go without buys, three tenths of those who get it; 10 to 60 euros, 35 on average.
+    let mut chance = Chance::seeded("value", 5);
+    let mut client = server.client();
+    let (mut orders, mut treated, mut clicked) = (Vec::new(), 0u64, Vec::new());
+    let mut led_to = 0.0;
+    for number in 0..VISITORS {
+        let body = json!({ "anonymous_id": visitor(number), "slots": [{ "scenario": "home" }] });
+        let answer = client.call("POST", "/v1/recommend", &server.keys.admin, Some(&body)).unwrap().ok();
+        let gets_it = answer["arm"] == "treated";
+        treated += u64::from(gets_it);
+        let cents = 1_000 + chance.below(5_000);
+        let buys = chance.below(1_000) < if gets_it { 300 } else { 200 };
+        // Every tenth opens what was recommended before.
+        if number % 10 == 0 {
+            clicked.push(json!({ "type": "track", "event": "Product Clicked", "anonymousId": visitor(number),
+                "properties": { "product_id": "p1", "decision_id": answer["decision_id"] } }));
+            led_to += if buys { cents as f64 / 100.0 } else { 0.0 };
+        }
+        if buys {
+            orders.push(order(&visitor(number), number, cents, None));
+        }
+    }
+    send(&server, &clicked);
+    send(&server, &orders);
+    let truth = 0.1 * 35.0 * treated as f64;
+
+    // Decisions are counted once they are on record for sure.
+    let (reply, _) = server.eventually("/v1/value?window_days=7", |reply| {
+        let page = reply.json();
+        page["automations"].as_array().is_some_and(|all| {
+            all.iter().any(|one| one["automation"] == "recommend" && one["attributed"]["decisions"] == VISITORS)
+        })
+    });
+    let page = reply.json();
+    let value = of(&page["automations"], "automation", "recommend");
+    let number = |value: &Value| value.as_f64().unwrap();
+    let range = &value["incremental_revenue"];
+    println!("planted {truth:.0}: {range}");
+    assert!(number(&range["low"]) > 0.0 && number(&range["low"]) < truth && truth < number(&range["high"]), "{value}");
+    assert_eq!(value["verdict"], "earns", "{value}");
+    assert_eq!(page["currency"], "EUR");
+    let month = &value["months"][0];
+    assert_eq!(month["treated_visitors"], treated);
+    assert_eq!(month["held_out_visitors"], VISITORS - treated);
+    // A month costs 30 euros, and less than an hour of it has passed.
+    let cost = number(&value["running_cost"]);
+    assert!(cost > 0.0 && cost < 0.1, "{cost}");
+    assert!((number(&value["net"]["estimate"]) - (number(&range["estimate"]) - cost)).abs() < 1e-6);
+    assert!(number(&value["payback_months"]["soonest"]) <= number(&value["payback_months"]["estimate"]));
+    let attributed = &value["attributed"];
+    assert_eq!(attributed["clicked_decisions"], VISITORS / 10);
+    assert!((number(&attributed["revenue"]) - led_to).abs() < 0.01, "{attributed} beside {led_to}");
+    // Nobody goes without search, so what it earns is not known.
+    let search = of(&page["automations"], "automation", "search");
+    assert_eq!((&search["verdict"], &search["incremental_revenue"]), (&json!("not_measured"), &Value::Null));
+    assert!(search["why_not"].as_str().unwrap().contains("goes without"));
+    server.stop();
+}
+
+#[test]
+fn figures_stand_in_one_tree_and_say_what_is_not_measured() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&[]);
+    let yesterday =
+        TimestampMs(TimestampMs::parse(server.get("/v1/kpis")["read_at"].as_str().unwrap()).unwrap().0 - DAY_MS);
+    let at = yesterday.to_string();
+    let on = |event: &str, visitor: u64, properties: Value| json!({ "type": "track", "event": event, "anonymousId": format!("v{visitor}"), "timestamp": at, "properties": properties });
+    let mut events = Vec::new();
+    for visitor in 0..100 {
+        events.push(on("Product Viewed", visitor, json!({ "product_id": "p1" })));
+        if visitor < 40 {
+            events.push(on("Product Added", visitor, json!({ "product_id": "p1" })));
+        }
+        if visitor < 10 {
+            events.push(order(&format!("v{visitor}"), visitor, 2_000 + 100 * visitor, Some(&at)));
+        }
+    }
+    send(&server, &events);
+    let page = server.get("/v1/kpis?days=7");
+    let figure = |name: &str| of(&page["kpis"], "name", name).clone();
+    assert_eq!((figure("revenue")["value"].as_f64(), figure("conversion")["value"].as_f64()), (Some(245.0), Some(0.1)));
+    assert_eq!(figure("average_order_value")["value"].as_f64(), Some(24.5));
+    assert_eq!(figure("cart_abandonment")["value"].as_f64(), Some(0.75));
+    assert_eq!(figure("conversion")["parent"], "revenue_per_visit");
+    for name in ["containment", "handling_time", "intent_false_positives"] {
+        let none = figure(name);
+        assert_eq!((&none["measured"], &none["value"]), (&json!(false), &Value::Null));
+        assert!(none["why_not"].as_str().unwrap().contains("yet"));
+    }
+    let quality = server.get("/v1/data-quality");
+    assert_eq!(of(&quality["checks"], "name", "volume")["state"], "too_little", "a new shop is told nothing");
+    server.stop();
+}
+
+/// Takes two posts, refuses the first.
+fn receiver() -> (String, std::thread::JoinHandle<Vec<(String, String)>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let thread = std::thread::spawn(move || {
+        let mut taken = Vec::new();
+        for answer in ["500 Internal Server Error", "204 No Content"] {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                reader.read_line(&mut line).unwrap();
+                if line.trim().is_empty() {
+                    break;
+                }
+                let line = line.to_ascii_lowercase().replace(": ", ":");
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                head.push_str(&line);
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).unwrap();
+            write!(reader.get_mut(), "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+            taken.push((head, String::from_utf8(body).unwrap()));
+        }
+        taken
+    });
+    (url, thread)
+}
+
+#[test]
+fn alerts_are_told_signed_and_again_where_nobody_answered() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&[]);
+    let (url, receiver) = receiver();
+    let made = server.post("/v1/webhooks", &json!({ "url": url, "kinds": ["test"] }));
+    let secret = made["secret"].as_str().unwrap().strip_prefix("whsec_").unwrap().to_owned();
+    assert!(server.get("/v1/webhooks")["items"][0].get("secret").is_none(), "a secret is shown once");
+    server.post("/v1/alerts/test", &json!({}));
+    let taken = receiver.join().unwrap();
+    let header = |head: &str, name: &str| {
+        let line = head.lines().find_map(|line| line.strip_prefix(&format!("{name}:")).map(str::to_owned));
+        line.unwrap_or_else(|| panic!("no {name} in {head}"))
+    };
+    let ids: Vec<String> = taken.iter().map(|(head, _)| header(head, "webhook-id")).collect();
+    assert_eq!(ids[0], ids[1], "a second try is the same message");
+    for (head, body) in &taken {
+        // The headers were lowered to be compared; base64 wasn't meant to be.
+        let signed = format!("{}.{}.{body}", header(head, "webhook-id"), header(head, "webhook-timestamp"));
+        let mut mac = Hmac::<Sha256>::new_from_slice(&STANDARD.decode(&secret).unwrap()).unwrap();
+        mac.update(signed.as_bytes());
+        let expected = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())).to_ascii_lowercase();
+        assert_eq!(header(head, "webhook-signature").trim(), expected);
+        let body: Value = serde_json::from_str(body).unwrap();
+        assert_eq!((&body["type"], &body["data"]["severity"]), (&json!("alert.test"), &json!("notice")));
+    }
+    let (reply, _) = server.eventually("/v1/deliveries", |reply| reply.json()["items"][0]["state"] == "delivered");
+    assert_eq!(reply.json()["items"][0]["tries"], 2);
+    server.stop();
+}
+
+/// Ten thousand past decisions of both engines, by shoppers, visitors and nobody, with an experiment on the way.
+#[test]
+fn ten_thousand_decisions_are_made_again_bit_for_bit() {
+    const EACH: u64 = 5_000;
+    let mut shop = Shop::small_demo();
+    let server = shop.serve(&["--set", "recommend.deadline_ms=5000", "--set", "search.deadline_ms=5000"]);
+    let definition = json!({
+        "surface": { "kind": "recommend", "slots": ["home"] }, "metrics": ["conversion"],
+        "arms": [{ "name": "control", "percent": 50 }, { "name": "varied", "percent": 50, "change": { "diversity": 0.9 } }],
+    });
+    server.call("PUT", "/v1/experiments/variety", &server.keys.admin, Some(&definition)).ok();
+    server.post("/v1/experiments/variety/start", &json!({}));
+    let mut chance = Chance::seeded("replay", 8);
+    let scenarios =
+        ["home", "for_you", "popular", "trending", "new", "recently_viewed", "buy_again", "continue_session"];
+    let words = ["shoes", "red", "lamp", "dress", "garden chair", "blue shirt", "xyzzy", "bag"];
+    server.eventually("/v1/search?q=lamp", |reply| reply.status == 200);
+    let mut client = server.client();
+    for number in 0..2 * EACH {
+        let who = chance.below(400);
+        let (path, mut body) = if number % 2 == 0 {
+            let slot = scenarios[chance.below(scenarios.len() as u64) as usize];
+            ("/v1/recommend", json!({ "slots": [{ "scenario": slot, "count": 1 + chance.below(12) }] }))
+        } else {
+            let query = words[chance.below(words.len() as u64) as usize];
+            ("/v1/search", json!({ "query": query, "count": 1 + chance.below(20) }))
+        };
+        if who > 20 {
+            body["anonymous_id"] = json!(visitor(who));
+        }
+        client.call("POST", path, &server.keys.admin, Some(&body)).unwrap().ok();
+    }
+    let (mut before, mut compared, mut engines) = (String::new(), 0, std::collections::BTreeMap::<String, u64>::new());
+    loop {
+        let page =
+            client.call("GET", &format!("/v1/decisions?limit=100{before}"), &server.keys.admin, None).unwrap().ok();
+        let items = page["items"].as_array().unwrap();
+        let Some(last) = items.last() else { break };
+        before = format!("&before={}", last["decision_id"].as_str().unwrap());
+        for item in items {
+            let id = item["decision_id"].as_str().unwrap();
+            let path = format!("/v1/decisions/{id}/replay");
+            let replay = client.call("POST", &path, &server.keys.admin, Some(&json!({}))).unwrap().ok();
+            assert_eq!(replay["identical"], true, "{id}: {replay}");
+            *engines.entry(item["engine"].as_str().unwrap().to_owned()).or_default() += 1;
+            compared += 1;
+        }
+    }
+    println!("{compared} decisions: {engines:?}");
+    assert!(compared >= 2 * EACH, "{compared}");
+    assert!(engines["recommend"] >= EACH && engines["search"] >= EACH);
+    server.stop();
+}
+
+/// Strips of a simulated shop are shown by a policy that draws among four with known chances; what another policy would have brought is known
+/// from the planted tastes, and estimates from the log hold it.
+#[test]
+fn off_policy_estimates_hold_the_truth_of_a_simulated_shop() {
+    const STRIPS: usize = 4;
+    const LENGTH: usize = 8;
+    const SHOPPERS: u32 = 400;
+    const DECISIONS: usize = 3_000;
+    const TRIALS: u64 = 40;
+    let simulated =
+        Simulated::new(ShopConfig { products: 400, shoppers: SHOPPERS, days: 60, seed: 3, ..ShopConfig::default() });
+    let truth = simulated.truth(simulated.config().start.plus_ms(30 * DAY_MS));
+    let shoppers: Vec<_> = (0..SHOPPERS).map(|index| simulated.shopper(index)).collect();
+    // The first strip is made for the shopper; the others are other people's.
+    let strips: Vec<Vec<Vec<_>>> = (0..SHOPPERS as usize)
+        .map(|own| {
+            (0..STRIPS)
+                .map(|strip| truth.taste_top(&shoppers[(own + 97 * strip) % SHOPPERS as usize], LENGTH))
+                .collect()
+        })
+        .collect();
+    // Chances of a click by shopper and strip, from many plays.
+    let mut rng = Rng::from_seed(9);
+    let clicks: Vec<Vec<f64>> = (0..SHOPPERS as usize)
+        .map(|own| {
+            let play = |strip: &Vec<_>, rng: &mut Rng| {
+                let happy = (0..400).filter(|_| !truth.respond(&shoppers[own], strip, rng).clicked.is_empty()).count();
+                happy as f64 / 400.0
+            };
+            strips[own].iter().map(|strip| play(strip, &mut rng)).collect()
+        })
+        .collect();
+    const LOGGING: [f64; STRIPS] = [0.1, 0.3, 0.4, 0.2];
+    const OTHER: [f64; STRIPS] = [0.85, 0.05, 0.05, 0.05];
+    let worth = |policy: &[f64; STRIPS]| {
+        let of_shopper = |rates: &Vec<f64>| rates.iter().zip(policy).map(|(rate, chance)| rate * chance).sum::<f64>();
+        clicks.iter().map(of_shopper).sum::<f64>() / f64::from(SHOPPERS)
+    };
+    let (planted, logged) = (worth(&OTHER), worth(&LOGGING));
+    assert!(planted > logged, "what suits brings more: {planted} beside {logged}");
+    let mut covered = [0; 4];
+    let mut half = 0.0;
+    for trial in 0..TRIALS {
+        let mut rng = rng.split(trial);
+        let rows: Vec<Logged> = (0..DECISIONS)
+            .map(|_| {
+                let own = rng.below(SHOPPERS as usize);
+                let lot = rng.uniform();
+                let mut end = 0.0;
+                let drawn = LOGGING.iter().position(|chance| {
+                    end += chance;
+                    lot < end
+                });
+                let strip = drawn.unwrap_or(STRIPS - 1);
+                let clicked = !truth.respond(&shoppers[own], &strips[own][strip], &mut rng).clicked.is_empty();
+                // A model that knows tastes, but half as well as it thinks.
+                let forecast = |strip: usize| 0.5 * clicks[own][strip] + 0.5 * logged;
+                Logged {
+                    propensity: LOGGING[strip],
+                    target: OTHER[strip],
+                    reward: f64::from(u8::from(clicked)),
+                    predicted: forecast(strip),
+                    predicted_target: (0..STRIPS).map(|strip| OTHER[strip] * forecast(strip)).sum(),
+                }
+            })
+            .collect();
+        let read = off_policy(&rows, 20.0, 0.05).unwrap();
+        let estimates = [read.ips, read.snips, read.doubly_robust, read.switch];
+        for (count, estimate) in covered.iter_mut().zip(estimates) {
+            *count += usize::from(estimate.low <= planted && planted <= estimate.high);
+        }
+        assert!(read.overlap.effective_rows > 100.0 && (read.overlap.mean_weight - 1.0).abs() < 0.3);
+        half += (read.doubly_robust.high - read.doubly_robust.low) / 2.0 / TRIALS as f64;
+    }
+    println!("planted {planted:.4}, logged policy {logged:.4}; covered of {TRIALS}: {covered:?}; half width {half:.4}");
+    // 38 of 40 expected, less three sigma of 1.4; the truth itself is known to a thousandth.
+    assert!(covered.iter().all(|count| *count >= 34), "{covered:?}");
+}
