@@ -47,6 +47,7 @@ pub(crate) struct Data {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) listen: std::net::SocketAddr,
+    pub(crate) advertise: String,
     pub(crate) max_body_bytes: usize,
     pub(crate) request_timeout_ms: u64,
     pub(crate) cors_origins: Vec<String>,

@@ -21,17 +21,21 @@ use sha2::Sha256;
 
 use crate::background::Repeated;
 use crate::config::AlertsConfig;
+use crate::shop::Shop;
 
 const LOOK_ROUND: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Carries alerts until the returned thread is dropped. A configuration that can't be used is an error at start and not at the
+/// Carries alerts where this process leads, until the returned thread is dropped. A configuration that can't be used is an error at start and not at the
 /// first alert.
-pub(crate) fn carry_alerts(book: Arc<Alerts>, clock: Arc<dyn Clock>, config: &AlertsConfig) -> Result<Repeated> {
+pub(crate) fn carry_alerts(book: Arc<Alerts>, shop: Arc<Shop>, config: &AlertsConfig) -> Result<Repeated> {
     let bag = Bag { agent: agent(), mail: Mail::of(config)? };
     book.tell_by_mail(bag.mail.is_some());
-    Repeated::start("courier", LOOK_ROUND, move |stopping| carry(&book, &bag, clock.as_ref(), stopping))
+    Repeated::start("courier", LOOK_ROUND, move |stopping| match shop.leads() {
+        true => carry(&book, &bag, shop.clock.as_ref(), stopping),
+        false => Ok(()),
+    })
 }
 
 struct Bag {

@@ -16,6 +16,7 @@ mod import;
 mod inspector;
 mod jobs;
 mod lake;
+mod lead;
 mod manual;
 mod master_key;
 mod migrate;
@@ -23,6 +24,7 @@ mod operate;
 mod privacy;
 mod projection;
 mod rehearse;
+mod replica;
 mod reports;
 mod retention;
 mod search_log;
@@ -350,7 +352,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
             housekeeping::let_answers_go_first()?;
-            serving::serve(shop::Shop::open(config)?, |ready| {
+            serving::serve(shop::Shop::open_beside_others(config)?, |ready| {
                 if let Some(path) = &ready_file {
                     demo::write_ready(path, ready)?;
                 }

@@ -17,8 +17,17 @@ const LOG_EVENTS: usize = 2_000;
 /// The part of each day that holds all rows of it.
 const MOVED_PART: &str = "moved";
 /// Tables that belong to a store and not to the shop.
-const NOT_MOVED: [&str; 6] =
-    ["migrations", "migration_lock", "log_events", "log_ends", "log_checkpoints", "sqlite_sequence"];
+const NOT_MOVED: [&str; 9] = [
+    "migrations",
+    "migration_lock",
+    "log_events",
+    "log_ends",
+    "log_checkpoints",
+    "leases",
+    "lease_beats",
+    "jobs",
+    "sqlite_sequence",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Side {

@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::housekeeping::Housekeeping;
-use crate::jobs::JobBoard;
 use crate::serving;
 use crate::shop::Shop;
 
@@ -85,7 +84,7 @@ impl Desk {
 
     fn of_folder(config: Config) -> Result<Self> {
         let shop = Arc::new(Shop::open(config).map_err(with_hint)?);
-        let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
+        let board = shop.job_board()?;
         let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
         let key = keys.lend(Scope::Admin, shop.clock.now())?;
         let app = App::new(serving::parts(&shop, keys, Arc::clone(&board))?);

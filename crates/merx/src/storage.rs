@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use merx_backends::{Address, KAFKA_MIGRATIONS, KafkaEventLog, PostgresRecords, RedisOnlineStore, S3Artifacts, S3Lake};
-use merx_store::{Artifacts, Engines, EventLog, Lake, LogSettings, Migration, OnlineStore, Records, Store};
+use merx_store::{
+    Artifacts, Engines, EventLog, Fence, FencedRecords, LEASE_MIGRATIONS, Lake, LogSettings, Migration, OnlineStore,
+    Records, Store,
+};
 use serde::{Deserialize, Deserializer};
 
 use crate::config::Config;
+use crate::jobs;
+use crate::lead::LEAD;
 
 /// Addresses of services; what has none lies in the data folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -63,7 +68,9 @@ impl Storage {
 
     fn migrations(&self, migrations: &[Migration]) -> Vec<Migration> {
         let of_log = if self.log.is_some() { KAFKA_MIGRATIONS } else { &[] };
-        [migrations, of_log].concat()
+        let of_lead: &[_] = if self.records.is_some() { &[jobs::MIGRATION] } else { &[] };
+        let of_leases = if self.records.is_some() { LEASE_MIGRATIONS } else { &[] };
+        [migrations, of_log, of_leases, of_lead].concat()
     }
 }
 
@@ -119,25 +126,34 @@ pub(crate) fn forget_online(config: &Config, in_services: bool) -> Result<()> {
     }
 }
 
+/// A shop's ports, and what is beside them where several processes may serve it.
+pub(crate) struct Opened {
+    /// Its records are written by the process that leads alone.
+    pub(crate) store: Store,
+    /// For what every process writes: what it decided.
+    pub(crate) recording: Arc<dyn Records>,
+    /// The log, for what the process that leads takes in.
+    pub(crate) intake_log: Arc<dyn EventLog>,
+    /// Where several processes may serve the shop.
+    pub(crate) shared: Option<Arc<Fence>>,
+}
+
 /// Opens everything that the configuration names; what can't be used is refused with the sentence that mends it.
-pub(crate) fn open(config: &Config, migrations: &[Migration]) -> Result<Store> {
-    let Storage { records, log, online, lake, artifacts } = &config.storage;
+pub(crate) fn open(config: &Config, migrations: &[Migration]) -> Result<Opened> {
+    if let Storage { records: Some(records), log: Some(log), online: Some(online), lake: Some(_), artifacts: Some(_) } =
+        &config.storage
+    {
+        return open_shared(config, migrations, [records, log, online]);
+    }
+    let Storage { records, log, online, .. } = &config.storage;
     let settings = LogSettings { queued_events: config.limits.queued_events };
     let migrations = config.storage.migrations(migrations);
-    let mut engines = Engines::default();
+    let mut engines = buckets(config)?;
     if let Some(address) = records {
         let opened = PostgresRecords::open(address, &migrations).context("storage.records")?;
         engines.records = Some(Arc::new(opened) as Arc<dyn Records>);
     }
-    if let Some(address) = artifacts {
-        let opened = S3Artifacts::open(address).context("storage.artifacts")?;
-        engines.artifacts = Some(Arc::new(opened) as Arc<dyn Artifacts>);
-    }
-    if let Some(address) = lake {
-        engines.lake = Some(Arc::new(S3Lake::open(address).context("storage.lake")?) as Arc<dyn Lake>);
-    }
-    let address = log.clone();
-    if let Some(address) = address {
+    if let Some(address) = log.clone() {
         engines.log = Some(Box::new(move |records| {
             let opened = KafkaEventLog::open(&address, Arc::clone(records), settings.queued_events)?;
             Ok(Arc::new(opened) as Arc<dyn EventLog>)
@@ -148,7 +164,41 @@ pub(crate) fn open(config: &Config, migrations: &[Migration]) -> Result<Store> {
         engines.online =
             Some(Box::new(move || Ok(Arc::new(RedisOnlineStore::open(&address)?) as Arc<dyn OnlineStore>)));
     }
-    Ok(Store::open(&config.data.folder, &migrations, settings, engines)?)
+    let store = Store::open(&config.data.folder, &migrations, settings, engines)?;
+    let (recording, intake_log) = (Arc::clone(&store.records), Arc::clone(&store.log));
+    Ok(Opened { store, recording, intake_log, shared: None })
+}
+
+/// Everything lies on services: other processes may have opened it too.
+fn open_shared(config: &Config, migrations: &[Migration], [records, log, online]: [&Address; 3]) -> Result<Opened> {
+    let settings = LogSettings { queued_events: config.limits.queued_events };
+    let migrations = config.storage.migrations(migrations);
+    let fence = Fence::new(LEAD);
+    let recording: Arc<dyn Records> =
+        Arc::new(PostgresRecords::open(records, &migrations).context("storage.records")?);
+    let fenced: Arc<dyn Records> = Arc::new(FencedRecords::new(Arc::clone(&recording), Arc::clone(&fence)));
+    let log = KafkaEventLog::open(log, Arc::clone(&recording), settings.queued_events).context("storage.log")?;
+    let intake_log = Arc::new(log.through(Arc::clone(&fenced)).context("storage.log")?);
+    let online = RedisOnlineStore::watch(online).context("storage.online")?;
+    let mut engines = buckets(config)?;
+    engines.records = Some(fenced);
+    engines.log = Some(Box::new(move |_| Ok(Arc::new(log) as Arc<dyn EventLog>)));
+    engines.online = Some(Box::new(move || Ok(Arc::new(online) as Arc<dyn OnlineStore>)));
+    let store = Store::open(&config.data.folder, &migrations, settings, engines)?;
+    Ok(Opened { store, recording, intake_log, shared: Some(fence) })
+}
+
+/// Lake and artifacts.
+fn buckets(config: &Config) -> Result<Engines> {
+    let mut engines = Engines::default();
+    if let Some(address) = &config.storage.artifacts {
+        let opened = S3Artifacts::open(address).context("storage.artifacts")?;
+        engines.artifacts = Some(Arc::new(opened) as Arc<dyn Artifacts>);
+    }
+    if let Some(address) = &config.storage.lake {
+        engines.lake = Some(Arc::new(S3Lake::open(address).context("storage.lake")?) as Arc<dyn Lake>);
+    }
+    Ok(engines)
 }
 
 /// `merx doctor`: asks each service whether it can do what is needed, and changes nothing there.

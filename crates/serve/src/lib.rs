@@ -20,6 +20,7 @@ mod decisions;
 mod entities;
 mod experiments;
 mod figures;
+mod forward;
 mod health;
 mod jobs;
 mod keys;
@@ -68,7 +69,7 @@ pub use merchandise::{
 };
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, ModelChangeError, ModelEntry, ModelSegment,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Leader, ModelChangeError, ModelEntry, ModelSegment,
     ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };

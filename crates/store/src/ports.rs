@@ -188,6 +188,12 @@ pub trait OnlineStore: Send + Sync {
 
     /// The offset of the state that was loaded at start: the log is replayed from here. `None`: start from nothing.
     fn restored_at(&self) -> Option<LogOffset>;
+
+    /// Where several processes share a store: from now on this one writes, from the state of the last snapshot, whose
+    /// offset it returns; who wrote before is told so by its next write. A store of one process is its own.
+    fn lead(&self) -> Result<Option<LogOffset>> {
+        Ok(self.restored_at())
+    }
 }
 
 // ---- Lake ----

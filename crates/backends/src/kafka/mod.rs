@@ -46,7 +46,7 @@ const POLL_MS: u64 = 50;
 type Append = (Vec<Located>, Sender<Result<HashSet<EventId>>>);
 
 pub struct KafkaEventLog {
-    bodies: Bodies,
+    bodies: Arc<Bodies>,
     index: Arc<Index>,
     records: Arc<dyn Records>,
     appends: Option<Sender<Append>>,
@@ -72,9 +72,16 @@ impl KafkaEventLog {
     /// (30000), `tls` (`on`; needs a build with the feature `kafka-tls`), `ca_file`, `sasl` (`PLAIN`).
     pub fn open(address: &Address, records: Arc<dyn Records>, queue: usize) -> Result<Self> {
         let settings = Settings::of(address)?;
-        let bodies = Bodies::open(&settings, queue)?;
+        Self::over(Arc::new(Bodies::open(&settings, queue)?), Arc::default(), records, queue)
+    }
+
+    /// The same log and the same producer, its rows written through other records: those that are fenced, say.
+    pub fn through(&self, records: Arc<dyn Records>) -> Result<Self> {
+        Self::over(Arc::clone(&self.bodies), Arc::clone(&self.bell), records, self.queue)
+    }
+
+    fn over(bodies: Arc<Bodies>, bell: Arc<Bell>, records: Arc<dyn Records>, queue: usize) -> Result<Self> {
         let index = Arc::new(Index::open(Arc::clone(&records))?);
-        let bell = Arc::new(Bell::default());
         // The bound is counted in events (`queued`), not in requests.
         let (appends, waiting) = unbounded();
         let (indexing, ringing) = (Arc::clone(&index), Arc::clone(&bell));

@@ -8,7 +8,8 @@
 //! when the epoch began. A snapshot closes the epoch; opening abandons the one that was left open, and what was written in
 //! it counts as what stood there before. Both are one script on one key, however many values there are.
 //!
-//! **One writer.** Whoever opens last writes; an earlier one is told so by its next write ([`StoreError::Conflict`]).
+//! **One writer.** Whoever took the lead last writes; an earlier one is told so by its next write ([`StoreError::Conflict`])
+//! and reads on, as those do that only watch.
 //!
 //! **Writes** wait in memory for [`FLUSH_MS`] and go out in one pipeline: what a crash loses, the log has. Reads here see
 //! them at once.
@@ -19,7 +20,7 @@ mod server;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ const FLUSH_MS: u64 = 20;
 /// Writes that wait at most; whoever comes next sends them all.
 const MAX_WAITING: usize = 4_096;
 const SHARDS: usize = 64;
+/// Flushes between two looks at how far the epochs of another process are.
+const LOOK_FLUSHES: u32 = 50;
 
 /// A value that is not in Redis yet.
 #[derive(Clone)]
@@ -50,6 +53,8 @@ struct Waiting {
 struct Inner {
     server: Server,
     epochs: RwLock<Epochs>,
+    /// Whether this process writes, as far as it knows.
+    leads: AtomicBool,
     /// Numbers the versions of this process.
     counter: AtomicU64,
     waiting: Mutex<HashMap<OnlineKey, Waiting>>,
@@ -62,38 +67,46 @@ struct Inner {
 
 pub struct RedisOnlineStore {
     inner: Arc<Inner>,
-    restored_at: Option<LogOffset>,
+    restored_at: Mutex<Option<LogOffset>>,
     stop: Option<Sender<()>>,
     flusher: Option<JoinHandle<()>>,
 }
 
 impl RedisOnlineStore {
-    /// Connects, checks that the server can do what is needed, and goes back to the last snapshot.
+    /// Connects, checks that the server can do what is needed, and goes back to the last snapshot, to write from there.
     ///
     /// Options: `prefix` (`merx`), `pool` (connections, 8), `timeout_ms` (2000), `expire_days` (0: never; what is not
     /// written for so long is forgotten), `max_value_bytes` (1 MiB).
     pub fn open(address: &Address) -> Result<Self> {
+        let store = Self::watch(address)?;
+        store.lead()?;
+        Ok(store)
+    }
+
+    /// The same, to read what another process writes, until [`OnlineStore::lead`].
+    pub fn watch(address: &Address) -> Result<Self> {
         let server = Server::new(Pool::new(address)?, address)?;
         server.check()?;
-        let (epochs, restored_at) = server.begin()?;
+        let (epochs, restored_at) = server.epochs()?;
         let max = address.number("max_value_bytes", 1 << 20, 1_024..=64 << 20, "1024 to 67108864");
         let max_value_bytes = max.map_err(|error| server::refused(error.to_string()))? as usize;
         let inner = Arc::new(Inner {
             server,
             epochs: RwLock::new(epochs),
+            leads: AtomicBool::new(false),
             counter: AtomicU64::new(0),
             waiting: Mutex::default(),
             flushing: Mutex::default(),
             shards: std::array::from_fn(|_| Mutex::default()),
             max_value_bytes,
         });
-        inner.server.forget_removed(&inner.epochs.read_recursive())?;
         let (stop, stopped) = bounded(0);
         let flushing = Arc::clone(&inner);
         let flusher = std::thread::Builder::new()
             .name("online-flush".into())
             .spawn(move || flush_now_and_then(&flushing, &stopped))
             .map_err(|error| server::refused(error.to_string()))?;
+        let restored_at = Mutex::new(restored_at);
         Ok(Self { inner, restored_at, stop: Some(stop), flusher: Some(flusher) })
     }
 
@@ -121,9 +134,17 @@ impl Drop for RedisOnlineStore {
 
 fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
     let waited = Duration::from_millis(FLUSH_MS);
+    let mut flushes: u32 = 0;
     while stopped.recv_timeout(waited) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
-        if let Err(error) = inner.flush() {
-            tracing::warn!(%error, "online store: writes wait");
+        flushes = flushes.wrapping_add(1);
+        let looks = flushes.is_multiple_of(LOOK_FLUSHES);
+        let done = match inner.leads.load(Ordering::Acquire) {
+            true => inner.flush(),
+            false if looks => inner.look(),
+            false => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "online store: trying again");
         }
     }
 }
@@ -139,7 +160,20 @@ impl Inner {
         Ok((entry.map(Arc::new), version))
     }
 
+    /// Learns how far the process that writes is.
+    fn look(&self) -> Result<()> {
+        let (epochs, _) = self.server.epochs()?;
+        let mut known = self.epochs.write();
+        if !self.leads.load(Ordering::Acquire) {
+            *known = epochs;
+        }
+        Ok(())
+    }
+
     fn change(&self, key: OnlineKey, change: &mut dyn FnMut(&mut Vec<u8>)) -> Result<()> {
+        if !self.leads.load(Ordering::Acquire) {
+            return Err(self.server.taken_over());
+        }
         let shard = (key.id as u64 ^ (key.id >> 64) as u64).wrapping_add(u64::from(key.space)) % SHARDS as u64;
         let _one = self.shards[shard as usize].lock();
         // Held, so that no snapshot comes between reading the epoch and noting the change.
@@ -179,8 +213,13 @@ impl Inner {
         if batch.is_empty() {
             return Ok(());
         }
-        self.server.put(&batch, current)?;
+        let sent = self.server.put(&batch, current);
         let mut waiting = self.waiting.lock();
+        if let Err(StoreError::Conflict { .. }) = sent {
+            self.leads.store(false, Ordering::Release);
+            waiting.clear();
+        }
+        sent?;
         for (key, sent) in batch {
             let Some(now) = waiting.get_mut(&key) else { continue };
             if now.entry.version == sent.entry.version {
@@ -196,6 +235,10 @@ impl Inner {
 impl OnlineStore for RedisOnlineStore {
     fn read(&self, key: OnlineKey, read: &mut dyn FnMut(Option<&[u8]>)) -> Result<()> {
         let (entry, _) = self.inner.load(key)?;
+        let known = self.inner.epochs.read_recursive().current;
+        if entry.as_ref().is_some_and(|entry| entry.version.epoch > known) {
+            self.inner.look()?;
+        }
         read(entry.as_ref().and_then(|entry| entry.value(&self.inner.epochs.read_recursive())));
         Ok(())
     }
@@ -235,6 +278,9 @@ impl OnlineStore for RedisOnlineStore {
     fn snapshot(&self, at: LogOffset) -> Result<()> {
         // Nobody writes meanwhile.
         let mut epochs = self.inner.epochs.write();
+        if !self.inner.leads.load(Ordering::Acquire) {
+            return Err(self.inner.server.taken_over());
+        }
         self.inner.flush_in(epochs.current)?;
         self.inner.server.close_epoch(epochs.current, at)?;
         epochs.current += 1;
@@ -243,6 +289,20 @@ impl OnlineStore for RedisOnlineStore {
     }
 
     fn restored_at(&self) -> Option<LogOffset> {
-        self.restored_at
+        *self.restored_at.lock()
+    }
+
+    fn lead(&self) -> Result<Option<LogOffset>> {
+        let inner = &self.inner;
+        // Nobody reads or writes meanwhile.
+        let mut epochs = inner.epochs.write();
+        let _one = inner.flushing.lock();
+        let (begun, at) = inner.server.begin(epochs.current + 1)?;
+        inner.waiting.lock().clear();
+        *epochs = begun;
+        inner.leads.store(true, Ordering::Release);
+        *self.restored_at.lock() = at;
+        inner.server.forget_removed(&epochs)?;
+        Ok(at)
     }
 }

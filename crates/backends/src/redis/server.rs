@@ -26,14 +26,15 @@ const PUT: &str = "
     else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
     return 1";
 
-/// Abandons the open epoch and begins the next. KEYS: meta. Returns epoch, abandoned epochs, offset of the snapshot.
+/// Abandons the open epoch and begins the next. KEYS: meta. ARGV: the least epoch, beyond any that this process has seen:
+/// a server that lost its memory must not count from one again. Returns epoch, abandoned epochs, offset of the snapshot.
 const BEGIN: &str = "
     local open = redis.call('HGET', KEYS[1], 'epoch')
     local abandoned = redis.call('HGET', KEYS[1], 'abandoned') or ''
-    local epoch = 1
+    local epoch = tonumber(ARGV[1])
     if open then
         abandoned = abandoned .. open .. ' '
-        epoch = tonumber(open) + 1
+        epoch = math.max(epoch, tonumber(open) + 1)
     end
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'abandoned', abandoned)
     return {tostring(epoch), abandoned, redis.call('HGET', KEYS[1], 'at') or ''}";
@@ -128,12 +129,28 @@ impl Server {
         self.pool.with(|connection| redis::cmd("DEL").arg(&meta).query::<u64>(connection)).map(drop)
     }
 
-    pub(super) fn begin(&self) -> Result<(Epochs, Option<LogOffset>)> {
+    /// Begins an epoch of this process's own, not before `least`.
+    pub(super) fn begin(&self, least: u32) -> Result<(Epochs, Option<LogOffset>)> {
         let script = Script::new(BEGIN);
         let meta = self.meta();
         let (epoch, abandoned, at): (String, String, String) =
-            self.pool.with(|connection| script.key(&meta).invoke(connection))?;
-        let damaged = || StoreError::Damaged { what: WHAT, detail: format!("the key {meta} is not in a known format") };
+            self.pool.with(|connection| script.key(&meta).arg(least).invoke(connection))?;
+        self.epochs_of(&epoch, &abandoned, &at)
+    }
+
+    /// Epochs and the snapshot as another process keeps them.
+    pub(super) fn epochs(&self) -> Result<(Epochs, Option<LogOffset>)> {
+        let meta = self.meta();
+        let fields = ["epoch", "abandoned", "at"];
+        let [epoch, abandoned, at]: [Option<String>; 3] =
+            self.pool.with(|connection| redis::cmd("HMGET").arg(&meta).arg(&fields).query(connection))?;
+        let epoch = epoch.unwrap_or_else(|| "0".to_owned());
+        self.epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default())
+    }
+
+    fn epochs_of(&self, epoch: &str, abandoned: &str, at: &str) -> Result<(Epochs, Option<LogOffset>)> {
+        let detail = || format!("the key {} is not in a known format", self.meta());
+        let damaged = || StoreError::Damaged { what: WHAT, detail: detail() };
         let abandoned: Option<BTreeSet<u32>> = abandoned.split_whitespace().map(|epoch| epoch.parse().ok()).collect();
         let epochs =
             Epochs { current: epoch.parse().map_err(|_| damaged())?, abandoned: abandoned.ok_or_else(damaged)? };
@@ -148,10 +165,9 @@ impl Server {
         if closed == 1 { Ok(()) } else { Err(self.taken_over()) }
     }
 
-    fn taken_over(&self) -> StoreError {
+    pub(super) fn taken_over(&self) -> StoreError {
         let detail = format!(
-            "{}: another process writes here now, or the server lost its memory; restart to follow the log from the last \
-             snapshot",
+            "{}: another process writes here now, or the server lost its memory: what is written here counts no more",
             self.address
         );
         StoreError::Conflict { what: WHAT, detail }

@@ -14,6 +14,7 @@ mod harness;
 mod live;
 mod planted;
 mod privacy;
+mod replicas;
 mod search_learning;
 mod searching;
 mod services;

@@ -22,7 +22,7 @@ fn service(name: &str) -> String {
 }
 
 /// Addresses of one test: a schema, a topic, a prefix and folders of its own.
-struct Place {
+pub(crate) struct Place {
     records: String,
     log: String,
     online: String,
@@ -31,7 +31,7 @@ struct Place {
 }
 
 impl Place {
-    fn of(test: &str) -> Self {
+    pub(crate) fn of(test: &str) -> Self {
         let name = format!("{test}_{}", std::process::id());
         let records = PostgresRecords::open(&Address::parse(&service("RECORDS")).unwrap(), &[]).unwrap();
         for sql in [format!("DROP SCHEMA IF EXISTS {name} CASCADE"), format!("CREATE SCHEMA {name}")] {
@@ -63,7 +63,7 @@ impl Place {
         .collect()
     }
 
-    fn serve(&self, shop: &mut Shop, flags: &[&str]) -> Server {
+    pub(crate) fn serve(&self, shop: &mut Shop, flags: &[&str]) -> Server {
         let settings = self.settings();
         let all: Vec<&str> = settings.iter().map(String::as_str).chain(flags.iter().copied()).collect();
         let server = shop.serve(&all);
@@ -71,13 +71,13 @@ impl Place {
         server
     }
 
-    fn merx(&self, shop: &Shop, arguments: &[&str]) -> Command {
+    pub(crate) fn merx(&self, shop: &Shop, arguments: &[&str]) -> Command {
         let mut command = shop.merx();
         command.args(arguments).args(self.settings());
         command
     }
 
-    fn log(&self) -> KafkaEventLog {
+    pub(crate) fn log(&self) -> KafkaEventLog {
         let records = PostgresRecords::open(&Address::parse(&self.records).unwrap(), KAFKA_MIGRATIONS).unwrap();
         KafkaEventLog::open(&Address::parse(&self.log).unwrap(), Arc::new(records), 100_000).unwrap()
     }
