@@ -1,6 +1,7 @@
 //! What a process takes over from the one that leads: keys, users, settings, experiments, automations, policies, models.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -41,7 +42,7 @@ pub(crate) fn follow(shop: &Arc<Shop>, door: Door, board: Arc<JobBoard>) -> Resu
     }
     let shop = Arc::clone(shop);
     let mut followed = Followed::default();
-    let round = move |_: &_| {
+    let round = move |_: &AtomicBool| {
         let Some(lead) = &shop.lead else { return Ok(()) };
         lead.follow(|| {
             door.reload()?;

@@ -87,6 +87,8 @@ impl Pool {
             .application_name(address.option("application_name").unwrap_or("merx"))
             .connect_timeout(connect_timeout)
             .keepalives_idle(Duration::from_secs(30))
+            // What the other side's machine does not acknowledge for so long is gone: a cut between the two.
+            .tcp_user_timeout(connect_timeout)
             // Of several hosts the one that takes writes: after a failover the new primary.
             .target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
         let tls = tls::Tls::of(address, &mut config)?;

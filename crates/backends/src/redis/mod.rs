@@ -39,6 +39,8 @@ const FLUSH_MS: u64 = 20;
 /// Writes that wait at most; whoever comes next sends them all.
 const MAX_WAITING: usize = 4_096;
 const SHARDS: usize = 64;
+/// Flushes between two probes of a server that does not answer.
+const PROBE_FLUSHES: u32 = 10;
 /// Flushes between two looks at how far the epochs of another process are.
 const LOOK_FLUSHES: u32 = 50;
 
@@ -137,6 +139,12 @@ fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
     let mut flushes: u32 = 0;
     while stopped.recv_timeout(waited) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
         flushes = flushes.wrapping_add(1);
+        if inner.server.is_silent() {
+            if flushes.is_multiple_of(PROBE_FLUSHES) {
+                inner.server.probe();
+            }
+            continue;
+        }
         let looks = flushes.is_multiple_of(LOOK_FLUSHES);
         let done = match inner.leads.load(Ordering::Acquire) {
             true => inner.flush(),

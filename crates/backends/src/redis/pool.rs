@@ -1,5 +1,6 @@
 //! Connections to Redis: at most so many, each given to one caller at a time.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use merx_store::{Result, StoreError};
@@ -18,6 +19,20 @@ pub(super) struct Pool {
     timeout: Duration,
     state: Mutex<State>,
     returned: Condvar,
+    /// The server did not answer: until a probe finds it again nobody waits for it.
+    silent: AtomicBool,
+}
+
+/// Why something was not done, and whether the server said nothing at all.
+struct Failed {
+    error: StoreError,
+    silent: bool,
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Self {
+        Self { error, silent: false }
+    }
 }
 
 #[derive(Default)]
@@ -32,15 +47,40 @@ impl Pool {
         let size = address.number("pool", 8, 1..=1_000, "1 to 1000").map_err(fail)? as usize;
         let timeout = address.number("timeout_ms", 2_000, 1..=600_000, "milliseconds up to 600000").map_err(fail)?;
         let timeout = Duration::from_millis(timeout);
-        Ok(Self { address: address.clone(), size, timeout, state: Mutex::default(), returned: Condvar::new() })
+        let silent = AtomicBool::new(false);
+        Ok(Self { address: address.clone(), size, timeout, state: Mutex::default(), returned: Condvar::new(), silent })
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Acquire)
+    }
+
+    /// Asks the server for a sign of life, on a connection of its own.
+    pub(super) fn probe(&self) {
+        let answered = self.connect().is_ok_and(|mut probe| redis::cmd("PING").exec(&mut probe).is_ok());
+        if answered {
+            self.silent.store(false, Ordering::Release);
+        }
     }
 
     /// Runs `work` on a connection. One that failed is closed; after a broken one, `work` runs once more on a new one: it
     /// must be harmless to repeat.
     pub(super) fn with<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T> {
+        if self.is_silent() {
+            return Err(refused(format!("{}: the server does not answer", self.address)));
+        }
+        let outcome = self.with_connection(work);
+        if matches!(outcome, Err(Failed { silent: true, .. })) {
+            self.silent.store(true, Ordering::Release);
+        }
+        outcome.map_err(|failed| failed.error)
+    }
+
+    fn with_connection<T>(&self, work: impl Fn(&mut Connection) -> redis::RedisResult<T>) -> Result<T, Failed> {
         let (mut connection, used) = self.take()?;
         match work(&mut connection) {
-            Err(error) if used && broken(&error) => {
+            // One that lay idle may have been closed; of one that says nothing the next would say nothing either.
+            Err(error) if used && broken(&error) && !error.is_timeout() => {
                 self.discard_idle();
                 drop(connection);
                 connection = self.connect().inspect_err(|_| self.closed())?;
@@ -54,28 +94,28 @@ impl Pool {
         &self,
         mut connection: Connection,
         work: impl Fn(&mut Connection) -> redis::RedisResult<T>,
-    ) -> Result<T> {
+    ) -> Result<T, Failed> {
         let outcome = work(&mut connection);
         self.settle(connection, outcome)
     }
 
-    fn settle<T>(&self, connection: Connection, outcome: redis::RedisResult<T>) -> Result<T> {
+    fn settle<T>(&self, connection: Connection, outcome: redis::RedisResult<T>) -> Result<T, Failed> {
         match outcome {
             Err(error) if broken(&error) => {
                 drop(connection);
                 self.closed();
-                Err(explain(&self.address, &error))
+                Err(Failed { error: explain(&self.address, &error), silent: true })
             }
             outcome => {
                 self.state.lock().idle.push(connection);
                 self.returned.notify_one();
-                outcome.map_err(|error| explain(&self.address, &error))
+                outcome.map_err(|error| explain(&self.address, &error).into())
             }
         }
     }
 
     /// A connection, and whether it was used before: such a one may have been closed meanwhile.
-    fn take(&self) -> Result<(Connection, bool)> {
+    fn take(&self) -> Result<(Connection, bool), Failed> {
         {
             let mut state = self.state.lock();
             loop {
@@ -87,7 +127,7 @@ impl Pool {
                     break;
                 }
                 if self.returned.wait_for(&mut state, self.timeout).timed_out() {
-                    return Err(StoreError::Busy { what: WHAT, retry_after_ms: 500 });
+                    return Err(StoreError::Busy { what: WHAT, retry_after_ms: 500 }.into());
                 }
             }
         }
@@ -106,8 +146,8 @@ impl Pool {
         self.returned.notify_one();
     }
 
-    fn connect(&self) -> Result<Connection> {
-        let fail = |error: RedisError| explain(&self.address, &error);
+    fn connect(&self) -> Result<Connection, Failed> {
+        let fail = |error: RedisError| Failed { silent: broken(&error), error: explain(&self.address, &error) };
         let connection = self.client()?.get_connection_with_timeout(self.timeout).map_err(fail)?;
         connection.set_read_timeout(Some(self.timeout)).map_err(fail)?;
         connection.set_write_timeout(Some(self.timeout)).map_err(fail)?;

@@ -64,6 +64,14 @@ impl Server {
         Ok(Self { pool, address: address.clone(), prefix, expire_ms: days * DAY_MS })
     }
 
+    pub(super) fn is_silent(&self) -> bool {
+        self.pool.is_silent()
+    }
+
+    pub(super) fn probe(&self) {
+        self.pool.probe();
+    }
+
     fn key(&self, key: OnlineKey) -> String {
         format!("{}:{{{:032x}}}:{}", self.prefix, key.id, key.space)
     }

@@ -12,6 +12,7 @@ mod faults;
 mod governing;
 mod harness;
 mod live;
+mod outages;
 mod planted;
 mod privacy;
 mod replicas;

@@ -15,25 +15,25 @@ use crate::services::Place;
 const TAKEN_OVER: Duration = Duration::from_secs(40);
 
 /// A shop on services and processes that serve it, each with a folder of its own that holds the vault's key and nothing else.
-struct Replicas {
-    place: Place,
+pub(crate) struct Replicas {
+    pub(crate) place: Place,
     first: Shop,
 }
 
 impl Replicas {
-    fn made(test: &str) -> Self {
+    pub(crate) fn made(test: &str) -> Self {
         let (place, first) = (Place::of(test), Shop::empty());
         let made = ["demo", "--products", "150", "--shoppers", "400", "--days", "40", "--no-serve"];
         succeed(place.merx(&first, &made).args(["--set", "train.gate_latency_ms=10000"]));
         Self { place, first }
     }
 
-    fn begin(&mut self) -> Server {
+    pub(crate) fn begin(&mut self) -> Server {
         self.place.serve(&mut self.first, &[])
     }
 
     /// Another process. Its folder goes when the process does.
-    fn join(&self) -> (Shop, Server) {
+    pub(crate) fn join(&self) -> (Shop, Server) {
         let mut shop = Shop::empty();
         std::fs::create_dir(shop.data()).unwrap();
         std::fs::copy(self.first.data().join("vault.key"), shop.data().join("vault.key")).unwrap();
@@ -43,7 +43,7 @@ impl Replicas {
     }
 }
 
-fn leads(server: &Server) -> bool {
+pub(crate) fn leads(server: &Server) -> bool {
     server.call("GET", "/metrics", "", None).body.contains("\nmerx_leads 1\n")
 }
 
@@ -57,7 +57,7 @@ fn wait_for(what: &str, mut right: impl FnMut() -> bool) -> Duration {
     began.elapsed()
 }
 
-fn signal(server: &Server, signal: &str) {
+pub(crate) fn signal(server: &Server, signal: &str) {
     assert!(Command::new("kill").args([signal, &server.id().to_string()]).status().unwrap().success());
 }
 
@@ -196,7 +196,7 @@ fn one_that_was_paused_finds_itself_replaced() {
 }
 
 /// Sends to one process after another, whichever is there, until it is told to stop.
-fn send_to_any(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, name: &str, sent: &Mutex<Sent>, stop: &AtomicBool) {
+pub(crate) fn send_to_any(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, name: &str, sent: &Mutex<Sent>, stop: &AtomicBool) {
     let mut chance = Chance::seeded(name, name.len() as u64);
     for number in 0.. {
         let body = batch(&format!("{name}-{number}"));
