@@ -227,6 +227,11 @@ fn hash_value(hasher: &mut blake3::Hasher, value: &Value) {
     hasher.update(&[kind]).update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
 }
 
+/// A name as both databases take it, whatever is in it.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Events keep their places: checkpoints and records name them.
 fn move_log(from: &dyn EventLog, into: &dyn EventLog) -> Result<()> {
     trim(from, into)?;

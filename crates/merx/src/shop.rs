@@ -28,6 +28,7 @@ use crate::master_key;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
+use crate::storage::{self, Opened};
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";

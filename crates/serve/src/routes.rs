@@ -403,7 +403,8 @@ async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let keyed = gate.access != Access::Open;
     if !gate.by_any || keyed && forward::comes_with_a_session(request.headers()) {
         let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
-        let handed_on = gate.app.forward.hand_on(&gate.app.parts.vitals.leader(), request);
+        let leader = gate.app.parts.vitals.leader();
+        let handed_on = gate.app.forward.hand_on(&leader, request);
         match tokio::time::timeout(limit, handed_on).await {
             Ok(Err(own)) => request = own,
             Ok(Ok(mut response)) => {

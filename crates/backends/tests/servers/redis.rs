@@ -121,6 +121,35 @@ fn keys_of_a_subject_lie_in_one_slot() {
 
 #[test]
 #[ignore = "needs Redis: tools/test backends"]
+fn who_watches_reads_along_and_takes_over_from_the_last_snapshot() {
+    let at = at("watch");
+    let leads = open(&at);
+    let put = |store: &RedisOnlineStore, bytes: &[u8]| store.update(key(1, 1), &mut |value| *value = bytes.to_vec());
+    put(&leads, b"saved").unwrap();
+    leads.snapshot(LogOffset(7)).unwrap();
+    let watches = RedisOnlineStore::watch(&address(&at)).unwrap();
+    assert_eq!(watches.restored_at(), Some(LogOffset(7)));
+    put(&leads, b"later").unwrap();
+    leads.size().unwrap();
+    assert_eq!(value(&watches, key(1, 1)).as_deref(), Some(&b"later"[..]));
+    assert!(matches!(put(&watches, b"mine"), Err(StoreError::Conflict { .. })));
+    assert!(matches!(watches.snapshot(LogOffset(9)), Err(StoreError::Conflict { .. })));
+
+    assert_eq!(watches.lead().unwrap(), Some(LogOffset(7)));
+    assert_eq!(value(&watches, key(1, 1)).as_deref(), Some(&b"saved"[..]));
+    put(&watches, b"mine").unwrap();
+    watches.size().unwrap();
+    // Who led before is told, and reads on what counts now.
+    let told = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        matches!(put(&leads, b"old"), Err(StoreError::Conflict { .. }))
+    });
+    assert!(told);
+    assert_eq!(value(&leads, key(1, 1)).as_deref(), Some(&b"mine"[..]));
+}
+
+#[test]
+#[ignore = "needs Redis: tools/test backends"]
 fn whoever_opens_last_writes() {
     let at = at("last");
     let first = open(&at);
