@@ -44,7 +44,6 @@ const ANSWERED_BY_ANY: &[(&str, &str)] = &[
     ("GET", "/v1/storefront/products"),
     ("GET", "/v1/slots"),
     ("GET", "/v1/consent"),
-    ("GET", "/v1/decisions/{id}"),
 ];
 
 /// Whether a route is answered here whoever leads. Open ones (health, metrics, pages) are, but for the console's session and

@@ -44,7 +44,8 @@ pub enum Value {
 pub struct Row(pub Vec<Value>);
 
 /// Entities that need transactions. SQL is written once, with `$1`, `$2` .. for parameters, in the dialect that SQLite
-/// and PostgreSQL share (`INSERT .. ON CONFLICT DO UPDATE`, `RETURNING`, no dialect functions).
+/// and PostgreSQL share (`INSERT .. ON CONFLICT DO UPDATE`, `RETURNING`, no dialect functions). A parameter that may be
+/// `NULL` stands beside a column first: `(market = $1 OR $1 IS NULL)`, since PostgreSQL takes its type from there.
 pub trait Records: Send + Sync {
     /// Rows of a `SELECT`, from a snapshot that includes every transaction acknowledged before the call.
     fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;

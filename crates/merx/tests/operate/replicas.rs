@@ -48,7 +48,7 @@ pub(crate) fn leads(server: &Server) -> bool {
 }
 
 /// Until `right`, and how long that took.
-fn wait_for(what: &str, mut right: impl FnMut() -> bool) -> Duration {
+pub(crate) fn wait_for(what: &str, mut right: impl FnMut() -> bool) -> Duration {
     let began = Instant::now();
     while !right() {
         assert!(began.elapsed() < TAKEN_OVER, "still waiting for {what}");
@@ -70,10 +70,11 @@ fn take(server: &Server, batch: &Value) -> Reply {
     server.call("POST", "/v1/batch", &server.keys.public, Some(batch))
 }
 
-/// The record of a decision made for a visitor now, by the process that made it.
+/// The record of a decision made for a visitor now: whoever made it, the one that leads shows it once it is written.
 fn decided(server: &Server, visitor: &str) -> Value {
     let answer = server.recommend(&json!({ "anonymous_id": visitor }), "continue_session");
-    server.get(&format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap()))
+    let path = format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap());
+    server.eventually(&path, |reply| reply.status == 200).0.json()
 }
 
 #[test]

@@ -67,6 +67,8 @@ impl Place {
         let settings = self.settings();
         let all: Vec<&str> = settings.iter().map(String::as_str).chain(flags.iter().copied()).collect();
         let server = shop.serve(&all);
+        // Handed on to the one that leads: there is one.
+        server.eventually("/v1/jobs", |reply| reply.status == 200);
         server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
         server
     }
