@@ -14,10 +14,8 @@ use merx_store::{Migration, Records, Row, StoreError, Value as Column};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
 
-pub(crate) const MIGRATION: Migration = Migration {
-    name: "2026-11-21-920-jobs",
-    sql: "CREATE TABLE jobs (id BIGINT PRIMARY KEY, body TEXT NOT NULL)",
-};
+pub(crate) const MIGRATION: Migration =
+    Migration { name: "2026-11-21-920-jobs", sql: "CREATE TABLE jobs (id BIGINT PRIMARY KEY, body TEXT NOT NULL)" };
 
 /// Jobs that are remembered; older ones stand in the log.
 const REMEMBERED: usize = 100;
@@ -268,8 +266,8 @@ mod tests {
             board
         };
         let before = board();
-        let [ended, broken, waiting] = [JobKind::Export, JobKind::Training, JobKind::Privacy]
-            .map(|kind| before.ask(kind, AskedBy::Request).id);
+        let [ended, broken, waiting] =
+            [JobKind::Export, JobKind::Training, JobKind::Privacy].map(|kind| before.ask(kind, AskedBy::Request).id);
         before.take(Duration::ZERO).unwrap();
         before.end(ended, Ok(serde_json::json!({ "rows": 3 })));
         assert_eq!(before.take(Duration::ZERO).unwrap().id, broken);

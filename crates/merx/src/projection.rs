@@ -95,7 +95,8 @@ impl Projection {
 
     /// Tells other processes how far this one is.
     fn tell(&self) -> Result<()> {
-        let Some(at) = self.applied().filter(|at| self.shared && self.told.swap(at.0, Ordering::Relaxed) != at.0) else {
+        let Some(at) = self.applied().filter(|at| self.shared && self.told.swap(at.0, Ordering::Relaxed) != at.0)
+        else {
             return Ok(());
         };
         Ok(self.store.log.commit(READER, at)?)

@@ -348,11 +348,8 @@ pub(crate) fn serve_with(
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = shop.job_board()?;
     let parts = parts(&shop, keys, Arc::clone(&board))?;
-    let door = Door {
-        keys: Arc::clone(&parts.keys),
-        users: Arc::clone(&parts.users),
-        indexes: Arc::clone(&parts.indexes),
-    };
+    let door =
+        Door { keys: Arc::clone(&parts.keys), users: Arc::clone(&parts.users), indexes: Arc::clone(&parts.indexes) };
     let replica = replica::follow(&shop, door, Arc::clone(&board))?;
     let following = following(&shop, &board)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;

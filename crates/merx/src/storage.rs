@@ -174,8 +174,7 @@ fn open_shared(config: &Config, migrations: &[Migration], [records, log, online]
     let settings = LogSettings { queued_events: config.limits.queued_events };
     let migrations = config.storage.migrations(migrations);
     let fence = Fence::new(LEAD);
-    let recording: Arc<dyn Records> =
-        Arc::new(PostgresRecords::open(records, &migrations).context("storage.records")?);
+    let recording: Arc<dyn Records> = Arc::new(PostgresRecords::open(records, &migrations).context("storage.records")?);
     let fenced: Arc<dyn Records> = Arc::new(FencedRecords::new(Arc::clone(&recording), Arc::clone(&fence)));
     let log = KafkaEventLog::open(log, Arc::clone(&recording), settings.queued_events).context("storage.log")?;
     let intake_log = Arc::new(log.through(Arc::clone(&fenced)).context("storage.log")?);

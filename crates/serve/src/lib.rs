@@ -69,9 +69,10 @@ pub use merchandise::{
 };
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Leader, ModelChangeError, ModelEntry, ModelSegment,
-    ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports,
-    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Leader, ModelChangeError, ModelEntry,
+    ModelSegment, ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations,
+    Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups,
+    StockPlace, Vitals,
 };
 pub use privacy::{PrivacySettings, RetentionPeriods};
 pub use problem::{Code, Mistake, Problem};

@@ -734,12 +734,7 @@ fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -
 }
 
 /// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
-pub(crate) fn known_or_made(
-    app: &App,
-    who: &Who,
-    market: &MarketId,
-    consent: ConsentStamp,
-) -> Option<SubjectId> {
+pub(crate) fn known_or_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Option<SubjectId> {
     let known = find_subject(app, who);
     if known.is_some() || !is_newcomer(app, who, market, consent) {
         return known;

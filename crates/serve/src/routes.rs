@@ -30,9 +30,9 @@ use crate::search::reports;
 use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, health, jobs, keys_api, labels,
-    live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site, slots, stage,
-    stock, storefront, tracking, users_api,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, health, jobs, keys_api,
+    labels, live, models, ofrep, openapi, orders, privacy, products, recommend, reference, search, session, site,
+    slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;

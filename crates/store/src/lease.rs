@@ -234,7 +234,8 @@ mod tests {
     use super::*;
     use crate::embedded::SqliteRecords;
 
-    const NOTED: Migration = Migration { name: "2026-11-21-911-noted", sql: "CREATE TABLE noted (word TEXT PRIMARY KEY)" };
+    const NOTED: Migration =
+        Migration { name: "2026-11-21-911-noted", sql: "CREATE TABLE noted (word TEXT PRIMARY KEY)" };
 
     fn records(folder: &tempfile::TempDir) -> Arc<dyn Records> {
         let migrations = [LEASE_MIGRATIONS, &[NOTED]].concat();

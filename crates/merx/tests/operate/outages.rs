@@ -51,7 +51,8 @@ fn shop_on(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, stop: &Atomi
         };
         let body = json!({ "anonymous_id": "visitor-1", "slots": [{ "scenario": "continue_session", "count": 5 }] });
         let began = Instant::now();
-        let reply = Client::connect(address).and_then(|mut client| client.call("POST", "/v1/recommend", key, Some(&body)));
+        let reply =
+            Client::connect(address).and_then(|mut client| client.call("POST", "/v1/recommend", key, Some(&body)));
         answers.slowest = answers.slowest.max(began.elapsed());
         match reply {
             Ok(reply) if reply.status == 200 => {
@@ -91,7 +92,11 @@ fn is_normal(server: &Server) -> bool {
 }
 
 /// Two processes under load; `fault` returns when it is over, and the process that is to be normal then.
-fn under_load(fault: &'static str, name: &str, strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>)) -> Outcome {
+fn under_load(
+    fault: &'static str,
+    name: &str,
+    strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
+) -> Outcome {
     let mut replicas = Replicas::made(name);
     let first = replicas.begin();
     let key = first.keys.public.clone();

@@ -111,9 +111,7 @@ fn three_processes_serve_one_shop() {
     // Keys, made at one and revoked at another.
     let key = b.post("/v1/keys", &json!({ "scope": "public" }));
     let text = key["key"].as_str().unwrap().to_owned();
-    let asks = |server: &Server| {
-        server.call("POST", "/v1/search", &text, Some(&json!({ "query": "lamp" }))).status
-    };
+    let asks = |server: &Server| server.call("POST", "/v1/search", &text, Some(&json!({ "query": "lamp" }))).status;
     for server in [&a, &b, &c] {
         wait_for("the key", || asks(server) == 200);
     }
@@ -197,7 +195,13 @@ fn one_that_was_paused_finds_itself_replaced() {
 }
 
 /// Sends to one process after another, whichever is there, until it is told to stop.
-pub(crate) fn send_to_any(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, name: &str, sent: &Mutex<Sent>, stop: &AtomicBool) {
+pub(crate) fn send_to_any(
+    addresses: &Mutex<Vec<std::net::SocketAddr>>,
+    key: &str,
+    name: &str,
+    sent: &Mutex<Sent>,
+    stop: &AtomicBool,
+) {
     let mut chance = Chance::seeded(name, name.len() as u64);
     for number in 0.. {
         let body = batch(&format!("{name}-{number}"));
@@ -207,7 +211,8 @@ pub(crate) fn send_to_any(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &st
                 let addresses = addresses.lock().unwrap();
                 addresses[chance.below(addresses.len() as u64) as usize]
             };
-            let reply = Client::connect(address).and_then(|mut client| client.call("POST", "/v1/batch", key, Some(&body)));
+            let reply =
+                Client::connect(address).and_then(|mut client| client.call("POST", "/v1/batch", key, Some(&body)));
             if matches!(&reply, Ok(reply) if reply.status == 200) {
                 sent.lock().unwrap().acknowledged.push(body);
                 break;
