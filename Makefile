@@ -5,7 +5,7 @@ CARGO ?= cargo
 MERX = $(or $(CARGO_TARGET_DIR),target)/release/merx
 PORT ?= 8080
 
-.PHONY: demo pages console build test lint unit sdk clients browser fuzz openapi reference clean
+.PHONY: demo pages console build test lint unit backends faults sdk clients browser fuzz openapi reference clean
 
 demo: build ## Make a seeded shop, train, serve it, print the first calls to try.
 	$(MERX) demo --set server.listen=127.0.0.1:$(PORT)
@@ -34,6 +34,14 @@ lint: ## Formatting and clippy, warnings are errors.
 
 unit: ## The Rust tests alone.
 	tools/test unit
+
+backends: ## The ports and the binary on PostgreSQL, Kafka, Redis and S3, started for it.
+	tools/setup rust python
+	tools/test backends
+
+faults: ## Break services and processes under load, write docs/operating/faults.md.
+	tools/setup rust python
+	MERX_FAULTS_PAGE=$(CURDIR)/docs/operating/faults.md tools/test outages
 
 sdk: ## The browser library and the demo shop.
 	tools/setup node

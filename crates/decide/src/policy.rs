@@ -97,6 +97,17 @@ impl Policies {
         &self.book
     }
 
+    /// Puts in force what another process has.
+    pub fn reload(&self) -> Result<(), PolicyError> {
+        let _changing = self.changing.lock();
+        if let Some(newest) = self.versions(1)?.first()
+            && newest.version != self.book.current().version
+        {
+            self.book.set(PolicySet::read(newest.version, &newest.document).map_err(PolicyError::Mistakes)?);
+        }
+        Ok(())
+    }
+
     /// What is in force: version and document.
     pub fn current(&self) -> Result<(u32, PolicyDocument), StoreError> {
         let newest = self.versions(1)?.into_iter().next();

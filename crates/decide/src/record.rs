@@ -365,7 +365,7 @@ impl Recorder {
                      (SELECT id, at_ms, engine, subject, body FROM decisions
                       WHERE at_ms < $1 OR (at_ms = $1 AND id < $2)
                       ORDER BY at_ms DESC, id DESC LIMIT $3) AS newest
-                   WHERE ($4 IS NULL OR engine = $4) AND ($5 IS NULL OR subject = $5)
+                   WHERE (engine = $4 OR $4 IS NULL) AND (subject = $5 OR $5 IS NULL)
                    ORDER BY at_ms DESC, id DESC LIMIT $6";
         let (at_ms, id) =
             wanted.before.map_or((i64::MAX, Vec::new()), |id| (created_at_ms(id), id.to_bytes().to_vec()));

@@ -1,6 +1,7 @@
 //! What each person said last about the use of their data. Events that say nothing carry it too.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use merx_domain::{ConsentStamp, Purposes, SubjectId, TimestampMs};
 use merx_store::{Migration, Records, Row, Value};
@@ -46,17 +47,34 @@ pub(crate) struct Saying<'e> {
 pub struct Consents {
     records: Arc<dyn Records>,
     cache: Mutex<BoundedMap<SubjectId, Said>>,
+    /// Another process writes: what is held in memory may be old.
+    followed: AtomicBool,
     /// Held from the reading of what was said before to the writing of what is said now, so that no word is lost between.
     changing: Mutex<()>,
 }
 
 impl Consents {
     pub fn new(records: Arc<dyn Records>) -> Self {
-        Self { records, cache: Mutex::new(BoundedMap::new(CACHED_STAMPS)), changing: Mutex::default() }
+        let cache = Mutex::new(BoundedMap::new(CACHED_STAMPS));
+        Self { records, cache, followed: AtomicBool::new(false), changing: Mutex::default() }
+    }
+
+    /// Whether another process writes from now on: then nothing is held in memory.
+    pub fn follow(&self, followed: bool) {
+        let _held = self.changing.lock();
+        if self.followed.swap(followed, Ordering::SeqCst) && followed {
+            return;
+        }
+        *self.cache.lock() = BoundedMap::new(CACHED_STAMPS);
     }
 
     /// What is known of a person's consent; nothing where they said nothing.
     pub fn of(&self, subject: SubjectId) -> Result<ConsentStamp> {
+        if self.followed.load(Ordering::SeqCst) {
+            let sql = "SELECT granted, denied, global_privacy_control FROM consents WHERE subject = $1";
+            let rows = self.records.query(sql, &[wide(subject.0)])?;
+            return rows.first().map_or(Ok(EMPTY), |row| stamp(row, 0));
+        }
         if let Some(known) = self.cache.lock().get(&subject) {
             return Ok(known.stamp);
         }

@@ -18,6 +18,7 @@ const ENVIRONMENT_SECRETS: [&str; 5] =
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
     pub(crate) data: Data,
+    pub(crate) storage: crate::storage::Storage,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
     pub(crate) market: Market,
@@ -47,6 +48,7 @@ pub(crate) struct Data {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Server {
     pub(crate) listen: std::net::SocketAddr,
+    pub(crate) advertise: String,
     pub(crate) max_body_bytes: usize,
     pub(crate) request_timeout_ms: u64,
     pub(crate) cors_origins: Vec<String>,
@@ -409,6 +411,7 @@ fn check(config: &Config) -> Result<()> {
     let share = |name: &str, value: f64| {
         if (0.0..=1.0).contains(&value) { Ok(()) } else { bail!("{name} = {value}: expected a share from 0 to 1") }
     };
+    config.storage.check()?;
     share("recommend.holdout", config.recommend.holdout)?;
     share("search.holdout", config.search.holdout)?;
     share("experiments.holdout", config.experiments.holdout)?;
@@ -463,6 +466,10 @@ fn check(config: &Config) -> Result<()> {
 pub(crate) fn print(loaded: &Loaded, json: bool) {
     let width = loaded.values.keys().map(String::len).max().unwrap_or(0);
     for (key, (value, origin)) in &loaded.values {
+        let value = match value.as_str() {
+            Some(address) if key.starts_with("storage.") => &Value::String(crate::storage::shown(address)),
+            _ => value,
+        };
         if json {
             println!("{}", serde_json::json!({ "key": key, "value": value, "origin": origin }));
         } else {

@@ -28,12 +28,15 @@ const LOOK_ROUND: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 20;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Carries alerts until the returned thread is dropped. A configuration that can't be used is an error at start and not at the
+/// Carries alerts where this process leads, until the returned thread is dropped. A configuration that can't be used is an error at start and not at the
 /// first alert.
-pub(crate) fn carry_alerts(book: Arc<Alerts>, clock: Arc<dyn Clock>, config: &AlertsConfig) -> Result<Repeated> {
+pub(crate) fn carry_alerts(book: Arc<Alerts>, shop: Arc<Shop>, config: &AlertsConfig) -> Result<Repeated> {
     let bag = Bag { agent: agent(), mail: Mail::of(config)? };
     book.tell_by_mail(bag.mail.is_some());
-    Repeated::start("courier", LOOK_ROUND, move |stopping| carry(&book, &bag, clock.as_ref(), stopping))
+    Repeated::start("courier", LOOK_ROUND, move |stopping| match shop.leads() {
+        true => carry(&book, &bag, shop.clock.as_ref(), stopping),
+        false => Ok(()),
+    })
 }
 
 /// Tells status callbacks of privacy requests, signed, until the returned thread is dropped.
@@ -41,6 +44,9 @@ pub(crate) fn carry_states(shop: Arc<Shop>, settings: PrivacySettings) -> Result
     let agent = agent();
     let audit = AuditLog::new(Arc::clone(&shop.store.records));
     Repeated::start("callbacks", LOOK_ROUND, move |stopping| {
+        if !shop.leads() {
+            return Ok(());
+        }
         let requests = &shop.ingest.requests;
         for callback in requests.callbacks_due(shop.clock.now(), AT_ONCE)? {
             if stopping.load(Ordering::Relaxed) {

@@ -60,10 +60,16 @@ impl Housekeeping {
                 yield_to_answers();
             }
             while !working.is_stopping() {
+                if !shop.leads() {
+                    std::thread::sleep(STOP_POLL);
+                    continue;
+                }
                 if scheduled {
                     keep_house(&shop, &working);
                 }
-                while let Some(job) = working.take(LOOK_ROUND) {
+                while shop.leads()
+                    && let Some(job) = working.take(LOOK_ROUND)
+                {
                     let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(&shop, &working, &job)));
                     if done.is_err() {
                         working
@@ -98,6 +104,9 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
         if *logged.borrow() != step.words {
             tracing::info!(job = job.id, step = step.words, "working");
             logged.replace(step.words.clone());
+        }
+        if !shop.leads() {
+            anyhow::bail!("another process leads the shop now");
         }
         board.report(job.id, step)
     };

@@ -25,7 +25,7 @@ const RETRAINING_EVERY_MS: i64 = 24 * HOUR_MS;
 /// Looks until the returned thread is dropped.
 pub(crate) fn inspect(shop: Arc<Shop>, board: Arc<JobBoard>) -> Result<Repeated> {
     let mut rounds = Rounds::default();
-    Repeated::start("inspector", LOOK_ROUND, move |_| rounds.look(&shop, &board))
+    Repeated::start("inspector", LOOK_ROUND, move |_| if shop.leads() { rounds.look(&shop, &board) } else { Ok(()) })
 }
 
 /// When what was looked at last.

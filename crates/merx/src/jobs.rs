@@ -1,4 +1,7 @@
 //! The queue of jobs: who asked for what, how far it is, what came of it. Jobs run one at a time.
+//!
+//! Where several processes serve a shop, the one that leads runs them. The queue is on record then: who leads next begins again what the
+//! one before did not end, and what that one still does is behind the fence.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -7,8 +10,12 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use merx_domain::{Clock, TimestampMs};
 use merx_serve::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
+use merx_store::{Migration, Records, Row, StoreError, Value as Column};
 use parking_lot::{Condvar, Mutex};
 use serde_json::Value;
+
+pub(crate) const MIGRATION: Migration =
+    Migration { name: "2026-11-21-920-jobs", sql: "CREATE TABLE jobs (id BIGINT PRIMARY KEY, body TEXT NOT NULL)" };
 
 /// Jobs that are remembered; older ones stand in the log.
 const REMEMBERED: usize = 100;
@@ -35,6 +42,8 @@ pub(crate) type Say<'a> = &'a dyn Fn(Step) -> Result<()>;
 
 pub(crate) struct JobBoard {
     clock: Arc<dyn Clock>,
+    /// Where the queue outlives this process, if it does.
+    records: Option<Arc<dyn Records>>,
     board: Mutex<Board>,
     changed: Condvar,
 }
@@ -55,7 +64,38 @@ impl Board {
 
 impl JobBoard {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, board: Mutex::default(), changed: Condvar::new() }
+        Self { clock, records: None, board: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// A queue on record, which the process that leads takes over with [`Self::reload`].
+    pub(crate) fn on_record(clock: Arc<dyn Clock>, records: Arc<dyn Records>) -> Self {
+        Self { records: Some(records), ..Self::new(clock) }
+    }
+
+    /// Reads the queue. What ran when its process went waits again.
+    pub(crate) fn reload(&self) -> Result<()> {
+        let Some(records) = &self.records else { return Ok(()) };
+        let mut board = self.board.lock();
+        let rows = records.query(&format!("SELECT body FROM jobs ORDER BY id DESC LIMIT {REMEMBERED}"), &[])?;
+        let read = |row: &Row| match row.0.first() {
+            Some(Column::Text(body)) => serde_json::from_str::<JobEntry>(body).map_err(anyhow::Error::from),
+            _ => bail!("a job on record is not what was written"),
+        };
+        board.jobs = rows.iter().map(read).collect::<Result<_>>()?;
+        board.last_id = board.jobs.front().map_or(0, |newest| newest.id);
+        for job in board.jobs.iter_mut().filter(|job| job.state == JobState::Running) {
+            job.state = JobState::Waiting;
+            "waiting; the process that ran it is gone".clone_into(&mut job.step);
+        }
+        self.changed.notify_all();
+        Ok(())
+    }
+
+    fn keep(&self, job: &JobEntry) {
+        let Some(records) = &self.records else { return };
+        if let Err(error) = keep(&**records, job) {
+            tracing::warn!(job = job.id, %error, "the queue of jobs could not be written");
+        }
     }
 
     /// Puts a job in the queue, but where one of its kind waits or runs: then that is the answer.
@@ -84,6 +124,7 @@ impl JobBoard {
             result: None,
             error: None,
         };
+        self.keep(&job);
         board.jobs.push_front(job.clone());
         board.jobs.truncate(REMEMBERED);
         self.changed.notify_all();
@@ -102,6 +143,7 @@ impl JobBoard {
         let job = board.jobs.iter_mut().rev().find(|job| job.state == JobState::Waiting)?;
         job.state = JobState::Running;
         job.started_at = Some(self.clock.now());
+        self.keep(job);
         Some(job.clone())
     }
 
@@ -133,6 +175,7 @@ impl JobBoard {
                 job.error = Some(format!("{error:#}"));
             }
         }
+        self.keep(job);
     }
 
     /// Newest first.
@@ -162,6 +205,19 @@ impl JobBoard {
     pub(crate) fn is_stopping(&self) -> bool {
         self.board.lock().stopping
     }
+}
+
+fn keep(records: &dyn Records, job: &JobEntry) -> Result<(), StoreError> {
+    let damaged = |error: serde_json::Error| StoreError::Damaged { what: "jobs", detail: error.to_string() };
+    let body = serde_json::to_string(job).map_err(damaged)?;
+    let oldest = Column::Integer((job.id as i64).saturating_sub(REMEMBERED as i64));
+    records.transaction(&mut |transaction| {
+        transaction.execute(
+            "INSERT INTO jobs (id, body) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET body = excluded.body",
+            &[Column::Integer(job.id as i64), Column::Text(body.clone())],
+        )?;
+        transaction.execute("DELETE FROM jobs WHERE id <= $1", std::slice::from_ref(&oldest)).map(drop)
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +251,32 @@ mod tests {
         board.stop();
         assert_eq!(board.take(Duration::from_secs(60)), None);
         assert!(board.report(training.id, Step::new("on")).is_err());
+    }
+
+    #[test]
+    fn who_leads_next_begins_again_what_was_not_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records.sqlite");
+        let records: Arc<dyn Records> =
+            Arc::new(merx_store::embedded::SqliteRecords::open(&path, &[MIGRATION]).unwrap());
+        let board = || {
+            let clock = Arc::new(ManualClock::new(TimestampMs(5)));
+            let board = JobBoard::on_record(clock, Arc::clone(&records));
+            board.reload().unwrap();
+            board
+        };
+        let before = board();
+        let [ended, broken, waiting] =
+            [JobKind::Export, JobKind::Training, JobKind::Privacy].map(|kind| before.ask(kind, AskedBy::Request).id);
+        before.take(Duration::ZERO).unwrap();
+        before.end(ended, Ok(serde_json::json!({ "rows": 3 })));
+        assert_eq!(before.take(Duration::ZERO).unwrap().id, broken);
+        let next = board();
+        assert_eq!(next.list().last().unwrap().result, Some(serde_json::json!({ "rows": 3 })));
+        assert_eq!(next.take(Duration::ZERO).unwrap().id, broken);
+        assert_eq!(next.take(Duration::ZERO).unwrap().id, waiting);
+        assert_eq!(next.take(Duration::ZERO), None);
+        assert!(next.ask(JobKind::Export, AskedBy::Request).id > waiting);
     }
 
     #[test]

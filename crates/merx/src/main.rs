@@ -18,12 +18,15 @@ mod issuer;
 mod jobs;
 mod lake;
 mod layouts;
+mod lead;
 mod manual;
 mod master_key;
+mod migrate;
 mod operate;
 mod privacy;
 mod projection;
 mod rehearse;
+mod replica;
 mod reports;
 mod retention;
 mod search_log;
@@ -31,6 +34,7 @@ mod search_training;
 mod searching;
 mod serving;
 mod shop;
+mod storage;
 mod training;
 
 use std::io::IsTerminal;
@@ -68,6 +72,14 @@ enum Command {
         /// Print one JSON object a line.
         #[arg(long)]
         json: bool,
+    },
+    /// Ask every service of the configuration whether it can do what is needed.
+    Doctor,
+    /// Move a stopped shop from the data folder to the services of the configuration, or back. May be broken off and run again.
+    Migrate {
+        /// Where to; the other side is read and stays as it is.
+        #[arg(long, value_enum)]
+        to: migrate::Side,
     },
     /// Serve the HTTP API.
     Serve {
@@ -314,6 +326,14 @@ fn run(arguments: Arguments) -> Result<()> {
             config::print(&loaded, json);
             Ok(())
         }
+        Command::Doctor => {
+            start_log(&config, "error")?;
+            storage::doctor(&config)
+        }
+        Command::Migrate { to } => {
+            start_log(&config, "warn")?;
+            migrate::run(&config, to)
+        }
         Command::Import(arguments) => {
             start_log(&config, "warn")?;
             import::run(&shop::Shop::open(config)?, &arguments)
@@ -334,7 +354,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
             housekeeping::let_answers_go_first()?;
-            serving::serve(shop::Shop::open(config)?, |ready| {
+            serving::serve(shop::Shop::open_beside_others(config)?, |ready| {
                 if let Some(path) = &ready_file {
                     demo::write_ready(path, ready)?;
                 }

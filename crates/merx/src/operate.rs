@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::housekeeping::Housekeeping;
-use crate::jobs::JobBoard;
 use crate::serving;
 use crate::shop::Shop;
 
@@ -85,7 +84,7 @@ impl Desk {
 
     fn of_folder(config: Config) -> Result<Self> {
         let shop = Arc::new(Shop::open(config).map_err(with_hint)?);
-        let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
+        let board = shop.job_board()?;
         let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
         let key = keys.lend(Scope::Admin, shop.clock.now())?;
         let app = App::new(serving::parts(&shop, keys, Arc::clone(&board))?);
@@ -447,8 +446,13 @@ fn print_verification(verification: &Value) {
         let short = short.iter().map(text).collect::<Vec<_>>().join(", ");
         println!("too short to be looked for in bytes, compared with whole values that senders gave: {short}");
     }
+    let services = list(&verification["not_searched"]);
+    if !services.is_empty() {
+        println!("not searched byte by byte: {}", services.iter().map(text).collect::<Vec<_>>().join(", "));
+    }
     match list(&verification["findings"]) {
-        [] => println!("nothing is left"),
+        [] if services.is_empty() => println!("nothing is left"),
+        [] => println!("nothing is left in the data folder"),
         findings => {
             for finding in findings {
                 println!("found {} x {} in {}", text(&finding["needle"]), finding["count"], text(&finding["place"]));

@@ -1,7 +1,7 @@
 //! What follows the log and the records: features in the online store, the catalogue in memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,17 +13,23 @@ use merx_domain::{
 };
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
-use merx_store::{LogOffset, Store};
+use merx_store::{LogOffset, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::background::Repeated;
 use crate::directory::Directory;
+use crate::shop::Shop;
 
 /// How long a change of the catalogue may go unseen.
 const POLL_MS: u64 = 200;
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 const BATCH: usize = 5_000;
+/// Where other processes read how far the one is that applies events.
+const READER: &str = "projection";
+/// Events between snapshots where several processes share the store: a snapshot costs nothing there, and who takes over has
+/// as much to apply again.
+const SHARED_SNAPSHOT_EVENTS: u64 = 20_000;
 /// Events between snapshots of the online store: what a restart replays at most, but for the last stop.
 const SNAPSHOT_EVENTS: u64 = 500_000;
 
@@ -35,8 +41,13 @@ pub(crate) struct Projection {
     pub(crate) directory: RwLock<Directory>,
     pub(crate) features: FeatureStore,
     seen: Mutex<Seen>,
-    /// Offset of the last event whose features are written; 0 before the first.
+    /// Offset of the last event whose features are written by this process; 0 before the first.
     applied: AtomicU64,
+    /// Several processes may serve the shop: one of them applies events, and tells the others how far it is.
+    shared: bool,
+    /// Whether that is this one.
+    applies: AtomicBool,
+    told: AtomicU64,
 }
 
 #[derive(Default)]
@@ -48,7 +59,7 @@ struct Seen {
 }
 
 impl Projection {
-    pub(crate) fn new(store: Store, ingest: Arc<Ingest>) -> Self {
+    pub(crate) fn new(store: Store, ingest: Arc<Ingest>, shared: bool) -> Self {
         let features = FeatureStore::new(Arc::clone(&store.online));
         let restored = store.online.restored_at().map_or(0, |offset| offset.0);
         Self {
@@ -59,7 +70,36 @@ impl Projection {
             features,
             seen: Mutex::default(),
             applied: AtomicU64::new(restored),
+            shared,
+            applies: AtomicBool::new(!shared),
+            told: AtomicU64::new(0),
         }
+    }
+
+    /// From now on this process applies events, from the online store's last snapshot on.
+    pub(crate) fn take_over(&self) -> Result<()> {
+        {
+            let _held = self.seen.lock();
+            let at = self.store.online.lead()?;
+            self.applied.store(at.map_or(0, |offset| offset.0), Ordering::Relaxed);
+            self.applies.store(true, Ordering::Release);
+        }
+        self.catch_up().context("bringing features up to the log")?;
+        self.tell()
+    }
+
+    /// Another process applies events from now on.
+    pub(crate) fn stand_back(&self) {
+        self.applies.store(false, Ordering::Release);
+    }
+
+    /// Tells other processes how far this one is.
+    fn tell(&self) -> Result<()> {
+        let Some(at) = self.applied().filter(|at| self.shared && self.told.swap(at.0, Ordering::Relaxed) != at.0)
+        else {
+            return Ok(());
+        };
+        Ok(self.store.log.commit(READER, at)?)
     }
 
     /// Brings catalogue and features up to everything that is durable now.
@@ -77,7 +117,11 @@ impl Projection {
     /// Events in the log that are not applied yet, at most.
     pub(crate) fn lag(&self) -> u64 {
         let end = self.store.log.end().ok().flatten().map_or(0, |offset| offset.0);
-        end.saturating_sub(self.applied.load(Ordering::Relaxed))
+        let applied = match self.applies.load(Ordering::Acquire) {
+            true => self.applied.load(Ordering::Relaxed),
+            false => self.store.log.checkpoint(READER).ok().flatten().map_or(0, |offset| offset.0),
+        };
+        end.saturating_sub(applied)
     }
 
     pub(crate) fn applied(&self) -> Option<LogOffset> {
@@ -90,7 +134,7 @@ impl Projection {
     pub(crate) fn snapshot(&self) -> Result<()> {
         // Nothing may be applied between reading the offset and writing the state.
         let _held = self.seen.lock();
-        if let Some(at) = self.applied() {
+        if let Some(at) = self.applied().filter(|_| self.applies.load(Ordering::Acquire)) {
             self.store.online.snapshot(at).context("online snapshot")?;
         }
         Ok(())
@@ -136,6 +180,9 @@ impl Projection {
 
     fn apply_batch(&self) -> Result<u64> {
         let _held = self.seen.lock();
+        if !self.applies.load(Ordering::Acquire) {
+            return Ok(0);
+        }
         let events = self.store.log.read(self.applied(), BATCH)?;
         let directory = self.directory.read();
         for (offset, event) in &events {
@@ -217,18 +264,30 @@ impl FeatureSource for Projection {
     }
 }
 
-/// Keeps a projection current.
-pub(crate) fn follow(projection: Arc<Projection>) -> Result<Repeated> {
+/// Keeps the projection current: the catalogue in every process, features where it leads.
+pub(crate) fn follow(shop: Arc<Shop>) -> Result<Repeated> {
     let mut since_snapshot = 0;
+    let most = if shop.lead.is_some() { SHARED_SNAPSHOT_EVENTS } else { SNAPSHOT_EVENTS };
     Repeated::start("projection", Duration::ZERO, move |_| {
+        let projection = &shop.projection;
+        if !projection.applies.load(Ordering::Acquire) {
+            std::thread::sleep(Duration::from_millis(POLL_MS));
+            return projection.follow_catalogue();
+        }
         match projection.catch_up() {
             Ok(applied) => since_snapshot += applied,
             Err(error) => {
                 std::thread::sleep(AFTER_FAILURE);
-                return Err(error);
+                // The store lost its memory, or another process leads: the log has what it held.
+                let lost = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Conflict { .. }));
+                return match &shop.lead {
+                    Some(lead) if lost && lead.still_leads() => projection.take_over(),
+                    _ => Err(error),
+                };
             }
         }
-        if since_snapshot >= SNAPSHOT_EVENTS {
+        projection.tell()?;
+        if since_snapshot >= most {
             since_snapshot = 0;
             projection.snapshot().context("online snapshot")?;
         }

@@ -14,7 +14,7 @@ use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, ModelChangeError,
+    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, Leader, ModelChangeError,
     ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit,
     RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
@@ -25,6 +25,8 @@ use crate::background::Repeated;
 use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
+use crate::lead::Lead;
+use crate::replica::{self, Door};
 use crate::search_log::{self, Reports};
 use crate::shop::Shop;
 use crate::{courier, inspector, privacy, projection, searching};
@@ -56,13 +58,12 @@ impl Intake for Rooms {
     }
 
     fn find_subject(&self, kind: IdentityKind, value: &str) -> Result<Option<SubjectId>, StoreError> {
-        let vault = &self.shop.ingest.vault;
-        let found = vault.find(kind, value).map_err(|error| store_error(error.into()))?;
+        let found = self.shop.visitors().find(kind, value).map_err(|error| store_error(error.into()))?;
         if found.is_some() || !matches!(kind, IdentityKind::Email | IdentityKind::Phone) {
             return Ok(found);
         }
         // In another spelling perhaps.
-        let spelt = vault.find_all(kind, value).map_err(|error| store_error(error.into()))?;
+        let spelt = self.shop.visitors().find_all(kind, value).map_err(|error| store_error(error.into()))?;
         Ok(spelt.into_iter().next())
     }
 
@@ -74,10 +75,11 @@ impl Intake for Rooms {
         }
         // No event tells of an absorption here, so none counts as told.
         let now = self.shop.clock.now();
-        if self.shop.ingest.vault.was_erased(&identities, now) {
+        let vault = self.shop.visitors();
+        if vault.was_erased(&identities, now) {
             return Ok(None);
         }
-        let made = self.shop.ingest.vault.with_subjects(&[&identities], now, |resolved| {
+        let made = vault.with_subjects(&[&identities], now, |resolved| {
             Ok::<_, IngestError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
         });
         made.map_err(store_error)
@@ -337,6 +339,10 @@ impl Vitals for Rooms {
         self.shop.model_troubles.load().to_vec()
     }
 
+    fn leader(&self) -> Leader {
+        self.shop.lead.as_ref().map_or(Leader::This, Lead::leader)
+    }
+
     fn finish(&self) {
         self.shop.dealer.exposures.flush();
         if let Err(error) = self.shop.projection.catch_up().and_then(|_| self.shop.projection.snapshot()) {
@@ -368,8 +374,11 @@ pub(crate) fn serve_with(
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
-    let board = Arc::new(JobBoard::new(Arc::clone(&shop.clock)));
+    let board = shop.job_board()?;
     let parts = parts(&shop, keys, Arc::clone(&board))?;
+    let door =
+        Door { keys: Arc::clone(&parts.keys), users: Arc::clone(&parts.users), indexes: Arc::clone(&parts.indexes) };
+    let replica = replica::follow(&shop, door, Arc::clone(&board))?;
     let following = following(&shop, &board)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -380,12 +389,17 @@ pub(crate) fn serve_with(
             .await
             .with_context(|| format!("cannot listen on {listen}; another process may have the port"))?;
         let url = format!("http://{}", listener.local_addr()?);
+        if let Some(lead) = &shop.lead {
+            let told = &shop.config.server.advertise;
+            lead.set_address(if told.is_empty() { &url } else { told });
+        }
         ready(&Ready { url, new_keys })?;
         merx_serve::serve(App::with_site(parts, site), listener, stop).await?;
         anyhow::Ok(())
     });
     drop(housekeeping);
     drop(following);
+    drop(replica);
     result
 }
 
@@ -400,25 +414,28 @@ fn following(shop: &Arc<Shop>, board: &Arc<JobBoard>) -> Result<Vec<Repeated>> {
         slow_ms: slo.slow_ms,
     };
     let guardrails = Repeated::start("guardrails", GUARDRAIL_PAUSE, move |_| {
+        if !guarded.leads() {
+            return Ok(());
+        }
         guarded.automations.watch(guarded.clock.now(), &objectives)?;
         Ok(())
     })?;
     let book = Arc::clone(shop.automations.book());
     let mut following = vec![
         inspector::inspect(Arc::clone(shop), Arc::clone(board))?,
-        courier::carry_alerts(book, Arc::clone(&shop.clock), &shop.config.alerts)?,
+        courier::carry_alerts(book, Arc::clone(shop), &shop.config.alerts)?,
         courier::carry_states(Arc::clone(shop), privacy_settings(&shop.config))?,
         guardrails,
-        search_log::follow(Arc::clone(&shop.search_log))?,
+        search_log::follow(Arc::clone(shop))?,
     ];
     following.extend(searching::keep_current(&shop.searching)?);
-    following.push(projection::follow(Arc::clone(&shop.projection))?);
+    following.push(projection::follow(Arc::clone(shop))?);
     Ok(following)
 }
 
-/// A shop without keys gets one of each scope.
+/// A shop without keys gets one of each scope, from the process that leads it.
 fn first_keys(shop: &Shop, keys: &Keys) -> Result<Vec<(Scope, String)>> {
-    if !keys.is_empty() {
+    if !keys.is_empty() || !shop.leads() {
         return Ok(Vec::new());
     }
     let mint = |scope| Ok((scope, keys.mint(scope, "first start", Act::of_merx(shop.clock.now()))?.0));

@@ -17,18 +17,21 @@ use merx_ingest::vault::{DEFAULT_CACHED_IDENTITIES, Vault};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry, RegistryError, VersionStatus};
 use merx_serve::Merchandise;
-use merx_store::{LogSettings, Migration, Store};
+use merx_store::{Migration, Records, Store};
 use serde_json::{Value, json};
 
 use crate::bandits::Bandits;
 use crate::books::Books;
 use crate::config::Config;
 use crate::drifting;
+use crate::jobs::JobBoard;
 use crate::layouts::{self, LAYOUT};
+use crate::lead::Lead;
 use crate::master_key;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
+use crate::storage::{self, Opened};
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -38,6 +41,9 @@ pub(crate) struct Shop {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
     pub(crate) ingest: Arc<Ingest>,
+    /// Where several processes serve the shop: who people are, for those that don't lead. It holds nothing in memory, and learns new visitors.
+    pub(crate) visitors: Option<Vault>,
+    pub(crate) lead: Option<Lead>,
     pub(crate) projection: Arc<Projection>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) engine: Arc<RecommendEngine>,
@@ -60,21 +66,34 @@ pub(crate) struct Shop {
 }
 
 impl Shop {
-    /// Opens the data folder and brings everything in memory up to what is on disk.
+    /// Opens what the configuration names and brings everything in memory up to it. Where the shop lies on services, no other
+    /// process may lead it meanwhile.
     pub(crate) fn open(config: Config) -> Result<Self> {
+        Self::open_as(config, true)
+    }
+
+    /// The same beside other processes: this one leads, or follows the one that does.
+    pub(crate) fn open_beside_others(config: Config) -> Result<Self> {
+        Self::open_as(config, false)
+    }
+
+    fn open_as(config: Config, alone: bool) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = &config.data.folder;
-        let settings = LogSettings { queued_events: config.limits.queued_events };
-        let store = Store::open_embedded(folder, &migrations(), settings)?;
-        let keys = master_key::read(&config.vault, folder)?;
-        let vault = Vault::open(Arc::clone(&store.records), keys, DEFAULT_CACHED_IDENTITIES)?;
-        let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), Arc::clone(&store.log), vault));
-        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest)));
-        projection.catch_up().context("bringing features up to the log")?;
+        let Opened { store, recording, intake_log, shared } = storage::open(&config, &migrations())?;
+        let lead = shared.map(|fence| Lead::seek(Arc::clone(&recording), fence, alone)).transpose()?;
+        let vault = |records: &Arc<dyn Records>, cached| -> Result<Vault> {
+            Ok(Vault::open(Arc::clone(records), master_key::read(&config.vault, folder)?, cached)?)
+        };
+        let visitors = lead.as_ref().map(|_| vault(&recording, 0)).transpose()?;
+        let vault = vault(&store.records, DEFAULT_CACHED_IDENTITIES)?;
+        let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), intake_log, vault));
+        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), lead.is_some()));
+        projection.follow_catalogue()?;
         let registry = Arc::new(Registry::new(Arc::clone(&store.records), Arc::clone(&store.artifacts)));
         let engine = Arc::new(engine(&registry));
         let recorder_settings = RecorderSettings { queue: config.record.queue, ..Default::default() };
-        let recorder = Arc::new(Recorder::new(Arc::clone(&store.records), recorder_settings));
+        let recorder = Arc::new(Recorder::new(recording, recorder_settings));
         let definitions = Definitions::open(
             Arc::clone(&store.records),
             Holdout {
@@ -140,6 +159,8 @@ impl Shop {
             clock,
             store,
             ingest,
+            visitors,
+            lead,
             projection,
             registry,
             engine,
@@ -158,7 +179,54 @@ impl Shop {
         };
         shop.load_models()?;
         drifting::watch_shadows(&shop)?;
+        match &shop.lead {
+            None => drop(shop.projection.catch_up().context("bringing features up to the log")?),
+            Some(lead) => {
+                lead.stand_back();
+                lead.follow(|| shop.take_over())?;
+                if !lead.leads() {
+                    shop.stand_back();
+                }
+            }
+        }
         Ok(shop)
+    }
+
+    /// Whether this process does what only one may do.
+    pub(crate) fn leads(&self) -> bool {
+        self.lead.as_ref().is_none_or(Lead::leads)
+    }
+
+    /// Makes this process ready to lead: what another wrote meanwhile is read again, the online store is ours from its last snapshot on.
+    pub(crate) fn take_over(&self) -> Result<()> {
+        self.ingest.vault.reload()?;
+        self.ingest.consents.follow(false);
+        self.automations.book().reload()?;
+        self.projection.take_over()
+    }
+
+    /// An empty queue of jobs; where several processes serve the shop, the one on record.
+    pub(crate) fn job_board(&self) -> Result<Arc<JobBoard>> {
+        let clock = Arc::clone(&self.clock);
+        let board = match &self.lead {
+            None => JobBoard::new(clock),
+            Some(_) => JobBoard::on_record(clock, Arc::clone(&self.store.records)),
+        };
+        if self.leads() {
+            board.reload()?;
+        }
+        Ok(Arc::new(board))
+    }
+
+    /// Another process leads: nothing is believed that this one holds in memory and that one may change.
+    pub(crate) fn stand_back(&self) {
+        self.projection.stand_back();
+        self.ingest.consents.follow(true);
+    }
+
+    /// Who people are, as decisions ask for it.
+    pub(crate) fn visitors(&self) -> &Vault {
+        self.visitors.as_ref().filter(|_| !self.leads()).unwrap_or(&self.ingest.vault)
     }
 
     pub(crate) fn catalogue(&self) -> &Arc<Catalogue> {

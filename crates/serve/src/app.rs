@@ -11,6 +11,7 @@ use merx_ingest::Rules;
 
 use crate::activity::Activity;
 use crate::algolia::Indexes;
+use crate::forward::Forward;
 use crate::keys::Keys;
 use crate::limits::{Bucket, RateLimit};
 use crate::live::Live;
@@ -124,6 +125,9 @@ pub struct App {
     /// Open event streams of flags.
     pub(crate) flag_streams: Arc<AtomicUsize>,
     pub(crate) site: Site,
+    pub(crate) forward: Forward,
+    /// Requests that are not answered yet.
+    pub(crate) in_flight: AtomicUsize,
     stopping: AtomicBool,
 }
 
@@ -150,6 +154,8 @@ impl App {
             replacing: Default::default(),
             flag_streams: Arc::default(),
             site,
+            forward: Forward::default(),
+            in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         })
     }

@@ -1,6 +1,7 @@
 //! Whether the server lives, whether it can take requests, and its numbers.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
@@ -11,6 +12,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::body::{Answered, blocking};
 use crate::metrics::Gauges;
+use crate::ports::Leader;
 use crate::problem::{Code, Problem};
 use crate::routes::Shared;
 
@@ -93,6 +95,8 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
             unrecorded: parts.recorder.unrecorded(),
             exposures_lost: parts.dealer.exposures.lost(),
             log_lag: parts.vitals.log_lag_events(),
+            in_flight: app.in_flight.load(Ordering::Relaxed) as u64,
+            leads: u64::from(parts.vitals.leader() == Leader::This),
             products: parts.catalogue.read().len() as u64,
             rejected: app.rejects.counts(),
         }))

@@ -48,14 +48,14 @@ pub enum AskedBy {
 }
 
 /// How much of a step is done, in the step's own unit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct JobProgress {
     pub done: u64,
     pub of: u64,
 }
 
 /// A job as whoever runs it knows it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JobEntry {
     pub id: u64,
     pub kind: JobKind,

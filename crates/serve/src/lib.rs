@@ -20,6 +20,7 @@ mod decisions;
 mod entities;
 mod experiments;
 mod figures;
+mod forward;
 mod health;
 mod jobs;
 mod keys;
@@ -72,7 +73,7 @@ pub use merchandise::{
 pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, ModelChangeError, ModelEntry,
+    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, Leader, ModelChangeError, ModelEntry,
     ModelSegment, ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations,
     Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups,
     StockPlace, Vitals,

@@ -47,6 +47,8 @@ pub(crate) struct Gauges {
     pub(crate) unrecorded: u64,
     pub(crate) exposures_lost: u64,
     pub(crate) log_lag: u64,
+    pub(crate) in_flight: u64,
+    pub(crate) leads: u64,
     pub(crate) products: u64,
     pub(crate) rejected: std::collections::BTreeMap<&'static str, u64>,
 }
@@ -117,6 +119,8 @@ impl Metrics {
             ("merx_exposures_lost_total", "counter", "Shown arms that could not be logged.", gauges.exposures_lost),
             ("merx_recorder_queue", "gauge", "Decision records that wait for the disk.", gauges.recorder_queue),
             ("merx_log_lag_events", "gauge", "Events that projections have not seen yet.", gauges.log_lag),
+            ("merx_http_requests_in_flight", "gauge", "Requests that are not answered yet.", gauges.in_flight),
+            ("merx_leads", "gauge", "Whether this process leads the shop.", gauges.leads),
             ("merx_catalogue_products", "gauge", "Products in the catalogue that decisions look at.", gauges.products),
         ] {
             family(&mut out, name, kind, help);

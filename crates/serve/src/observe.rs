@@ -1,5 +1,7 @@
 //! The outermost layer: every request gets an id, a span and a count, and every refusal becomes a problem document.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -7,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 
+use crate::forward::FromLeader;
 use crate::problem::{Code, Problem};
 use crate::routes::{RouteNumber, Shared};
 
@@ -14,6 +17,7 @@ const MAX_REQUEST_ID: usize = 128;
 
 pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: Next) -> Response {
     let watch = Stopwatch::start();
+    let _in_flight = InFlight::begin(&app.in_flight);
     let sent_id = request.headers().get("x-request-id").filter(|id| is_usable(id)).cloned();
     let id = sent_id.unwrap_or_else(|| header_value(&app.ids.request()));
     let shown_id = id.to_str().unwrap_or_default();
@@ -48,6 +52,22 @@ pub(crate) async fn observe(State(app): State<Shared>, request: Request, next: N
     response
 }
 
+/// Counted until it is dropped: a caller may go before the answer comes.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Whose protocol an address belongs to: refusals are written in it.
 enum Dialect {
     Own,
@@ -79,7 +99,7 @@ fn log(span: &tracing::Span, status: StatusCode, latency_us: u64) {
 
 /// Gives a refusal its document, also the ones that a library made without.
 fn write_problem(mut response: Response, request_id: &str, dialect: &Dialect) -> Response {
-    if response.status().as_u16() < 400 {
+    if response.status().as_u16() < 400 || response.extensions().get::<FromLeader>().is_some() {
         return response;
     }
     let problem = match response.extensions_mut().remove::<Problem>() {

@@ -157,7 +157,7 @@ fn optional<T: serde::de::DeserializeOwned>(context: &Map<String, Value>, name: 
 impl Flagger {
     /// Hands `evaluate` the asker, with what they allow.
     fn ask<T>(&self, app: &App, evaluate: impl FnOnce(&Asker<'_>) -> T) -> Result<T, Problem> {
-        let subject = known_or_made(app, &self.who, &self.market, self.consent)?;
+        let subject = known_or_made(app, &self.who, &self.market, self.consent);
         let recommendations = &app.parts.recommendations;
         let grant: Option<Grant> = subject.map(|subject| recommendations.grant(subject, &self.market, self.consent));
         Ok(evaluate(&Asker {

@@ -410,6 +410,16 @@ pub trait Privacy: Send + Sync {
     fn rotate_vault(&self, act: Act<'_>) -> Result<u64, PrivacyError>;
 }
 
+/// The process that writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leader {
+    This,
+    /// Another one, which answers at this URL.
+    At(Box<str>),
+    /// None at the moment; there is one in a few seconds.
+    Nobody,
+}
+
 /// How the rest of the process is.
 pub trait Vitals: Send + Sync {
     /// Whether a write of one row comes through.
@@ -418,6 +428,10 @@ pub trait Vitals: Send + Sync {
     fn log_lag_events(&self) -> u64;
     /// What does not work as it should while requests are answered, in words for the operator.
     fn troubles(&self) -> Vec<String>;
+    /// Where several processes serve the shop: which of them is to be asked for what only one does.
+    fn leader(&self) -> Leader {
+        Leader::This
+    }
     /// After the last request: writes out what is only in memory (decision records, the online store's snapshot).
     fn finish(&self);
 }

@@ -13,6 +13,7 @@ use merx_domain::{
     Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, IdentityKind, MarketId,
     Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
 };
+use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -453,7 +454,7 @@ pub(crate) async fn recommend_slot(
 
 async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
-    let newcomer = is_newcomer(&app, &question.who, &question.market, question.consent)?;
+    let newcomer = is_newcomer(&app, &question.who, &question.market, question.consent);
     // Earlier pages are read from disk, and a newcomer is written there; everything else is in memory and short.
     if newcomer || question.slots.iter().any(|slot| slot.after.is_some()) {
         blocking(move || decide(&app, question)).await
@@ -656,7 +657,7 @@ fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistake
 /// Asks the pipeline and writes its decision down as JSON.
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let parts = &app.parts;
-    let subject = known_or_made(app, &question.who, &question.market, question.consent)?;
+    let subject = known_or_made(app, &question.who, &question.market, question.consent);
     let earlier = question.slots.iter().map(|slot| earlier_pages(app, slot.after)).collect::<Result<Vec<_>, _>>()?;
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
@@ -705,47 +706,50 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     write(&decision, arm, &question.market, shelf.catalogue(), experiments, notes)
 }
 
-/// An id that the vault doesn't know is a visitor of whom nothing is known.
-pub(crate) fn find_subject(app: &App, who: &Who) -> Result<Option<SubjectId>, Problem> {
+/// An id that the vault doesn't know is a visitor of whom nothing is known. So is one while the vault can't be asked: shoppers
+/// get an answer all the same.
+pub(crate) fn find_subject(app: &App, who: &Who) -> Option<SubjectId> {
     let intake = &app.parts.intake;
-    Ok(match who {
-        Who::Nobody => None,
-        Who::Subject(subject) => Some(*subject),
-        Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id)?,
-        Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id)?,
-    })
+    let found = match who {
+        Who::Nobody => Ok(None),
+        Who::Subject(subject) => Ok(Some(*subject)),
+        Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id),
+        Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id),
+    };
+    found.unwrap_or_else(stranger)
+}
+
+fn stranger(error: StoreError) -> Option<SubjectId> {
+    tracing::warn!(%error, "who asks can't be looked up: they are answered as a stranger");
+    None
 }
 
 /// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
 /// doesn't want to be measured leaves no trace.
-fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Result<bool, Problem> {
+fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
     let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
     if !named || !app.parts.dealer.deals_anything() || !app.parts.recommendations.may_measure(market, consent) {
-        return Ok(false);
+        return false;
     }
-    Ok(find_subject(app, who)?.is_none())
+    find_subject(app, who).is_none()
 }
 
 /// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
-pub(crate) fn known_or_made(
-    app: &App,
-    who: &Who,
-    market: &MarketId,
-    consent: ConsentStamp,
-) -> Result<Option<SubjectId>, Problem> {
-    let known = find_subject(app, who)?;
-    if known.is_some() || !is_newcomer(app, who, market, consent)? {
-        return Ok(known);
+pub(crate) fn known_or_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Option<SubjectId> {
+    let known = find_subject(app, who);
+    if known.is_some() || !is_newcomer(app, who, market, consent) {
+        return known;
     }
     // Anybody can make up ids: beyond the limit a stranger stays one, and is in no experiment.
     if app.newcomers.take(&app.parts.settings.newcomers, app.parts.clock.now()).is_err() {
-        return Ok(None);
+        return None;
     }
-    Ok(match who {
-        Who::Customer(id) => app.parts.intake.make_subject(IdentityKind::UserId, id)?,
-        Who::Visitor(id) => app.parts.intake.make_subject(IdentityKind::AnonymousId, id)?,
-        Who::Nobody | Who::Subject(_) => known,
-    })
+    let made = match who {
+        Who::Customer(id) => app.parts.intake.make_subject(IdentityKind::UserId, id),
+        Who::Visitor(id) => app.parts.intake.make_subject(IdentityKind::AnonymousId, id),
+        Who::Nobody | Who::Subject(_) => Ok(known),
+    };
+    made.unwrap_or_else(stranger)
 }
 
 /// Everything that the pages up to this decision showed.

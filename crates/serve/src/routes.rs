@@ -30,9 +30,9 @@ use crate::search::reports;
 use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, figures, health, jobs, keys_api, labels,
-    layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference, search,
-    session, site, slots, stage, stock, storefront, tracking, users_api,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, health, jobs, keys_api,
+    labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference,
+    search, session, site, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -364,6 +364,11 @@ pub fn router(app: &Arc<App>) -> Router {
             access: endpoint.access,
             part: endpoint.part().to_owned(),
             right: endpoint.right(),
+            by_any: forward::is_answered_by_any(
+                method_name(&endpoint.method),
+                &endpoint.path,
+                endpoint.access == Access::Open,
+            ),
             number: RouteNumber(number),
         };
         let handler = endpoint
@@ -389,6 +394,8 @@ struct Gate {
     /// What a role must have here.
     part: String,
     right: Right,
+    /// Whether every process answers it, or the one that leads.
+    by_any: bool,
     number: RouteNumber,
 }
 
@@ -400,6 +407,20 @@ impl Gate {
 
 /// Checks the key, bounds the time, and leaves the route's number on the answer.
 async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let keyed = gate.access != Access::Open;
+    if !gate.by_any || keyed && forward::comes_with_a_session(request.headers()) {
+        let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
+        let leader = gate.app.parts.vitals.leader();
+        let handed_on = gate.app.forward.hand_on(&leader, request);
+        match tokio::time::timeout(limit, handed_on).await {
+            Ok(Err(own)) => request = own,
+            Ok(Ok(mut response)) => {
+                response.extensions_mut().insert(gate.number);
+                return response;
+            }
+            Err(_) => return Problem::new(Code::TimedOut).retry_after(1).into_response(),
+        }
+    }
     let checked = auth::check(&gate.app, gate.need(), &request);
     let mut response = match checked {
         Ok(caller) => {

@@ -98,6 +98,12 @@ impl Users {
         Ok(users)
     }
 
+    /// Reads them again: another process may have changed them.
+    pub fn reload(&self) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        self.read_again()
+    }
+
     fn read_again(&self) -> Result<(), StoreError> {
         let before = self.known.load();
         let sql = "SELECT name, role, password, created_at_ms, changed_at_ms FROM console_users";

@@ -39,6 +39,35 @@ pub fn event_log(open: &dyn Fn() -> Result<Arc<dyn EventLog>>) {
     order_holds_per_subject(&*open().unwrap());
     checkpoints_are_kept_by_reader(open);
     erasure_is_complete(open);
+    restored_events_keep_their_places(open);
+}
+
+fn restored_events_keep_their_places(open: &dyn Fn() -> Result<Arc<dyn EventLog>>) {
+    let (before, moved, end) = {
+        let log = open().unwrap();
+        let before = log.read(None, usize::MAX).unwrap();
+        let end = log.end().unwrap().unwrap_or_default().0;
+        let event = |place: u64, number: u128| (LogOffset(end + place), sample_event(number));
+        let moved = vec![event(5, 20_001), event(6, 20_002), event(1_000, 20_003)];
+        log.restore(moved.clone()).unwrap();
+        log.restore(Vec::new()).unwrap();
+        let conflicts = [
+            vec![event(1_000, 20_004)],
+            vec![event(2_001, 20_004), event(2_001, 20_005)],
+            vec![event(2_001, 20_004), event(2_002, 20_003)],
+            vec![event(2_001, 20_004), event(2_002, 20_004)],
+        ];
+        for conflict in conflicts {
+            let refused = log.restore(conflict);
+            assert!(matches!(refused, Err(StoreError::Conflict { .. })), "{refused:?}");
+        }
+        (before, moved, end)
+    };
+    let log = open().unwrap();
+    assert_eq!(log.read(None, usize::MAX).unwrap(), [before, moved].concat(), "all of a call or nothing of it");
+    assert!(log.contains(EventId(20_002)).unwrap() && !log.contains(EventId(20_004)).unwrap());
+    assert_eq!(log.append(samples([20_001, 20_004])).unwrap(), [Appended::Duplicate, Appended::Stored]);
+    assert!(log.end().unwrap() > Some(LogOffset(end + 1_000)), "places go on behind");
 }
 
 fn an_empty_log_is_empty(log: &dyn EventLog) {

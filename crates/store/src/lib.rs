@@ -10,9 +10,12 @@ pub mod codec;
 pub mod conformance;
 pub mod embedded;
 pub mod lake_events;
+pub mod lake_layout;
+mod lease;
 mod ports;
 pub mod subjects;
 
 pub use embedded::scan;
-pub use embedded::{LogSettings, Store};
+pub use embedded::{Engines, LogSettings, Store};
+pub use lease::{Fence, FencedRecords, LEASE_MIGRATIONS, Lease, SILENT_LOOKS, Standing};
 pub use ports::*;

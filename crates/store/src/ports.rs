@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use merx_domain::{Event, EventId, SubjectId};
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The queue is full: try again after a moment. Nothing was written.
     #[error("{what} is busy; try again in {retry_after_ms} ms")]
@@ -44,7 +44,8 @@ pub enum Value {
 pub struct Row(pub Vec<Value>);
 
 /// Entities that need transactions. SQL is written once, with `$1`, `$2` .. for parameters, in the dialect that SQLite
-/// and PostgreSQL share (`INSERT .. ON CONFLICT DO UPDATE`, `RETURNING`, no dialect functions).
+/// and PostgreSQL share (`INSERT .. ON CONFLICT DO UPDATE`, `RETURNING`, no dialect functions). A parameter that may be
+/// `NULL` stands beside a column first: `(market = $1 OR $1 IS NULL)`, since PostgreSQL takes its type from there.
 pub trait Records: Send + Sync {
     /// Rows of a `SELECT`, from a snapshot that includes every transaction acknowledged before the call.
     fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>>;
@@ -123,6 +124,10 @@ pub trait EventLog: Send + Sync {
     /// Returns after the events are durable. Answers by position. `Busy` when the bounded queue is full.
     fn append(&self, events: Vec<Event>) -> Result<Vec<Appended>>;
 
+    /// Puts events at the places that they have in another log, to move it here. Places grow and lie beyond every place
+    /// ever given here, ids are new: else `Conflict`. All or none, durable when it returns.
+    fn restore(&self, events: Vec<(LogOffset, Event)>) -> Result<()>;
+
     /// Up to `limit` events after `after` (`None`: from the beginning), in log order. Order holds per subject.
     fn read(&self, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>>;
 
@@ -187,6 +192,12 @@ pub trait OnlineStore: Send + Sync {
 
     /// The offset of the state that was loaded at start: the log is replayed from here. `None`: start from nothing.
     fn restored_at(&self) -> Option<LogOffset>;
+
+    /// Where several processes share a store: from now on this one writes, from the state of the last snapshot, whose
+    /// offset it returns; who wrote before is told so by its next write. A store of one process is its own.
+    fn lead(&self) -> Result<Option<LogOffset>> {
+        Ok(self.restored_at())
+    }
 }
 
 // ---- Lake ----

@@ -78,11 +78,17 @@ impl Alerts {
     /// The migrations must have run on `records`.
     pub fn open(records: Arc<dyn Records>) -> Result<Self> {
         let alerts = Self { records, open: Mutex::default(), mails: AtomicBool::new(false), untold: AtomicU64::new(0) };
-        let newest = alerts.list(LOOKED_AT)?;
-        let over = |alert: &Alert| alert.state == AlertState::Resolved || alert.key.is_empty();
-        *alerts.open.lock() =
-            newest.into_iter().filter(|alert| !over(alert)).map(|alert| (alert.key.clone(), alert)).collect();
+        alerts.reload()?;
         Ok(alerts)
+    }
+
+    /// Reads what isn't over, as another process may have raised and resolved.
+    pub fn reload(&self) -> Result<()> {
+        let mut open = self.open.lock();
+        let newest = self.list(LOOKED_AT)?;
+        let over = |alert: &Alert| alert.state == AlertState::Resolved || alert.key.is_empty();
+        *open = newest.into_iter().filter(|alert| !over(alert)).map(|alert| (alert.key.clone(), alert)).collect();
+        Ok(())
     }
 
     /// From now on alerts go by e-mail too.

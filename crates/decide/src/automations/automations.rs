@@ -101,6 +101,20 @@ impl Automations {
         Ok(automations)
     }
 
+    /// Takes over what another process changed. What is as it was goes on counting.
+    pub fn reload(&self) -> Result<()> {
+        let _changing = self.changing.lock();
+        let known = self.kept.load();
+        let stored = self.read::<Automation>("SELECT body FROM automations ORDER BY name")?;
+        let same = |automation: &Automation| known.get(&automation.name).filter(|kept| kept.automation == *automation);
+        let kept = stored.into_iter().map(|automation| {
+            let kept = same(&automation).map_or_else(|| Arc::new(Kept::new(automation.clone())), Arc::clone);
+            (automation.name, kept)
+        });
+        self.kept.store(Arc::new(kept.collect()));
+        Ok(())
+    }
+
     /// Where alerts are kept.
     pub fn book(&self) -> &Arc<Alerts> {
         &self.book

@@ -269,8 +269,8 @@ impl Definitions {
         self.get(&id)
     }
 
-    /// Reads all definitions; what runs counts from the next decision on.
-    fn reload(&self) -> Result<()> {
+    /// Reads all definitions, as another process may have changed them; what runs counts from the next decision on.
+    pub fn reload(&self) -> Result<()> {
         let rows = self.records.query("SELECT body FROM experiments ORDER BY id", &[])?;
         let mut stored = BTreeMap::new();
         for row in rows {

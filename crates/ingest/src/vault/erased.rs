@@ -29,9 +29,12 @@ pub(super) struct Erased {
 
 impl Erased {
     pub(super) fn open(records: &dyn Records) -> Result<Self, StoreError> {
-        let rows = records.query("SELECT lookup, until_ms FROM vault_erased", &[])?;
-        let until = rows.iter().map(|row| Ok((row.wide(0)?, TimestampMs(row.integer(1)?))));
-        Ok(Self { until: RwLock::new(until.collect::<Result<_, StoreError>>()?) })
+        Ok(Self { until: RwLock::new(read(records)?) })
+    }
+
+    pub(super) fn reload(&self, records: &dyn Records) -> Result<(), StoreError> {
+        *self.until.write() = read(records)?;
+        Ok(())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -63,4 +66,9 @@ impl Erased {
             *entry = (*entry).max(until);
         }
     }
+}
+
+fn read(records: &dyn Records) -> Result<FxHashMap<u128, TimestampMs>, StoreError> {
+    let rows = records.query("SELECT lookup, until_ms FROM vault_erased", &[])?;
+    rows.iter().map(|row| Ok((row.wide(0)?, TimestampMs(row.integer(1)?)))).collect()
 }

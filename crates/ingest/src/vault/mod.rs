@@ -91,6 +91,8 @@ pub struct Vault {
     /// Keys the hashes that identities are looked up by. Never changes.
     lookup_key: Key,
     cache: Vec<Mutex<BoundedMap<u128, Entry>>>,
+    /// Of a shard; with none every name is looked up in the tables.
+    cached_identities: usize,
     /// One batch at a time teaches the vault something new.
     learning: Mutex<()>,
     /// Held for reading from the look at the cache until the events are in the log, for writing while subjects are
@@ -108,11 +110,9 @@ impl Vault {
     /// left behind yet. The migrations must have run.
     pub fn open(records: Arc<dyn Records>, keys: Vec<MasterKey>, cached_identities: usize) -> Result<Self> {
         let lookup_key = lookup_key(&*records, &keys)?;
-        let mut untold: FxHashMap<SubjectId, Vec<SubjectId>> = FxHashMap::default();
-        for row in records.query("SELECT subject, absorbed FROM vault_untold_merges ORDER BY absorbed", &[])? {
-            untold.entry(SubjectId(row.wide(0)?)).or_default().push(SubjectId(row.wide(1)?));
-        }
-        let shard = || Mutex::new(BoundedMap::new(cached_identities.div_ceil(SHARDS)));
+        let untold = untold(&*records)?;
+        let cached_identities = cached_identities.div_ceil(SHARDS);
+        let shard = || Mutex::new(BoundedMap::new(cached_identities));
         let erased = Erased::open(&*records)?;
         Ok(Self {
             erased,
@@ -120,11 +120,25 @@ impl Vault {
             keys: RwLock::new(keys),
             lookup_key,
             cache: (0..SHARDS).map(|_| shard()).collect(),
+            cached_identities,
             learning: Mutex::new(()),
             absorbing: RwLock::new(()),
             epoch: AtomicU64::new(0),
             untold: Mutex::new(untold),
         })
+    }
+
+    /// Forgets what is held in memory and reads again what has to be: another process has written.
+    pub fn reload(&self) -> Result<()> {
+        let _learning = self.learning.lock();
+        let _alone = self.absorbing.write();
+        self.erased.reload(&*self.records)?;
+        for shard in &self.cache {
+            *shard.lock() = BoundedMap::new(self.cached_identities);
+        }
+        *self.untold.lock() = untold(&*self.records)?;
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     /// Finds or makes the subjects of a batch, in order, and hands them to `store`, which appends the events and says
@@ -627,7 +641,7 @@ impl Vault {
     }
 
     fn cached(&self, lookup: u128) -> Option<Entry> {
-        self.shard(lookup).lock().get(&lookup)
+        self.shard(lookup).lock().get(&lookup).filter(|_| self.cached_identities > 0)
     }
 
     fn shard(&self, lookup: u128) -> &Mutex<BoundedMap<u128, Entry>> {
@@ -635,22 +649,31 @@ impl Vault {
     }
 
     fn transact<T>(&self, mut work: impl FnMut(&mut dyn Transaction) -> Result<T>) -> Result<T> {
-        let mut outcome = Err(VaultError::Unreadable);
+        let mut outcome = None;
         let committed = self.records.transaction(&mut |transaction| match work(transaction) {
             Err(VaultError::Store(error)) => Err(error),
             other => {
                 let failed = other.is_err();
-                outcome = other;
+                outcome = Some(other);
                 // Any error takes the transaction back; which one it was is in `outcome`.
                 if failed { Err(StoreError::Unavailable { what: "vault", detail: String::new() }) } else { Ok(()) }
             }
         });
         match (committed, outcome) {
-            (Err(StoreError::Unavailable { .. }), Err(error)) => Err(error),
+            (Err(StoreError::Unavailable { .. }), Some(Err(error))) => Err(error),
             (Err(error), _) => Err(error.into()),
-            (Ok(()), outcome) => outcome,
+            (Ok(()), outcome) => outcome.unwrap_or(Err(VaultError::Unreadable)),
         }
     }
+}
+
+/// Absorptions that no stored event has told of yet.
+fn untold(records: &dyn Records) -> Result<FxHashMap<SubjectId, Vec<SubjectId>>> {
+    let mut untold: FxHashMap<SubjectId, Vec<SubjectId>> = FxHashMap::default();
+    for row in records.query("SELECT subject, absorbed FROM vault_untold_merges ORDER BY absorbed", &[])? {
+        untold.entry(SubjectId(row.wide(0)?)).or_default().push(SubjectId(row.wide(1)?));
+    }
+    Ok(untold)
 }
 
 /// A query in or outside a transaction.

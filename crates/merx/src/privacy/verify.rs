@@ -22,6 +22,10 @@ pub(super) struct Verification {
     pub(super) looked_for: Vec<String>,
     /// Too short for that: compared with whole values that senders gave.
     pub(super) compared_with_values: Vec<String>,
+    /// Services that keep data outside the folder: what was removed there was removed by their own means, and their bytes
+    /// were not looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_searched: Vec<String>,
     pub(super) findings: Vec<Finding>,
 }
 
@@ -72,6 +76,8 @@ pub(super) fn look(shop: &Shop, requests: &[(String, Notes)], say: Say) -> Resul
 fn verification(shop: &Shop, notes: &Notes, scanned: &Scanned) -> Result<Verification> {
     let mut verification =
         Verification { files: scanned.files, bytes: scanned.bytes, rows: scanned.rows, ..Default::default() };
+    let services = shop.config.storage.services();
+    verification.not_searched = services.iter().map(|(port, address)| format!("{port}: {address}")).collect();
     for (label, needle) in needles_of(notes) {
         if needle.is_short() { &mut verification.compared_with_values } else { &mut verification.looked_for }
             .push(label);

@@ -17,6 +17,7 @@ use super::sums::{Key, Sums};
 use super::touches::{KEPT_MS, Touches};
 use crate::background::Repeated;
 use crate::projection::Projection;
+use crate::shop::Shop;
 
 pub(super) const SEARCH: &str = "search";
 const FIRST: &str = "first search";
@@ -255,7 +256,7 @@ fn set_place(transaction: &mut dyn Transaction, reader: &str, place: &[u8]) -> R
     Ok(())
 }
 
-/// Keeps the sums current.
-pub(crate) fn follow(log: Arc<SearchLog>) -> Result<Repeated> {
-    Repeated::start("search-log", POLL, move |_| log.catch_up())
+/// Keeps the sums current where this process leads.
+pub(crate) fn follow(shop: Arc<Shop>) -> Result<Repeated> {
+    Repeated::start("search-log", POLL, move |_| if shop.leads() { shop.search_log.catch_up() } else { Ok(()) })
 }

@@ -26,7 +26,7 @@ pub(crate) struct Reports(pub(crate) Arc<dyn Records>);
 const SUMS: &str = "COALESCE(SUM(searches), 0), COALESCE(SUM(without_results), 0), COALESCE(SUM(clicked), 0),
     COALESCE(SUM(clicks), 0), COALESCE(SUM(positions), 0), COALESCE(SUM(carts), 0), COALESCE(SUM(ordered), 0)";
 /// `$3` is null for all markets.
-const WITHIN: &str = "day >= $1 AND day < $2 AND ($3 IS NULL OR market = $3)";
+const WITHIN: &str = "day >= $1 AND day < $2 AND (market = $3 OR $3 IS NULL)";
 
 fn span_values(span: &SearchSpan) -> Vec<Value> {
     let market = span.market.as_ref().map_or(Value::Null, |market| text(market.as_str()));

@@ -73,6 +73,12 @@ impl Indexes {
         Ok(indexes)
     }
 
+    /// Reads them again: another process may have changed them.
+    pub fn reload(&self) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        self.read_again()
+    }
+
     fn read_again(&self) -> Result<(), StoreError> {
         let rows = self.records.query("SELECT index_name, document FROM algolia_settings", &[])?;
         let read = |row: &Row| Ok((text(row, 0)?.to_owned(), Arc::new(document(row, 1)?)));

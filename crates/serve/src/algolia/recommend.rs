@@ -250,7 +250,7 @@ fn decide(
     filter: Option<Filter>,
 ) -> Result<Decision<merx_domain::Answer>, Problem> {
     let parts = &app.parts;
-    let subject = known_or_made(app, &search.asked.who, &search.asked.market, search.asked.consent)?;
+    let subject = known_or_made(app, &search.asked.who, &search.asked.market, search.asked.consent);
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
     let market = search.asked.market.clone();

@@ -35,7 +35,7 @@ pub(crate) struct Decided<'a> {
 impl Asked {
     /// Asks the pipeline; the catalogue stands still until `write` is done.
     pub(crate) fn decide<T>(self, app: &App, write: impl FnOnce(&Decided<'_>) -> T) -> Result<T, Problem> {
-        let subject = known_or_made(app, &self.who, &self.market, self.consent)?;
+        let subject = known_or_made(app, &self.who, &self.market, self.consent);
         let now = app.parts.clock.now();
         let (decision, seed) = app.ids.decision(now.0);
         let market = self.market;

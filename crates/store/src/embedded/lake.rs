@@ -16,7 +16,6 @@ use arrow::array::BooleanArray;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use merx_domain::{DAY_MS, TimestampMs};
 use parking_lot::{Mutex, RwLock};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -26,10 +25,10 @@ use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 
 use super::{file_error, sync_folder_of};
+use crate::lake_layout::{MERGED, checked_name, day_name, parse_day};
 use crate::{Lake, Result, StoreError};
 
 const WHAT: &str = "lake";
-const MERGED: &str = "merged";
 /// Ends the name of a file that is not complete.
 const WRITING: &str = "writing";
 /// The key in the footer of a merged file: JSON `[[part, rows], ..]` in the order of the rows.
@@ -372,35 +371,12 @@ fn refused(batch: &RecordBatch, keep: &dyn Fn(&RecordBatch) -> Vec<bool>) -> Res
     Ok((kept, refused as u64))
 }
 
-/// Names become folders and files.
-fn checked_name(name: &str) -> Result<&str> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
-    if name.is_empty() || name.len() > 100 || !name.bytes().all(allowed) {
-        let detail = format!("{name:?} is no name: 1 to 100 of A-Z, a-z, 0-9, _ and -");
-        return Err(StoreError::Conflict { what: WHAT, detail });
-    }
-    Ok(name)
-}
-
 fn file_of(folder: &Path, part: &str) -> PathBuf {
     folder.join(format!("{part}.parquet"))
 }
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
-}
-
-fn day_name(day: i32) -> Result<String> {
-    let text = TimestampMs(i64::from(day) * DAY_MS).to_string();
-    let name = text.get(..10).unwrap_or_default();
-    if parse_day(name) == Some(day) {
-        return Ok(name.to_owned());
-    }
-    Err(StoreError::Conflict { what: WHAT, detail: format!("day {day} has no date of four-digit years") })
-}
-
-fn parse_day(name: &str) -> Option<i32> {
-    TimestampMs::parse(&format!("{name}T00:00:00Z")).map(TimestampMs::day)
 }
 
 fn day_of(folder: &Path) -> Option<i32> {

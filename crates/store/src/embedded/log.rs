@@ -35,6 +35,7 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS checkpoints (reader TEXT PRIMARY KEY, place INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS ends (one INTEGER PRIMARY KEY CHECK (one = 1), last INTEGER, furthest INTEGER);
 ";
+const INSERT: &str = "INSERT INTO events (place, id, subject, body) VALUES ($1, $2, $3, $4)";
 /// Events at the end that are read when the log is opened.
 const TAIL_EVENTS: usize = 1_000;
 
@@ -63,6 +64,7 @@ type Append = (Vec<Encoded>, Sender<Result<Vec<Appended>>>);
 enum Request {
     Append(Append),
     Commit(String, LogOffset, Sender<Result<()>>),
+    Restore(Vec<(i64, Encoded)>, Sender<Result<()>>),
     Remove(Vec<LogOffset>, Sender<Result<u64>>),
     Scrub(Scrub, Sender<Result<()>>),
 }
@@ -176,6 +178,12 @@ impl EventLog for SqliteEventLog {
         result
     }
 
+    fn restore(&self, events: Vec<(LogOffset, Event)>) -> Result<()> {
+        let encoded = events.iter().map(|(place, event)| Ok((place.0 as i64, encode(event)?)));
+        let encoded = encoded.collect::<Result<Vec<_>>>()?;
+        self.ask(|reply| Request::Restore(encoded, reply))
+    }
+
     fn read(&self, after: Option<LogOffset>, limit: usize) -> Result<Vec<(LogOffset, Event)>> {
         self.readers.with(|reader| read(reader, after, limit))
     }
@@ -273,6 +281,9 @@ impl Writer {
                     Request::Commit(reader, offset, reply) => {
                         let _ = reply.send(self.save_checkpoint(&reader, offset));
                     }
+                    Request::Restore(events, reply) => {
+                        let _ = reply.send(self.restore(&events));
+                    }
                     Request::Remove(places, reply) => {
                         let _ = reply.send(self.remove(&places));
                     }
@@ -323,9 +334,7 @@ impl Writer {
         let mut arrived = Arrived::default();
         let mut outcomes = Vec::with_capacity(batches.len());
         {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO events (place, id, subject, body) VALUES ($1, $2, $3, $4)")
-                .map_err(fail)?;
+            let mut insert = transaction.prepare_cached(INSERT).map_err(fail)?;
             for batch in batches {
                 let mut outcome = Vec::with_capacity(batch.len());
                 for event in *batch {
@@ -349,6 +358,38 @@ impl Writer {
         *self.bell.end.lock() = end;
         self.bell.rung.notify_all();
         Ok(outcomes)
+    }
+
+    fn restore(&mut self, events: &[(i64, Encoded)]) -> Result<()> {
+        let fail = |error: rusqlite::Error| explain(WHAT, &error);
+        let conflict = |place: i64, why: &str| {
+            Err(StoreError::Conflict { what: WHAT, detail: format!("an event for place {place}: {why}") })
+        };
+        let mut furthest = self.furthest;
+        let transaction = self.connection.transaction().map_err(fail)?;
+        let mut arrived = Arrived::default();
+        for (place, event) in events {
+            if *place <= furthest {
+                return conflict(*place, "places were given up to there already");
+            }
+            if arrived.contains(&event.id) || self.ids.place_of(&transaction, &event.id)?.is_some() {
+                return conflict(*place, "its id is stored already");
+            }
+            furthest = *place;
+            transaction
+                .prepare_cached(INSERT)
+                .and_then(|mut insert| insert.execute((furthest, &event.id[..], &event.subject[..], &event.body[..])))
+                .map_err(fail)?;
+            arrived.add(event.id, furthest);
+        }
+        let filed = self.ids.file_some(&transaction, arrived, furthest)?;
+        let end = note_end(&transaction)?;
+        transaction.commit().map_err(fail)?;
+        self.furthest = furthest;
+        self.ids.committed(filed);
+        *self.bell.end.lock() = end;
+        self.bell.rung.notify_all();
+        Ok(())
     }
 
     fn save_checkpoint(&self, reader: &str, offset: LogOffset) -> Result<()> {

@@ -26,6 +26,21 @@ use crate::{Artifacts, EventLog, Lake, LogOffset, Migration, OnlineStore, Record
 const LOCK_ATTEMPTS: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
+/// Opens a log whose order lies in the records.
+pub type OpenLog = Box<dyn FnOnce(&Arc<dyn Records>) -> Result<Arc<dyn EventLog>>>;
+pub type OpenOnline = Box<dyn FnOnce() -> Result<Arc<dyn OnlineStore>>>;
+
+/// Engines that take the place of embedded ones.
+#[derive(Default)]
+pub struct Engines {
+    pub records: Option<Arc<dyn Records>>,
+    pub log: Option<OpenLog>,
+    /// Opened last, when everything that could be refused has been opened.
+    pub online: Option<OpenOnline>,
+    pub lake: Option<Arc<dyn Lake>>,
+    pub artifacts: Option<Arc<dyn Artifacts>>,
+}
+
 /// The ports, opened together.
 #[derive(Clone)]
 pub struct Store {
@@ -41,19 +56,43 @@ pub struct Store {
 impl Store {
     /// Opens or makes everything below `folder`. One process at a time may have it open.
     pub fn open_embedded(folder: &Path, migrations: &[Migration], log: LogSettings) -> Result<Self> {
+        Self::open(folder, migrations, log, Engines::default())
+    }
+
+    /// The same, with `engines` in the place of embedded ones: nothing of theirs is made below `folder`.
+    pub fn open(folder: &Path, migrations: &[Migration], log: LogSettings, engines: Engines) -> Result<Self> {
         std::fs::create_dir_all(folder).map_err(|error| file_error("data folder", &error))?;
         let lock = lock(folder)?;
-        let log = SqliteEventLog::open(&folder.join("events.sqlite"), log)?;
-        let online = MemoryOnlineStore::open(&folder.join("online.snapshot"))?;
-        check_snapshot_within_log(online.restored_at(), log.furthest()?)?;
-        Ok(Self {
-            records: Arc::new(SqliteRecords::open(&folder.join("records.sqlite"), migrations)?),
-            log: Arc::new(log),
-            online: Arc::new(online),
-            lake: Arc::new(ParquetLake::open(&folder.join("lake"))?),
-            artifacts: Arc::new(FolderArtifacts::open(&folder.join("artifacts"))?),
-            _lock: Arc::new(lock),
-        })
+        let records: Arc<dyn Records> = match engines.records {
+            Some(records) => records,
+            None => Arc::new(SqliteRecords::open(&folder.join("records.sqlite"), migrations)?),
+        };
+        // How far an embedded log ever came; other engines don't lose their tails to a broken disk of this machine.
+        let mut furthest = None;
+        let log: Arc<dyn EventLog> = match engines.log {
+            Some(open) => open(&records)?,
+            None => {
+                let log = SqliteEventLog::open(&folder.join("events.sqlite"), log)?;
+                furthest = Some(log.furthest()?);
+                Arc::new(log)
+            }
+        };
+        let lake = match engines.lake {
+            Some(lake) => lake,
+            None => Arc::new(ParquetLake::open(&folder.join("lake"))?),
+        };
+        let artifacts = match engines.artifacts {
+            Some(artifacts) => artifacts,
+            None => Arc::new(FolderArtifacts::open(&folder.join("artifacts"))?),
+        };
+        let online: Arc<dyn OnlineStore> = match engines.online {
+            Some(open) => open()?,
+            None => Arc::new(MemoryOnlineStore::open(&folder.join("online.snapshot"))?),
+        };
+        if let Some(furthest) = furthest {
+            check_snapshot_within_log(online.restored_at(), furthest)?;
+        }
+        Ok(Self { records, log, online, lake, artifacts, _lock: Arc::new(lock) })
     }
 }
 
@@ -61,7 +100,7 @@ impl Store {
 fn check_snapshot_within_log(snapshot: Option<LogOffset>, furthest: Option<LogOffset>) -> Result<()> {
     if snapshot.is_some() && snapshot > furthest.or(Some(LogOffset(0))) {
         let detail = format!(
-            "online.snapshot holds events up to {snapshot:?}, events.sqlite ends at {furthest:?}: the log lost its tail. \
+            "the online snapshot holds events up to {snapshot:?}, events.sqlite ends at {furthest:?}: the log lost its tail. \
              Restore it, or remove online.snapshot to go on without the lost events"
         );
         return Err(StoreError::Damaged { what: "event log", detail });

@@ -1,0 +1,316 @@
+//! `OnlineStore` on Redis and what speaks its protocol.
+//!
+//! **Keys** are `PREFIX:{ID}:SPACE`: all that is known of a subject lies in one slot of a cluster, and every script
+//! touches one key.
+//!
+//! **What a restart finds.** The port promises the state of the last snapshot, from which the log is replayed; a state that
+//! held some later events would count them twice. So a value says in which *epoch* it was written and what stood there
+//! when the epoch began. A snapshot closes the epoch; opening abandons the one that was left open, and what was written in
+//! it counts as what stood there before. Both are one script on one key, however many values there are.
+//!
+//! **One writer.** Whoever took the lead last writes; an earlier one is told so by its next write ([`StoreError::Conflict`])
+//! and reads on, as those do that only watch.
+//!
+//! **Writes** wait in memory for [`FLUSH_MS`] and go out in one pipeline: what a crash loses, the log has. Reads here see
+//! them at once.
+
+mod entry;
+mod pool;
+mod server;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use merx_store::{LogOffset, OnlineKey, OnlineStore, Result, StoreError};
+use parking_lot::{Mutex, RwLock};
+
+use crate::address::Address;
+use entry::{Entry, Epochs, Version};
+use pool::Pool;
+use server::Server;
+
+const WHAT: &str = "online store";
+/// How long a write waits for others.
+const FLUSH_MS: u64 = 20;
+/// Writes that wait at most; whoever comes next sends them all.
+const MAX_WAITING: usize = 4_096;
+const SHARDS: usize = 64;
+/// Flushes between two probes of a server that does not answer.
+const PROBE_FLUSHES: u32 = 10;
+/// Flushes between two looks at how far the epochs of another process are.
+const LOOK_FLUSHES: u32 = 50;
+
+/// A value that is not in Redis yet.
+#[derive(Clone)]
+struct Waiting {
+    /// The version that it replaces there; `None`: there is none.
+    replaces: Option<Version>,
+    entry: Arc<Entry>,
+}
+
+struct Inner {
+    server: Server,
+    epochs: RwLock<Epochs>,
+    /// Whether this process writes, as far as it knows.
+    leads: AtomicBool,
+    /// Numbers the versions of this process.
+    counter: AtomicU64,
+    waiting: Mutex<HashMap<OnlineKey, Waiting>>,
+    /// One flush at a time.
+    flushing: Mutex<()>,
+    /// One change of a key at a time.
+    shards: [Mutex<()>; SHARDS],
+    max_value_bytes: usize,
+}
+
+pub struct RedisOnlineStore {
+    inner: Arc<Inner>,
+    restored_at: Mutex<Option<LogOffset>>,
+    stop: Option<Sender<()>>,
+    flusher: Option<JoinHandle<()>>,
+}
+
+impl RedisOnlineStore {
+    /// Connects, checks that the server can do what is needed, and goes back to the last snapshot, to write from there.
+    ///
+    /// Options: `prefix` (`merx`), `pool` (connections, 8), `timeout_ms` (2000), `expire_days` (0: never; what is not
+    /// written for so long is forgotten), `max_value_bytes` (1 MiB).
+    pub fn open(address: &Address) -> Result<Self> {
+        let store = Self::watch(address)?;
+        store.lead()?;
+        Ok(store)
+    }
+
+    /// The same, to read what another process writes, until [`OnlineStore::lead`].
+    pub fn watch(address: &Address) -> Result<Self> {
+        let server = Server::new(Pool::new(address)?, address)?;
+        server.check()?;
+        let (epochs, restored_at) = server.epochs()?;
+        let max = address.number("max_value_bytes", 1 << 20, 1_024..=64 << 20, "1024 to 67108864");
+        let max_value_bytes = max.map_err(|error| server::refused(error.to_string()))? as usize;
+        let inner = Arc::new(Inner {
+            server,
+            epochs: RwLock::new(epochs),
+            leads: AtomicBool::new(false),
+            counter: AtomicU64::new(0),
+            waiting: Mutex::default(),
+            flushing: Mutex::default(),
+            shards: std::array::from_fn(|_| Mutex::default()),
+            max_value_bytes,
+        });
+        let (stop, stopped) = bounded(0);
+        let flushing = Arc::clone(&inner);
+        let flusher = std::thread::Builder::new()
+            .name("online-flush".into())
+            .spawn(move || flush_now_and_then(&flushing, &stopped))
+            .map_err(|error| server::refused(error.to_string()))?;
+        let restored_at = Mutex::new(restored_at);
+        Ok(Self { inner, restored_at, stop: Some(stop), flusher: Some(flusher) })
+    }
+
+    /// Removes everything below the prefix: the state is rebuilt from the log by whoever opens it next.
+    pub fn clear(address: &Address) -> Result<()> {
+        let server = Server::new(Pool::new(address)?, address)?;
+        server.check()?;
+        server.clear()
+    }
+
+    /// Connects and checks, and changes nothing: who writes there goes on writing. Words for who asked.
+    pub fn check(address: &Address) -> Result<String> {
+        Server::new(Pool::new(address)?, address)?.check()
+    }
+}
+
+impl Drop for RedisOnlineStore {
+    fn drop(&mut self) {
+        self.stop.take();
+        if let Some(flusher) = self.flusher.take() {
+            let _ = flusher.join();
+        }
+    }
+}
+
+fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
+    let waited = Duration::from_millis(FLUSH_MS);
+    let mut flushes: u32 = 0;
+    while stopped.recv_timeout(waited) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
+        flushes = flushes.wrapping_add(1);
+        if inner.server.is_silent() {
+            if flushes.is_multiple_of(PROBE_FLUSHES) {
+                inner.server.probe();
+            }
+            continue;
+        }
+        let looks = flushes.is_multiple_of(LOOK_FLUSHES);
+        let done = match inner.leads.load(Ordering::Acquire) {
+            true => inner.flush(),
+            false if looks => inner.look(),
+            false => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%error, "online store: trying again");
+        }
+    }
+}
+
+impl Inner {
+    /// What is held under a key, waiting or stored, and the version that Redis has.
+    fn load(&self, key: OnlineKey) -> Result<(Option<Arc<Entry>>, Option<Version>)> {
+        if let Some(waiting) = self.waiting.lock().get(&key) {
+            return Ok((Some(Arc::clone(&waiting.entry)), waiting.replaces));
+        }
+        let entry = self.server.get(key)?;
+        let version = entry.as_ref().map(|entry| entry.version);
+        Ok((entry.map(Arc::new), version))
+    }
+
+    /// Learns how far the process that writes is.
+    fn look(&self) -> Result<()> {
+        let (epochs, _) = self.server.epochs()?;
+        let mut known = self.epochs.write();
+        if !self.leads.load(Ordering::Acquire) {
+            *known = epochs;
+        }
+        Ok(())
+    }
+
+    fn change(&self, key: OnlineKey, change: &mut dyn FnMut(&mut Vec<u8>)) -> Result<()> {
+        if !self.leads.load(Ordering::Acquire) {
+            return Err(self.server.taken_over());
+        }
+        let shard = (key.id as u64 ^ (key.id >> 64) as u64).wrapping_add(u64::from(key.space)) % SHARDS as u64;
+        let _one = self.shards[shard as usize].lock();
+        // Held, so that no snapshot comes between reading the epoch and noting the change.
+        let epochs = self.epochs.read_recursive();
+        let (held, replaces) = self.load(key)?;
+        let mut value = held.as_ref().and_then(|held| held.value(&epochs)).unwrap_or_default().to_vec();
+        change(&mut value);
+        if value.len() > self.max_value_bytes {
+            let detail =
+                format!("a value of {} bytes; at most max_value_bytes = {}", value.len(), self.max_value_bytes);
+            return Err(StoreError::Conflict { what: WHAT, detail });
+        }
+        if value.is_empty() && held.is_none() {
+            return Ok(());
+        }
+        let version = Version { epoch: epochs.current, number: self.counter.fetch_add(1, Ordering::Relaxed) };
+        let entry = Arc::new(Entry::following(held.as_deref(), version, value, &epochs));
+        let waiting = {
+            let mut waiting = self.waiting.lock();
+            waiting.insert(key, Waiting { replaces, entry });
+            waiting.len()
+        };
+        drop(epochs);
+        if waiting >= MAX_WAITING { self.flush() } else { Ok(()) }
+    }
+
+    /// Sends what waits. What can't be sent goes on waiting.
+    fn flush(&self) -> Result<()> {
+        let epochs = self.epochs.read_recursive();
+        self.flush_in(epochs.current)
+    }
+
+    fn flush_in(&self, current: u32) -> Result<()> {
+        let _one = self.flushing.lock();
+        let batch: Vec<(OnlineKey, Waiting)> =
+            self.waiting.lock().iter().map(|(key, waiting)| (*key, waiting.clone())).collect();
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let sent = self.server.put(&batch, current);
+        let mut waiting = self.waiting.lock();
+        if let Err(StoreError::Conflict { .. }) = sent {
+            self.leads.store(false, Ordering::Release);
+            waiting.clear();
+        }
+        sent?;
+        for (key, sent) in batch {
+            let Some(now) = waiting.get_mut(&key) else { continue };
+            if now.entry.version == sent.entry.version {
+                waiting.remove(&key);
+            } else {
+                now.replaces = sent.entry.stored_version();
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OnlineStore for RedisOnlineStore {
+    fn read(&self, key: OnlineKey, read: &mut dyn FnMut(Option<&[u8]>)) -> Result<()> {
+        let (entry, _) = self.inner.load(key)?;
+        let known = self.inner.epochs.read_recursive().current;
+        if entry.as_ref().is_some_and(|entry| entry.version.epoch > known) {
+            self.inner.look()?;
+        }
+        read(entry.as_ref().and_then(|entry| entry.value(&self.inner.epochs.read_recursive())));
+        Ok(())
+    }
+
+    fn update(&self, key: OnlineKey, change: &mut dyn FnMut(&mut Vec<u8>)) -> Result<()> {
+        self.inner.change(key, change)
+    }
+
+    fn remove(&self, key: OnlineKey) -> Result<()> {
+        self.inner.change(key, &mut Vec::clear)
+    }
+
+    /// Reads everything: for reports, not for requests.
+    fn size(&self) -> Result<(u64, u64)> {
+        self.inner.flush()?;
+        let epochs = self.inner.epochs.read_recursive();
+        let mut size = (0, 0);
+        self.inner.server.scan(None, &mut |_, entry| {
+            if let Some(value) = entry.value(&epochs) {
+                size.0 += 1;
+                size.1 += value.len() as u64;
+            }
+        })?;
+        Ok(size)
+    }
+
+    fn scan(&self, space: u8, visit: &mut dyn FnMut(u128, &[u8])) -> Result<()> {
+        self.inner.flush()?;
+        let epochs = self.inner.epochs.read_recursive();
+        self.inner.server.scan(Some(space), &mut |key, entry| {
+            if let Some(value) = entry.value(&epochs) {
+                visit(key.id, value);
+            }
+        })
+    }
+
+    fn snapshot(&self, at: LogOffset) -> Result<()> {
+        // Nobody writes meanwhile.
+        let mut epochs = self.inner.epochs.write();
+        if !self.inner.leads.load(Ordering::Acquire) {
+            return Err(self.inner.server.taken_over());
+        }
+        self.inner.flush_in(epochs.current)?;
+        self.inner.server.close_epoch(epochs.current, at)?;
+        epochs.current += 1;
+        // Values that were removed kept what they were until now; nothing of them may stay.
+        self.inner.server.forget_removed(&epochs)
+    }
+
+    fn restored_at(&self) -> Option<LogOffset> {
+        *self.restored_at.lock()
+    }
+
+    fn lead(&self) -> Result<Option<LogOffset>> {
+        let inner = &self.inner;
+        // Nobody reads or writes meanwhile.
+        let mut epochs = inner.epochs.write();
+        let _one = inner.flushing.lock();
+        let (begun, at) = inner.server.begin(epochs.current + 1)?;
+        inner.waiting.lock().clear();
+        *epochs = begun;
+        inner.leads.store(true, Ordering::Release);
+        *self.restored_at.lock() = at;
+        inner.server.forget_removed(&epochs)?;
+        Ok(at)
+    }
+}

@@ -1,0 +1,321 @@
+//! The commands and scripts that Redis is asked.
+
+use std::collections::BTreeSet;
+
+use merx_store::{LogOffset, OnlineKey, Result, StoreError};
+use redis::{ErrorKind, RedisError, Script};
+
+use super::entry::{Entry, Epochs, Version};
+use super::pool::Pool;
+use super::{WHAT, Waiting};
+use crate::address::Address;
+
+const OPTIONS: [&str; 5] = ["prefix", "pool", "timeout_ms", "expire_days", "max_value_bytes"];
+/// Commands of one pipeline: a longer one keeps the server from others.
+const PIPELINE: usize = 500;
+const SCAN_COUNT: usize = 1_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// Replaces a value where it is the one that was read. Written already (a repeated pipeline) it counts as written.
+/// KEYS: value. ARGV: version that is replaced, new bytes (none: remove), milliseconds to live (0: for ever).
+const PUT: &str = "
+    local held = redis.call('GETRANGE', KEYS[1], 0, 12)
+    if held ~= ARGV[1] and held ~= string.sub(ARGV[2], 1, 13) then return 0 end
+    if ARGV[2] == '' then redis.call('DEL', KEYS[1])
+    elseif ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])
+    else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+    return 1";
+
+/// Abandons the open epoch and begins the next. KEYS: meta. ARGV: the least epoch, beyond any that this process has seen:
+/// a server that lost its memory must not count from one again. Returns epoch, abandoned epochs, offset of the snapshot.
+const BEGIN: &str = "
+    local open = redis.call('HGET', KEYS[1], 'epoch')
+    local abandoned = redis.call('HGET', KEYS[1], 'abandoned') or ''
+    local epoch = tonumber(ARGV[1])
+    if open then
+        abandoned = abandoned .. open .. ' '
+        epoch = math.max(epoch, tonumber(open) + 1)
+    end
+    redis.call('HSET', KEYS[1], 'epoch', epoch, 'abandoned', abandoned)
+    return {tostring(epoch), abandoned, redis.call('HGET', KEYS[1], 'at') or ''}";
+
+/// Closes an epoch at an offset of the log. KEYS: meta. ARGV: epoch, offset. 0 where another epoch is open.
+const CLOSE: &str = "
+    if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+    redis.call('HSET', KEYS[1], 'epoch', tonumber(ARGV[1]) + 1, 'at', ARGV[2])
+    return 1";
+
+pub(super) struct Server {
+    pool: Pool,
+    address: Address,
+    prefix: String,
+    expire_ms: u64,
+}
+
+impl Server {
+    pub(super) fn new(pool: Pool, address: &Address) -> Result<Self> {
+        let fail = |error: crate::AddressError| refused(error.to_string());
+        address.only_options(&OPTIONS).map_err(fail)?;
+        let prefix = address.option("prefix").unwrap_or("merx").to_owned();
+        if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
+            return Err(fail(address.bad("prefix", &prefix, "letters, digits, _, - and .")));
+        }
+        let days = address.number("expire_days", 0, 0..=36_500, "days up to 36500").map_err(fail)?;
+        Ok(Self { pool, address: address.clone(), prefix, expire_ms: days * DAY_MS })
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.pool.is_silent()
+    }
+
+    pub(super) fn probe(&self) {
+        self.pool.probe();
+    }
+
+    fn key(&self, key: OnlineKey) -> String {
+        format!("{}:{{{:032x}}}:{}", self.prefix, key.id, key.space)
+    }
+
+    /// One key holds epochs and snapshot, another the keys of removed values; both in one slot.
+    fn meta(&self) -> String {
+        format!("{}:{{meta}}", self.prefix)
+    }
+
+    fn removed(&self) -> String {
+        format!("{}:{{meta}}:removed", self.prefix)
+    }
+
+    fn parse_key(&self, text: &str) -> Option<OnlineKey> {
+        let (id, space) = text.strip_prefix(&self.prefix)?.strip_prefix(":{")?.split_once("}:")?;
+        Some(OnlineKey { space: space.parse().ok()?, id: u128::from_str_radix(id, 16).ok()? })
+    }
+
+    /// Refuses what would fail later, with the sentence that mends it; else says what is there.
+    pub(super) fn check(&self) -> Result<String> {
+        let info: String = self.pool.with(|connection| redis::cmd("INFO").query(connection))?;
+        let field =
+            |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
+        let refuse = |problem: &str| Err(refused(format!("{}: {problem}", self.address)));
+        let major = field("redis_version").and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 6) {
+            return refuse("the server is older than Redis 6; install 6 or newer");
+        }
+        if field("role") == Some("slave") {
+            return refuse("the server is a replica; name the one that takes writes");
+        }
+        if field("cluster_enabled") == Some("1") {
+            return refuse("the server is part of a cluster, which this client does not follow; name a single server");
+        }
+        let evicts = field("maxmemory_policy").is_some_and(|policy| policy.starts_with("allkeys"));
+        if evicts {
+            return refuse(
+                "maxmemory-policy drops any key when memory is short; CONFIG SET maxmemory-policy noeviction, so that \
+                 it is noticed",
+            );
+        }
+        Ok(format!("{}: Redis {}", self.address, field("redis_version").unwrap_or("of unknown version")))
+    }
+
+    /// Meta last: broken off, it is simply run again.
+    pub(super) fn clear(&self) -> Result<()> {
+        let mut cursor = 0_u64;
+        loop {
+            let (next, names): (u64, Vec<String>) = self.pool.with(|connection| {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(format!("{}:{{*}}:*", self.prefix)).arg("COUNT").arg(SCAN_COUNT);
+                scan.query(connection)
+            })?;
+            if !names.is_empty() {
+                self.pool.with(|connection| redis::cmd("UNLINK").arg(&names).query::<u64>(connection))?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                break;
+            }
+        }
+        let meta = self.meta();
+        self.pool.with(|connection| redis::cmd("DEL").arg(&meta).query::<u64>(connection)).map(drop)
+    }
+
+    /// Begins an epoch of this process's own, not before `least`.
+    pub(super) fn begin(&self, least: u32) -> Result<(Epochs, Option<LogOffset>)> {
+        let script = Script::new(BEGIN);
+        let meta = self.meta();
+        let (epoch, abandoned, at): (String, String, String) =
+            self.pool.with(|connection| script.key(&meta).arg(least).invoke(connection))?;
+        self.epochs_of(&epoch, &abandoned, &at)
+    }
+
+    /// Epochs and the snapshot as another process keeps them.
+    pub(super) fn epochs(&self) -> Result<(Epochs, Option<LogOffset>)> {
+        let meta = self.meta();
+        let fields = ["epoch", "abandoned", "at"];
+        let [epoch, abandoned, at]: [Option<String>; 3] =
+            self.pool.with(|connection| redis::cmd("HMGET").arg(&meta).arg(&fields).query(connection))?;
+        let epoch = epoch.unwrap_or_else(|| "0".to_owned());
+        self.epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default())
+    }
+
+    fn epochs_of(&self, epoch: &str, abandoned: &str, at: &str) -> Result<(Epochs, Option<LogOffset>)> {
+        let detail = || format!("the key {} is not in a known format", self.meta());
+        let damaged = || StoreError::Damaged { what: WHAT, detail: detail() };
+        let abandoned: Option<BTreeSet<u32>> = abandoned.split_whitespace().map(|epoch| epoch.parse().ok()).collect();
+        let epochs =
+            Epochs { current: epoch.parse().map_err(|_| damaged())?, abandoned: abandoned.ok_or_else(damaged)? };
+        let at = if at.is_empty() { None } else { Some(LogOffset(at.parse().map_err(|_| damaged())?)) };
+        Ok((epochs, at))
+    }
+
+    pub(super) fn close_epoch(&self, epoch: u32, at: LogOffset) -> Result<()> {
+        let script = Script::new(CLOSE);
+        let meta = self.meta();
+        let closed: u32 = self.pool.with(|connection| script.key(&meta).arg(epoch).arg(at.0).invoke(connection))?;
+        if closed == 1 { Ok(()) } else { Err(self.taken_over()) }
+    }
+
+    pub(super) fn taken_over(&self) -> StoreError {
+        let detail = format!(
+            "{}: another process writes here now, or the server lost its memory: what is written here counts no more",
+            self.address
+        );
+        StoreError::Conflict { what: WHAT, detail }
+    }
+
+    pub(super) fn get(&self, key: OnlineKey) -> Result<Option<Entry>> {
+        let key = self.key(key);
+        let bytes: Option<Vec<u8>> = self.pool.with(|connection| redis::cmd("GET").arg(&key).query(connection))?;
+        bytes.map(|bytes| Entry::from_bytes(&bytes)).transpose()
+    }
+
+    /// Writes a batch, unless another process has taken over since.
+    pub(super) fn put(&self, batch: &[(OnlineKey, Waiting)], epoch: u32) -> Result<()> {
+        let open: Option<u32> =
+            self.pool.with(|connection| redis::cmd("HGET").arg(self.meta()).arg("epoch").query(connection))?;
+        if open != Some(epoch) {
+            return Err(self.taken_over());
+        }
+        let script = Script::new(PUT);
+        for some in batch.chunks(PIPELINE) {
+            // A server that was restarted does not know the script any more.
+            self.pool.with(|connection| script.prepare_invoke().load(connection))?;
+            let written: Vec<u32> = self.pool.with(|connection| {
+                let mut pipeline = redis::pipe();
+                for (key, waiting) in some {
+                    self.put_one(&mut pipeline, &script, *key, waiting);
+                }
+                pipeline.query(connection)
+            })?;
+            if written.contains(&0) {
+                return Err(self.taken_over());
+            }
+        }
+        Ok(())
+    }
+
+    fn put_one(&self, pipeline: &mut redis::Pipeline, script: &Script, key: OnlineKey, waiting: &Waiting) {
+        let name = self.key(key);
+        let replaces = waiting.replaces.map(Version::bytes);
+        if waiting.entry.is_removed() && !waiting.entry.is_nothing() {
+            pipeline.cmd("SADD").arg(self.removed()).arg(&name).ignore();
+        }
+        pipeline
+            .cmd("EVALSHA")
+            .arg(script.get_hash())
+            .arg(1)
+            .arg(&name)
+            .arg(replaces.as_ref().map_or(&[][..], |version| &version[..]))
+            .arg(waiting.entry.to_bytes())
+            .arg(self.expire_ms);
+    }
+
+    /// Removes for good what was removed in epochs that are closed.
+    pub(super) fn forget_removed(&self, epochs: &Epochs) -> Result<()> {
+        let script = Script::new(PUT);
+        loop {
+            let names: Vec<String> = self
+                .pool
+                .with(|connection| redis::cmd("SRANDMEMBER").arg(self.removed()).arg(PIPELINE).query(connection))?;
+            let mut settled = Vec::new();
+            for name in names {
+                let bytes: Option<Vec<u8>> =
+                    self.pool.with(|connection| redis::cmd("GET").arg(&name).query(connection))?;
+                if let Some(entry) = bytes.map(|bytes| Entry::from_bytes(&bytes)).transpose()? {
+                    if entry.version.epoch == epochs.current {
+                        continue;
+                    }
+                    // Of an abandoned epoch it was not removed after all.
+                    if entry.value(epochs).is_none() {
+                        let version = entry.version.bytes();
+                        self.pool.with(|connection| {
+                            script.key(&name).arg(&version[..]).arg("").arg(0).invoke::<u32>(connection)
+                        })?;
+                    }
+                }
+                settled.push(name);
+            }
+            if settled.is_empty() {
+                return Ok(());
+            }
+            self.pool
+                .with(|connection| redis::cmd("SREM").arg(self.removed()).arg(&settled).query::<u64>(connection))?;
+        }
+    }
+
+    /// Calls `visit` with every entry, of one space or all.
+    pub(super) fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, Entry)) -> Result<()> {
+        let pattern = match space {
+            Some(space) => format!("{}:{{*}}:{space}", self.prefix),
+            None => format!("{}:{{*}}:*", self.prefix),
+        };
+        // The server may name a key twice.
+        let mut seen = std::collections::HashSet::new();
+        let mut cursor = 0_u64;
+        loop {
+            let (next, names): (u64, Vec<String>) = self.pool.with(|connection| {
+                let mut scan = redis::cmd("SCAN");
+                scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT).query(connection)
+            })?;
+            let keys: Vec<(OnlineKey, String)> =
+                names.into_iter().filter_map(|name| Some((self.parse_key(&name)?, name))).collect();
+            for some in keys.chunks(PIPELINE) {
+                let values: Vec<Option<Vec<u8>>> = self.pool.with(|connection| {
+                    let mut pipeline = redis::pipe();
+                    for (_, name) in some {
+                        pipeline.cmd("GET").arg(name);
+                    }
+                    pipeline.query(connection)
+                })?;
+                for ((key, _), bytes) in some.iter().zip(values) {
+                    if let Some(bytes) = bytes.filter(|_| seen.insert(*key)) {
+                        visit(*key, Entry::from_bytes(&bytes)?);
+                    }
+                }
+            }
+            if next == 0 {
+                return Ok(());
+            }
+            cursor = next;
+        }
+    }
+}
+
+pub(super) fn refused(detail: String) -> StoreError {
+    StoreError::Unavailable { what: WHAT, detail }
+}
+
+/// What Redis's errors mean to a caller, with what mends them.
+pub(super) fn explain(address: &Address, error: &RedisError) -> StoreError {
+    let code = error.code().unwrap_or_default();
+    let remedy = match code {
+        "NOAUTH" | "WRONGPASS" => "check user and password (or password_file)",
+        "NOPERM" => "grant the user the commands: ACL SETUSER name ~prefix:* +@read +@write +@scripting +info",
+        "OOM" => return StoreError::NoSpace { what: WHAT, detail: format!("{address}: Redis's memory is full") },
+        "LOADING" | "BUSY" | "MASTERDOWN" => return StoreError::Busy { what: WHAT, retry_after_ms: 1_000 },
+        "READONLY" => "the server is a replica; name the one that takes writes",
+        "MISCONF" => "the server can't write its disk; look into its log",
+        _ if error.kind() == ErrorKind::AuthenticationFailed => "check user and password (or password_file)",
+        _ if error.is_timeout() => "no answer in time; check host, port and firewall",
+        _ => "check host, port and firewall, and that the server runs",
+    };
+    refused(format!("{address}: {}; {remedy}", error.detail().map_or_else(|| error.to_string(), str::to_owned)))
+}

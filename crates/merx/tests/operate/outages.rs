@@ -1,0 +1,226 @@
+//! Services that are restarted, cut off or emptied, and processes that are killed or paused, under shoppers who go on asking and
+//! senders who go on sending. What came of it is a row of `docs/operating/faults.md`, written where `MERX_FAULTS_PAGE` says.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::crash_ingest::{Sent, assert_marked_once, marks_in};
+use crate::harness::{Client, Server, Shop};
+use crate::replicas::{Replicas, leads, send_to_any, signal};
+
+/// How long a service is away.
+const AWAY: Duration = Duration::from_secs(8);
+/// After its end a fault is over for everybody within this time.
+const NORMAL_AGAIN: Duration = Duration::from_secs(60);
+const CALM: Duration = Duration::from_secs(2);
+
+/// What shoppers got.
+#[derive(Default)]
+struct Answers {
+    fallbacks: BTreeMap<String, u64>,
+    refused: u64,
+    broken: u64,
+    slowest: Duration,
+}
+
+struct Outcome {
+    fault: &'static str,
+    answers: Answers,
+    batches: usize,
+    lost: usize,
+    normal_after: Duration,
+}
+
+/// Asks the processes in turn for what a shopper sees who comes back.
+fn shop_on(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, stop: &AtomicBool) -> Answers {
+    let mut answers = Answers::default();
+    for number in 0_usize.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let address = {
+            let addresses = addresses.lock().unwrap();
+            addresses[number % addresses.len()]
+        };
+        let body = json!({ "anonymous_id": "visitor-1", "slots": [{ "scenario": "continue_session", "count": 5 }] });
+        let began = Instant::now();
+        let reply =
+            Client::connect(address).and_then(|mut client| client.call("POST", "/v1/recommend", key, Some(&body)));
+        answers.slowest = answers.slowest.max(began.elapsed());
+        match reply {
+            Ok(reply) if reply.status == 200 => {
+                let fallback = reply.json()["fallback"].as_str().unwrap().to_owned();
+                *answers.fallbacks.entry(fallback).or_default() += 1;
+            }
+            Ok(_) => answers.refused += 1,
+            // A process that is killed or paused: a balancer asks another.
+            Err(_) => answers.broken += 1,
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    answers
+}
+
+fn services(command: &str, service: &str) {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/services");
+    let folder = std::env::var("MERX_TEST_SERVICES").expect("run tools/test backends");
+    let done = Command::new(tool).args([command, service, "--folder", &folder]).status().unwrap();
+    assert!(done.success(), "dev/services {command} {service}");
+}
+
+fn redis(words: &[&str]) {
+    let address = std::env::var("MERX_TEST_ONLINE").unwrap();
+    let client = redis::Client::open(address).unwrap();
+    let mut connection = client.get_connection().unwrap();
+    redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
+}
+
+fn is_normal(server: &Server) -> bool {
+    let mark = json!({ "batch": [{ "type": "track", "event": "Product Viewed", "anonymousId": "probe",
+        "properties": { "product_id": "P000001", "mark": format!("probe-{:?}", Instant::now()) } }] });
+    let taken = server.client().call("POST", "/v1/batch", &server.keys.public, Some(&mark));
+    let ready = server.client().call("GET", "/health/ready", "", None);
+    matches!(taken, Ok(reply) if reply.status == 200)
+        && matches!(ready, Ok(reply) if reply.status == 200 && reply.json()["log_lag_events"].as_u64() < Some(200))
+}
+
+/// Two processes under load; `fault` returns when it is over, and the process that is to be normal then.
+fn under_load(
+    fault: &'static str,
+    name: &str,
+    strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
+) -> Outcome {
+    let mut replicas = Replicas::made(name);
+    let first = replicas.begin();
+    let key = first.keys.public.clone();
+    let (shop, second) = replicas.join();
+    let mut running = vec![(None, first), (Some(shop), second)];
+    let addresses = Mutex::new(running.iter().map(|(_, server)| server.address).collect::<Vec<_>>());
+    let (sent, stop) = (Mutex::<Sent>::default(), AtomicBool::new(false));
+    let (answers, normal_after) = std::thread::scope(|scope| {
+        let shopper = scope.spawn(|| shop_on(&addresses, &key, &stop));
+        for sender in 0..2 {
+            let (addresses, key, sent, stop) = (&addresses, &key, &sent, &stop);
+            scope.spawn(move || send_to_any(addresses, key, &format!("{name}-{sender}"), sent, stop));
+        }
+        std::thread::sleep(CALM);
+        strike(&replicas, &mut running);
+        *addresses.lock().unwrap() = running.iter().map(|(_, server)| server.address).collect();
+        let over = Instant::now();
+        while !running.iter().all(|(_, server)| is_normal(server)) {
+            assert!(over.elapsed() < NORMAL_AGAIN, "{fault}: still not normal");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let normal_after = over.elapsed();
+        std::thread::sleep(CALM);
+        stop.store(true, Ordering::Relaxed);
+        (shopper.join().unwrap(), normal_after)
+    });
+    let sent = sent.into_inner().unwrap();
+    let mut marks = marks_in(&replicas.place.log());
+    marks.retain(|mark, _| !mark.starts_with("probe-"));
+    assert_marked_once(&marks, &sent);
+    let batches = sent.acknowledged.len();
+    assert!(batches > 10, "{fault}: {batches} batches were taken");
+    let answered: u64 = answers.fallbacks.values().sum();
+    assert!(answered > 20, "{fault}: {answered} answers");
+    assert_eq!(answers.refused, 0, "{fault}: shoppers are answered whatever is away");
+    Outcome { fault, answers, batches, lost: 0, normal_after }
+}
+
+fn page(outcomes: &[Outcome]) -> String {
+    let mut page = String::from(
+        "# Faults\n\nMade by the test `outages` (`make faults`): two processes on PostgreSQL, a Kafka-protocol broker, Redis and an S3 server of \
+         `dev/services`, all on one machine, one shopper who asks both in turn, two senders who repeat what was not acknowledged. Each fault strikes \
+         after two calm seconds; a service that is away stays so for eight. *Broken* are connections to a process that was killed or \
+         paused, which a balancer sends elsewhere. *Lost* counts batches that were acknowledged and are not in the log, or are there twice. \
+         *Normal after* is the time from the fault's end until both processes take events, and apply them.\n\n\
+         | fault | shoppers' answers | broken | slowest | batches acknowledged | lost | normal after |\n|---|---|---|---|---|---|---|\n",
+    );
+    for outcome in outcomes {
+        let Outcome { fault, answers, batches, lost, normal_after } = outcome;
+        let kinds: Vec<String> = answers.fallbacks.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+        writeln!(
+            page,
+            "| {fault} | {} | {} | {:.2} s | {batches} | {lost} | {:.1} s |",
+            kinds.join(", "),
+            answers.broken,
+            answers.slowest.as_secs_f64(),
+            normal_after.as_secs_f64()
+        )
+        .unwrap();
+    }
+    page
+}
+
+fn the_one_that_leads(running: &[(Option<Shop>, Server)]) -> usize {
+    running.iter().position(|(_, server)| leads(server)).unwrap()
+}
+
+#[test]
+#[ignore = "needs servers of its own: tools/test backends"]
+fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
+    let outcomes = [
+        under_load("PostgreSQL is killed and started again", "postgres", |_, _| {
+            services("kill", "postgres");
+            std::thread::sleep(AWAY);
+            services("start", "postgres");
+        }),
+        under_load("the broker is silent", "broker", |_, _| {
+            services("pause", "kafka");
+            std::thread::sleep(AWAY);
+            services("resume", "kafka");
+        }),
+        under_load("Redis forgets everything", "flushed", |_, _| redis(&["FLUSHALL"])),
+        under_load("Redis is killed and started again", "redis", |_, _| {
+            services("kill", "redis");
+            std::thread::sleep(AWAY);
+            services("start", "redis");
+        }),
+        under_load("S3 is silent", "s3", |_, _| {
+            services("pause", "s3");
+            std::thread::sleep(AWAY);
+            services("resume", "s3");
+        }),
+        under_load("the process that leads is killed, another joins", "killed", |replicas, running| {
+            let (shop, server) = running.remove(the_one_that_leads(running));
+            server.kill();
+            let (joined, server) = replicas.join();
+            running.push((Some(joined), server));
+            drop(shop);
+        }),
+        under_load("the process that leads is paused for 20 s", "paused_lead", |_, running| {
+            let (_, server) = &running[the_one_that_leads(running)];
+            signal(server, "-STOP");
+            std::thread::sleep(Duration::from_secs(20));
+            signal(server, "-CONT");
+        }),
+        under_load("an event that no shop would send", "poison", |_, running| {
+            let deep = "[".repeat(100) + &"]".repeat(100);
+            let strange = [
+                json!({ "type": "track", "event": "\u{0}\u{202e}", "anonymousId": "visitor-1", "messageId": "poison-1",
+                    "timestamp": "9999-12-31T23:59:59Z", "properties": { "product_id": "x".repeat(5_000), "mark": "poison-1" } }),
+                json!({ "type": "track", "event": "Order Completed", "anonymousId": "visitor-1", "messageId": "poison-2",
+                    "properties": { "total": 1e308, "quantity": -1, "mark": "poison-2", "deep": deep } }),
+            ];
+            for event in strange {
+                let (_, server) = &running[0];
+                let body = json!({ "batch": [event] });
+                let reply = server.call("POST", "/v1/batch", &server.keys.public, Some(&body));
+                assert!(reply.status < 500, "{reply:?}");
+            }
+        }),
+    ];
+    let page = page(&outcomes);
+    println!("{page}");
+    if let Ok(path) = std::env::var("MERX_FAULTS_PAGE") {
+        std::fs::write(path, page).unwrap();
+    }
+}
