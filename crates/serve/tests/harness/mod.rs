@@ -905,7 +905,7 @@ impl Shop {
             dealer: Arc::clone(&dealer),
             reports: Arc::new(LogReports { log: Arc::clone(&store.log), clock: Arc::clone(&clock) }),
             automations: Arc::clone(&automations),
-            audit,
+            audit: Arc::clone(&audit),
             labels: merx_decide::Labels::new(Arc::clone(&store.records)),
             policies,
             models: Arc::new(TwoVersions { live: Mutex::new(1), audit: Arc::clone(&audit) }),
