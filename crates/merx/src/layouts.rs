@@ -117,7 +117,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
         parent,
     };
     let version = shop.registry.register(LAYOUT, &model.save(), &lineage, shop.clock.now())?;
-    shop.registry.promote(LAYOUT, version)?;
+    let grounds = serde_json::json!({ "blocks_seen": rows.len() });
+    shop.promote(LAYOUT, version, merx_decide::Act::of_merx(shop.clock.now()), &grounds)?;
     shop.load_models()?;
     Ok(Report::Trained { version, seen: rows.len(), used, elapsed: started.elapsed() })
 }

@@ -204,7 +204,7 @@ impl Question {
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let Question { who, market, device, consent, deadline_ms, mut ask } = question;
     let parts = &app.parts;
-    let subject = find_subject(app, &who)?;
+    let subject = find_subject(app, &who);
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
     ask.learned = parts.layouts.may_personalise(subject, &market, consent);

@@ -214,7 +214,7 @@ fn suggestions(app: &App, index: &str, params: &Params, privacy_signal: bool) ->
     let query: String = params.text("query").unwrap_or_default().chars().take(200).collect();
     let most = params.number("hitsPerPage").unwrap_or(10).min(20);
     let ask = SuggestAsk { queries: most, products: 0, categories: 0, brands: 0, ..SuggestAsk::of(query.clone()) };
-    let subject = find_subject(app, &reading::who(params))?;
+    let subject = find_subject(app, &reading::who(params));
     let consent = ConsentWire::default().stamp(privacy_signal);
     let nobody = crate::search::nobody(app, app.parts.settings.default_market.clone());
     let situation = Situation { subject, consent, ..nobody };

@@ -375,7 +375,7 @@ pub(crate) async fn suggest(
     may_ask_for(&app, &caller, &who)?;
     let consent = request.consent.unwrap_or_default().stamp(has_privacy_signal(&headers));
     let work = move || {
-        let subject = find_subject(&app, &who)?;
+        let subject = find_subject(&app, &who);
         let situation = Situation { subject, consent, ..asked::nobody(&app, market) };
         wire::write_suggestions(&app, app.parts.searches.suggest(&ask, &situation), &situation)
     };
