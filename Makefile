@@ -60,7 +60,7 @@ fuzz: ## A fuzzer that reads the OpenAPI description, against a running server.
 	tools/test fuzz
 
 openapi: build ## Write the description of the HTTP API.
-	$(MERX) openapi > openapi/merx.json
+	$(MERX) openapi > openapi/merx.json.new && mv openapi/merx.json.new openapi/merx.json
 
 reference: openapi ## Write the pages of docs/reference that are made from the binary.
 	mkdir -p docs/reference

@@ -244,6 +244,7 @@ pub(crate) struct OidcConfig {
 #[serde(deny_unknown_fields)]
 pub(crate) struct AlertsConfig {
     /// Filters by the names of groups.
+    #[serde(default)]
     pub(crate) fairness_groups: BTreeMap<String, String>,
     pub(crate) smtp_host: String,
     pub(crate) smtp_port: u16,
@@ -356,9 +357,10 @@ fn set(
     text: &str,
     origin: &str,
 ) -> Result<()> {
-    let open_section = ["recommend.slots.", "consent.categories.", "consent.regions.", "retention.kinds."]
-        .iter()
-        .any(|section| key.starts_with(section));
+    let open_section =
+        ["recommend.slots.", "consent.categories.", "consent.regions.", "retention.kinds.", "alerts.fairness_groups."]
+            .iter()
+            .any(|section| key.starts_with(section));
     if !known.iter().any(|name| name == key) && !open_section {
         let near = known.iter().min_by_key(|name| distance(name, key)).cloned().unwrap_or_default();
         bail!("{origin}: there is no setting {key}; did you mean {near}?");

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use crate::call;
 use crate::harness::{Shop, settings};
-use crate::{call, request, send};
 
 /// Routes that ask for an admin key and are no change of this shop: only a demo has a stage.
 const ELSEWHERE: [&str; 1] = ["POST /v1/demo/scenes"];
@@ -104,8 +104,8 @@ async fn whatever_an_admin_key_changes_stands_in_the_audit_log() {
         before = now.as_array().unwrap().len();
     }
     assert!(missing.is_empty(), "not tried here, so perhaps not in the audit log: {missing:?}");
-    let refused = request("POST", "/v1/models/none/promote", &shop.admin).body(axum::body::Body::empty()).unwrap();
-    assert_eq!(send(&shop, refused).await.status, 404);
+    let refused = call(&shop, "POST", "/v1/models/none/promote", &shop.admin, Some(json!({}))).await;
+    assert_eq!(refused.status, 404);
     assert_eq!(entries().await.as_array().unwrap().len(), before, "what is refused changes nothing");
     assert_eq!(call(&shop, "GET", "/v1/audit/verification", &shop.admin, None).await.ok()["sound"], true);
 }

@@ -49,7 +49,25 @@ AnnotatorAnswer = TypedDict('AnnotatorAnswer', {
     'judgements': 'int',
 })
 
-Approval: TypeAlias = 'Any'
+Approval = TypedDict('Approval', {
+    'asked_at': 'str',
+    'asked_by': 'str',
+    'automation': 'str',
+    'canary_percent': NotRequired['float'],
+    'decided_at': NotRequired['str | None'],
+    'decided_by': NotRequired['str | None'],
+    'description': NotRequired['AutomationDescription'],
+    'expected_effect': 'str',
+    'loosened': 'list[str]',
+    'market': NotRequired['str | None'],
+    'mode': NotRequired['AutomationMode'],
+    'number': 'int',
+    'reason': 'str',
+    'risk': 'str',
+    'roll_back': 'str',
+    'state': 'str',
+    'why': 'str',
+})
 
 ApprovalList = TypedDict('ApprovalList', {
     'items': 'list[Approval]',
@@ -158,6 +176,23 @@ BatchCall = TypedDict('BatchCall', {
     'context': NotRequired['Any | None'],
     'sentAt': NotRequired['str | None'],
     'writeKey': NotRequired['Any'],
+})
+
+BlockAnswer = TypedDict('BlockAnswer', {
+    'chance': 'float',
+    'id': 'str',
+    'reason': 'BlockReason',
+    'score': 'float',
+})
+
+BlockReason = TypedDict('BlockReason', {
+    'type': 'str',
+    'words': 'str',
+})
+
+BlockRequest = TypedDict('BlockRequest', {
+    'fixed': NotRequired['bool'],
+    'id': 'str',
 })
 
 BoostRequest = TypedDict('BoostRequest', {
@@ -275,6 +310,7 @@ DecisionAnswer = TypedDict('DecisionAnswer', {
     'arm': 'str',
     'at': 'str',
     'automation': 'str',
+    'blocks': NotRequired['list[BlockAnswer]'],
     'decision_id': 'str',
     'engine': 'str',
     'experiments': 'list[DecidedArm]',
@@ -288,6 +324,7 @@ DecisionAnswer = TypedDict('DecisionAnswer', {
     'propensity': 'float',
     'query': NotRequired['str'],
     'shadow': NotRequired['list[DecidedItem]'],
+    'shadow_blocks': NotRequired['list[BlockAnswer]'],
     'slots': 'list[DecidedSlot]',
     'subject_id': NotRequired['str | None'],
     'trouble': 'list[str]',
@@ -404,6 +441,7 @@ ExplainedItem = TypedDict('ExplainedItem', {
 })
 
 Explanation = TypedDict('Explanation', {
+    'blocks': NotRequired['list[BlockAnswer]'],
     'decision_id': 'str',
     'items': 'list[ExplainedItem]',
     'words': 'list[str]',
@@ -545,6 +583,30 @@ LabelCase = TypedDict('LabelCase', {
     'label': NotRequired['str | None'],
     'number': 'int',
     'state': 'str',
+})
+
+LayoutAnswerWire = TypedDict('LayoutAnswerWire', {
+    'arm': 'str',
+    'blocks': 'list[BlockAnswer]',
+    'decision_id': 'str',
+    'fallback': 'str',
+    'latency_us': 'int',
+    'model': NotRequired['ModelAnswer | None'],
+    'page': 'str',
+    'propensity': 'float',
+})
+
+LayoutRequest = TypedDict('LayoutRequest', {
+    'anonymous_id': NotRequired['str | None'],
+    'blocks': 'list[BlockRequest]',
+    'consent': NotRequired['ConsentWire | None'],
+    'count': NotRequired['int | None'],
+    'deadline_ms': NotRequired['int | None'],
+    'device': NotRequired['DeviceName | None'],
+    'market': NotRequired['str | None'],
+    'page': 'str',
+    'subject_id': NotRequired['str | None'],
+    'user_id': NotRequired['str | None'],
 })
 
 LiveEvent = TypedDict('LiveEvent', {
@@ -753,6 +815,14 @@ OffPolicyRequest = TypedDict('OffPolicyRequest', {
     'threshold': NotRequired['float'],
 })
 
+OpenDsrCertificate = TypedDict('OpenDsrCertificate', {
+    'audit_entry': 'int',
+    'audit_hash': 'str',
+    'completed_time': 'str',
+    'report': 'Any',
+    'subject_request_type': 'str',
+})
+
 OpenDsrDiscovery = TypedDict('OpenDsrDiscovery', {
     'api_version': 'str',
     'supported_identities': 'list[OpenDsrSupportedIdentity]',
@@ -784,6 +854,7 @@ OpenDsrRequest = TypedDict('OpenDsrRequest', {
 
 OpenDsrStatus = TypedDict('OpenDsrStatus', {
     'api_version': 'str',
+    'certificate': NotRequired['OpenDsrCertificate'],
     'controller_id': 'str',
     'expected_completion_time': 'str',
     'request_status': 'str',
@@ -1076,7 +1147,9 @@ Replay = TypedDict('Replay', {
     'changed_since': 'list[str]',
     'identical': 'bool',
     'recorded': 'list[list[DecidedItem]]',
+    'recorded_blocks': NotRequired['list[BlockAnswer]'],
     'replayed': 'list[list[DecidedItem]]',
+    'replayed_blocks': NotRequired['list[BlockAnswer]'],
 })
 
 RetentionPeriods = TypedDict('RetentionPeriods', {
@@ -1250,6 +1323,9 @@ SessionAnswer = TypedDict('SessionAnswer', {
 
 ShopifyComplianceWebhook = TypedDict('ShopifyComplianceWebhook', {
     'customer': NotRequired['ShopifyCustomer'],
+    'data_request': NotRequired['Any'],
+    'orders_to_redact': NotRequired['list[int]'],
+    'shop_id': NotRequired['int'],
 })
 
 ShopifyCustomer = TypedDict('ShopifyCustomer', {
