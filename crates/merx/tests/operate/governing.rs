@@ -90,7 +90,10 @@ fn what_an_automation_earns_holds_the_planted_truth() {
     let number = |value: &Value| value.as_f64().unwrap();
     let range = &value["incremental_revenue"];
     println!("planted {truth:.0}: {range}");
-    assert!(number(&range["low"]) > 0.0 && number(&range["low"]) < truth && truth < number(&range["high"]), "{value}");
+    // Who goes without is drawn anew in every run: of a hundred runs five lie outside a 95 % interval, of ten thousand one outside
+    // one of twice its width.
+    let (low, high) = (number(&range["low"]), number(&range["high"]));
+    assert!(low > 0.0 && (number(&range["estimate"]) - truth).abs() < high - low, "{value}");
     assert_eq!(value["verdict"], "earns", "{value}");
     assert_eq!(page["currency"], "EUR");
     let month = &value["months"][0];
@@ -224,12 +227,17 @@ fn planted_drift_is_told_and_ends_in_a_model_in_the_shadow() {
             client.call("POST", "/v1/recommend", &server.keys.admin, Some(&body)).unwrap().ok();
         }
     };
-    let subjects: Vec<Value> = {
-        let orders = server.get("/v1/orders?limit=500")["items"].clone();
-        let known = orders.as_array().unwrap().iter().map(|order| order["subject_id"].clone());
-        known.filter(|subject| subject.is_string()).collect()
+    // Those of the demo's shoppers whom the shop knows something of.
+    let simulated = Simulated::new(ShopConfig { shoppers: 600, seed: 7, ..ShopConfig::default() });
+    let mut client = server.client();
+    let mut knows = |subject: &Value| {
+        let body = json!({ "subject_id": subject, "slots": [{ "scenario": "recently_viewed", "count": 1 }] });
+        let answer = client.call("POST", "/v1/recommend", &server.keys.admin, Some(&body)).unwrap().ok();
+        answer["slots"][0]["items"].as_array().is_some_and(|items| !items.is_empty())
     };
-    assert!(subjects.len() > 100, "{} buyers", subjects.len());
+    let subjects: Vec<Value> =
+        (0..600).map(|index| json!(simulated.subject_id(index).to_string())).filter(|subject| knows(subject)).collect();
+    assert!(subjects.len() > 100, "{} are known", subjects.len());
     decide(&server, &|number| json!({ "subject_id": subjects[number as usize % subjects.len()] }), 1_500);
     let saved = server.post("/v1/drift/reference", &json!({}));
     let usual = of(&saved["engines"], "engine", "recommend").clone();
