@@ -177,12 +177,15 @@ fn outcomes(shop: &Shop, shown: &BTreeMap<DecisionId, Shown>, say: Say) -> Resul
     Ok((watched.outcomes, after, watched.events))
 }
 
+/// When a block of a decision was used.
+type Use = (TimestampMs, (DecisionId, String));
+
 /// The log's events, one after the other.
 struct Watched<'a> {
     shown: &'a BTreeMap<DecisionId, Shown>,
     outcomes: Outcomes,
     /// Blocks that somebody used, with when.
-    used: FxHashMap<SubjectId, VecDeque<(TimestampMs, (DecisionId, String))>>,
+    used: FxHashMap<SubjectId, VecDeque<Use>>,
     events: u64,
 }
 

@@ -20,7 +20,7 @@ fn order(answer: &Value) -> Vec<String> {
 /// Visitors see every block; of phones half use the planted one, of desktops the second.
 fn visit(server: &Server, number: u64, chance: &mut Chance) {
     let visitor = format!("visitor-{number}");
-    let device = if number % 2 == 0 { "phone" } else { "desktop" };
+    let device = if number.is_multiple_of(2) { "phone" } else { "desktop" };
     let answer = ask(server, &json!({ "anonymous_id": visitor, "device": device }));
     let loved = if device == "phone" { "best" } else { "second" };
     let mut batch = Vec::new();

@@ -93,13 +93,13 @@ fn own_searches_are_suggested_to_who_made_them_and_allows_it() {
         let own = found["suggestions"].as_array().unwrap().iter().filter(|one| one["personal"] == true);
         own.map(|one| one["text"].as_str().unwrap().to_owned()).collect()
     };
-    assert_eq!(own(json!({"anonymous_id": "searcher"})), [typed.clone()]);
+    assert_eq!(own(json!({"anonymous_id": "searcher"})), std::slice::from_ref(&typed));
     assert!(own(json!({"anonymous_id": "refuser"})).is_empty());
     assert!(own(json!({"anonymous_id": "somebody else"})).is_empty());
     assert!(own(json!({})).is_empty());
     // Refused with the question, and by an event for good.
     assert!(own(json!({"anonymous_id": "searcher", "consent": {"personalisation": false}})).is_empty());
-    assert_eq!(own(json!({"anonymous_id": "searcher"})), [typed.clone()]);
+    assert_eq!(own(json!({"anonymous_id": "searcher"})), std::slice::from_ref(&typed));
     searched("searcher", true);
     server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
     assert!(own(json!({"anonymous_id": "searcher"})).is_empty());

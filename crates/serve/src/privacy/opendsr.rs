@@ -312,12 +312,15 @@ fn status_in(app: &App, request: PrivacyRequest) -> Result<Status, Problem> {
     Ok(status_of(&app.parts.settings.privacy, &app.parts.audit, request)?)
 }
 
+/// Names and values.
+type SignedHeaders = Vec<(&'static str, String)>;
+
 /// What is posted to a status callback of a request: the body, and headers that say who sends it.
 pub fn status_callback(
     settings: &PrivacySettings,
     audit: &AuditLog,
     request: PrivacyRequest,
-) -> Result<(String, Vec<(&'static str, String)>), StoreError> {
+) -> Result<(String, SignedHeaders), StoreError> {
     let body = serde_json::to_value(status_of(settings, audit, request)?).unwrap_or(Value::Null).to_string();
     let headers = headers_of(settings, &body);
     Ok((body, headers))
@@ -355,7 +358,7 @@ fn status_of(settings: &PrivacySettings, audit: &AuditLog, request: PrivacyReque
     })
 }
 
-fn headers_of(settings: &PrivacySettings, body: &str) -> Vec<(&'static str, String)> {
+fn headers_of(settings: &PrivacySettings, body: &str) -> SignedHeaders {
     let mut headers = vec![("x-opendsr-processor-domain", settings.processor_domain.clone())];
     let signature = settings.opendsr_secret.as_ref().map(|secret| sign(secret, body.as_bytes()));
     headers.extend(signature.map(|signature| ("x-opendsr-signature", signature)));

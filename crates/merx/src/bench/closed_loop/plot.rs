@@ -120,7 +120,7 @@ impl Chart {
         let colour = series.colour;
         let _ = write!(svg, r#"<path class="band {colour}" d="{around}Z"/>"#);
         let _ = write!(svg, r#"<path class="{colour} line" d="{}"/>"#, path(&mut places(|point| point.mean)));
-        if let Some((x, y)) = places(|point| point.mean).last() {
+        if let Some((x, y)) = places(|point| point.mean).next_back() {
             let _ =
                 write!(svg, r#"<text class="{colour}" x="{:.1}" y="{:.1}">{}</text>"#, x + 8.0, y + 4.0, series.name);
         }
