@@ -386,7 +386,7 @@ async function suggestionIsApproved(page, browser) {
   await accessible(other.page, 'an approval');
   await other.page.type('dialog textarea[name=reason]', 'agreed in the weekly round');
   await press(other.page, 'Approve', 'dialog');
-  await shows(other.page, 'with the next decision');
+  await shows(other.page, 'from the next decision on');
   await shows(other.page, 'agreed in the weekly round');
   const { mode } = await (await fetch(`${origin}/v1/automations/search`, { headers: { Authorization: `Bearer ${secretKey}` } })).json();
   assert.equal(mode, 'live');
