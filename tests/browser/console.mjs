@@ -344,6 +344,8 @@ async function synonymIsProposedAndApproved(page) {
     const { decision_id } = await post('/v1/search', { query: shopper % 2 ? 'red shirt' : `${word} shirt`, count: 20, anonymous_id: anonymousId });
     await post('/v1/track', { event: 'Product Clicked', anonymousId, properties: { product_id: both[shopper % 4 < 2 ? 0 : 1], decision_id } });
   }
+  // What is younger than two seconds may not be on record yet, and a training leaves it out.
+  await new Promise(done => setTimeout(done, 3_000));
   const { id } = await post('/v1/jobs', { kind: 'training' }, adminKey);
   const state = async () => (await (await fetch(`${origin}/v1/jobs/${id}`, { headers: { Authorization: `Bearer ${adminKey}` } })).json()).state;
   for (let tries = 0; !['done', 'failed'].includes(await state()) && tries < 600; tries += 1) await new Promise(done => setTimeout(done, 500));
