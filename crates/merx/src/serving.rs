@@ -369,8 +369,11 @@ pub(crate) fn serve_with(
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
-    let oldest = shop.recorder.oldest().map_err(crate::books::record_error)?;
-    merx_decide::begin_holdout(&*shop.store.records, shop.dealer.definitions.holdout(), oldest, shop.clock.now())?;
+    // Written down by the process that leads; the others are configured alike.
+    if shop.leads() {
+        let oldest = shop.recorder.oldest().map_err(crate::books::record_error)?;
+        merx_decide::begin_holdout(&*shop.store.records, shop.dealer.definitions.holdout(), oldest, shop.clock.now())?;
+    }
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
