@@ -208,8 +208,11 @@ impl Desk {
         let mut request = person.request("erasure");
         request["suppress"] = suppress.into();
         let request = self.ask_for_person(&request)?;
-        let report = &request["report"];
         println!("request {}: {}", text(&request["id"]), text(&request["state"]));
+        if request["state"] != "completed" {
+            bail!("{}", request["error"].as_str().unwrap_or("the request was not completed"));
+        }
+        let report = &request["report"];
         println!(
             "erased {} pseudonyms, {} names, {} events, {} rows of the lake",
             report["pseudonyms"], report["names"], report["removed"]["events"], report["removed"]["lake_rows"]
@@ -230,10 +233,7 @@ impl Desk {
             }
         }
         print_verification(&report["verification"]);
-        match request["state"].as_str() {
-            Some("completed") => Ok(()),
-            _ => bail!("{}", request["error"].as_str().unwrap_or("the request was not completed")),
-        }
+        Ok(())
     }
 
     pub(crate) fn verify_person(&self, person: &PersonArguments, request: Option<&str>) -> Result<()> {

@@ -50,6 +50,8 @@ struct Waiting {
     /// The version that it replaces there; `None`: there is none.
     replaces: Option<Version>,
     entry: Arc<Entry>,
+    /// Sent once, and no answer came: it may be there.
+    in_doubt: bool,
 }
 
 struct Inner {
@@ -158,14 +160,12 @@ fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
 }
 
 impl Inner {
-    /// What is held under a key, waiting or stored, and the version that Redis has.
-    fn load(&self, key: OnlineKey) -> Result<(Option<Arc<Entry>>, Option<Version>)> {
+    /// What is held under a key, waiting or stored.
+    fn load(&self, key: OnlineKey) -> Result<Option<Arc<Entry>>> {
         if let Some(waiting) = self.waiting.lock().get(&key) {
-            return Ok((Some(Arc::clone(&waiting.entry)), waiting.replaces));
+            return Ok(Some(Arc::clone(&waiting.entry)));
         }
-        let entry = self.server.get(key)?;
-        let version = entry.as_ref().map(|entry| entry.version);
-        Ok((entry.map(Arc::new), version))
+        Ok(self.server.get(key)?.map(Arc::new))
     }
 
     /// Learns how far the process that writes is.
@@ -186,7 +186,7 @@ impl Inner {
         let _one = self.shards[shard as usize].lock();
         // Held, so that no snapshot comes between reading the epoch and noting the change.
         let epochs = self.epochs.read_recursive();
-        let (held, replaces) = self.load(key)?;
+        let held = self.load(key)?;
         let mut value = held.as_ref().and_then(|held| held.value(&epochs)).unwrap_or_default().to_vec();
         change(&mut value);
         if value.len() > self.max_value_bytes {
@@ -201,7 +201,12 @@ impl Inner {
         let entry = Arc::new(Entry::following(held.as_deref(), version, value, &epochs));
         let waiting = {
             let mut waiting = self.waiting.lock();
-            waiting.insert(key, Waiting { replaces, entry });
+            // What waited may have been sent since it was loaded: then that is what this one replaces.
+            let (replaces, in_doubt) = match waiting.get(&key) {
+                Some(before) => (before.replaces, before.in_doubt),
+                None => (held.and_then(|held| held.stored_version()), false),
+            };
+            waiting.insert(key, Waiting { replaces, entry, in_doubt });
             waiting.len()
         };
         drop(epochs);
@@ -223,9 +228,13 @@ impl Inner {
         }
         let sent = self.server.put(&batch, current);
         let mut waiting = self.waiting.lock();
-        if let Err(StoreError::Conflict { .. }) = sent {
-            self.leads.store(false, Ordering::Release);
-            waiting.clear();
+        match sent {
+            Ok(()) => {}
+            Err(StoreError::Conflict { .. }) => {
+                self.leads.store(false, Ordering::Release);
+                waiting.clear();
+            }
+            Err(_) => waiting.values_mut().for_each(|waiting| waiting.in_doubt = true),
         }
         sent?;
         for (key, sent) in batch {
@@ -234,6 +243,7 @@ impl Inner {
                 waiting.remove(&key);
             } else {
                 now.replaces = sent.entry.stored_version();
+                now.in_doubt = false;
             }
         }
         Ok(())
@@ -242,7 +252,7 @@ impl Inner {
 
 impl OnlineStore for RedisOnlineStore {
     fn read(&self, key: OnlineKey, read: &mut dyn FnMut(Option<&[u8]>)) -> Result<()> {
-        let (entry, _) = self.inner.load(key)?;
+        let entry = self.inner.load(key)?;
         let known = self.inner.epochs.read_recursive().current;
         if entry.as_ref().is_some_and(|entry| entry.version.epoch > known) {
             self.inner.look()?;

@@ -16,14 +16,23 @@ const PIPELINE: usize = 500;
 const SCAN_COUNT: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
 
-/// Replaces a value where it is the one that was read. Written already (a repeated pipeline) it counts as written.
-/// KEYS: value. ARGV: version that is replaced, new bytes (none: remove), milliseconds to live (0: for ever).
+/// Replaces a value where it is the one that was read, or an earlier one of the same epoch: that was written by an attempt
+/// whose answer was lost. KEYS: value. ARGV: version that is replaced, version that is written, new bytes (none: remove),
+/// milliseconds to live (0: for ever), 1 where the value may be gone (an attempt removed it, or it expired).
 const PUT: &str = "
     local held = redis.call('GETRANGE', KEYS[1], 0, 12)
-    if held ~= ARGV[1] and held ~= string.sub(ARGV[2], 1, 13) then return 0 end
-    if ARGV[2] == '' then redis.call('DEL', KEYS[1])
-    elseif ARGV[3] == '0' then redis.call('SET', KEYS[1], ARGV[2])
-    else redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end
+    local mine = held == ARGV[1] or (held == '' and ARGV[5] == '1')
+    if not mine and held ~= '' and string.sub(held, 1, 5) == string.sub(ARGV[2], 1, 5) then
+        mine = true
+        for at = 13, 6, -1 do
+            local had, has = string.byte(held, at), string.byte(ARGV[2], at)
+            if had ~= has then mine = had < has break end
+        end
+    end
+    if not mine then return 0 end
+    if ARGV[3] == '' then redis.call('DEL', KEYS[1])
+    elseif ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[3])
+    else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end
     return 1";
 
 /// Abandons the open epoch and begins the next. KEYS: meta. ARGV: the least epoch, beyond any that this process has seen:
@@ -224,8 +233,10 @@ impl Server {
             .arg(1)
             .arg(&name)
             .arg(replaces.as_ref().map_or(&[][..], |version| &version[..]))
+            .arg(&waiting.entry.version.bytes()[..])
             .arg(waiting.entry.to_bytes())
-            .arg(self.expire_ms);
+            .arg(self.expire_ms)
+            .arg(u8::from(waiting.in_doubt || self.expire_ms > 0));
     }
 
     /// Removes for good what was removed in epochs that are closed.
@@ -245,9 +256,9 @@ impl Server {
                     }
                     // Of an abandoned epoch it was not removed after all.
                     if entry.value(epochs).is_none() {
-                        let version = entry.version.bytes();
+                        let version = &entry.version.bytes()[..];
                         self.pool.with(|connection| {
-                            script.key(&name).arg(&version[..]).arg("").arg(0).invoke::<u32>(connection)
+                            script.key(&name).arg(version).arg(version).arg("").arg(0).arg(0).invoke::<u32>(connection)
                         })?;
                     }
                 }

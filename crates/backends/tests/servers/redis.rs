@@ -1,5 +1,9 @@
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use merx_backends::RedisOnlineStore;
 use merx_store::{LogOffset, OnlineKey, OnlineStore, StoreError, conformance};
@@ -92,6 +96,100 @@ fn the_store_does_what_a_map_does() {
         .unwrap();
 }
 
+/// A change that overlaps with the sending of what waited is no conflict.
+#[test]
+#[ignore = "needs Redis: tools/test backends"]
+fn changes_go_on_while_others_send() {
+    const CHANGES: u32 = 3_000;
+    let at = at("sending");
+    let store = open(&at);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Acquire) {
+                store.size().unwrap();
+            }
+        });
+        let changed = (0..CHANGES).try_for_each(|number| {
+            store.update(key(1, 1), &mut |value| {
+                std::thread::sleep(Duration::from_micros(u64::from(number % 5) * 100));
+                *value = number.to_le_bytes().to_vec();
+            })?;
+            if number % 7 == 6 { store.remove(key(1, 1)) } else { Ok(()) }
+        });
+        done.store(true, Ordering::Release);
+        changed.unwrap();
+    });
+    store.snapshot(LogOffset(1)).unwrap();
+    drop(store);
+    assert_eq!(value(&open(&at), key(1, 1)).as_deref(), Some(&(CHANGES - 1).to_le_bytes()[..]));
+}
+
+/// Hands everything on to the server; while `loses`, a connection ends where writings would be answered.
+fn losing_answers(loses: Arc<AtomicBool>) -> String {
+    let good = service("ONLINE");
+    let (before, after) = good.rsplit_once('@').unwrap();
+    let (server, database) = after.split_once('/').unwrap();
+    let (server, listener) = (server.to_owned(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for client in listener.incoming().map_while(Result::ok) {
+            let Ok(server) = TcpStream::connect(&server) else { return };
+            let loses = Arc::clone(&loses);
+            std::thread::spawn(move || hand_on(&client, &server, &loses));
+        }
+    });
+    format!("{before}@127.0.0.1:{port}/{database}")
+}
+
+fn hand_on(mut client: &TcpStream, mut server: &TcpStream, loses: &AtomicBool) -> std::io::Result<()> {
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        // One asks, the other answers: each in one piece, as small as they are here.
+        let asked = client.read(&mut buffer)?;
+        if asked == 0 {
+            return Ok(());
+        }
+        server.write_all(&buffer[..asked])?;
+        let writes = buffer[..asked].windows(7).any(|word| word == b"EVALSHA");
+        let answered = server.read(&mut buffer)?;
+        if writes && loses.load(Ordering::Acquire) {
+            return client.shutdown(std::net::Shutdown::Both);
+        }
+        client.write_all(&buffer[..answered])?;
+    }
+}
+
+/// The server does what it was told and the answer is lost: what is sent next is no conflict.
+#[test]
+#[ignore = "needs Redis: tools/test backends"]
+fn an_answer_that_is_lost_is_no_conflict() {
+    let loses = Arc::new(AtomicBool::new(false));
+    let store = open(&format!("{}?prefix={}", losing_answers(Arc::clone(&loses)), own_name("lost")));
+    for round in 1..=3_u8 {
+        loses.store(true, Ordering::Release);
+        for id in 1..=3 {
+            store.update(key(1, id), &mut |value| value.push(round)).unwrap();
+        }
+        assert!(store.size().is_err(), "no answer comes");
+        // What was sent waits on, and may be changed.
+        store.update(key(1, 1), &mut |value| value.push(100 + round)).unwrap();
+        store.remove(key(1, 2)).unwrap();
+        loses.store(false, Ordering::Release);
+        let mended = (0..200).any(|_| {
+            std::thread::sleep(Duration::from_millis(20));
+            store.size().is_ok()
+        });
+        assert!(mended, "found again by its probe");
+    }
+    store.snapshot(LogOffset(1)).unwrap();
+    drop(store);
+    let store = open(&at("lost"));
+    assert_eq!(value(&store, key(1, 1)), Some(vec![1, 101, 2, 102, 3, 103]));
+    assert_eq!(value(&store, key(1, 2)), None);
+    assert_eq!(value(&store, key(1, 3)), Some(vec![1, 2, 3]));
+}
+
 #[test]
 #[ignore = "needs Redis: tools/test backends"]
 fn nothing_of_a_removed_value_stays_after_a_snapshot() {
@@ -141,7 +239,7 @@ fn who_watches_reads_along_and_takes_over_from_the_last_snapshot() {
     watches.size().unwrap();
     // Who led before is told, and reads on what counts now.
     let told = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         matches!(put(&leads, b"old"), Err(StoreError::Conflict { .. }))
     });
     assert!(told);
