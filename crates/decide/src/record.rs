@@ -33,7 +33,7 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 2;
-/// Bytes that later fields of an engine's ask take up at their defaults.
+/// Bytes that later fields of an engine's ask or answer take up at their defaults.
 const MOST_ADDED: usize = 32;
 /// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
 /// nothing in shadow.
@@ -131,7 +131,7 @@ impl Shadow {
     }
 
     pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
-        postcard::from_bytes(&self.answer).map_err(|error| RecordError::Unreadable(error.to_string()))
+        read_grown(&self.answer)
     }
 }
 
@@ -174,7 +174,7 @@ impl DecisionRecord {
     }
 
     pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
-        postcard::from_bytes(&self.answer).map_err(|error| RecordError::Unreadable(error.to_string()))
+        read_grown(&self.answer)
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -196,8 +196,8 @@ impl DecisionRecord {
     }
 }
 
-/// An ask as it was written, or as it was before fields were added at its end whose defaults are written as zeros.
-fn read_grown<Ask: DeserializeOwned>(bytes: &[u8]) -> Result<Ask, RecordError> {
+/// An ask or an answer as it was written, or as it was before fields were added at its end whose defaults are written as zeros.
+fn read_grown<Grown: DeserializeOwned>(bytes: &[u8]) -> Result<Grown, RecordError> {
     let read = match postcard::from_bytes(bytes) {
         Err(postcard::Error::DeserializeUnexpectedEnd) => postcard::from_bytes(&[bytes, &[0; MOST_ADDED]].concat()),
         read => read,
@@ -606,5 +606,9 @@ mod tests {
         let now = Grown { added: vec![(1, 0.5)], also: Some(7), switch: true, ..Grown::default() };
         assert_eq!(read_grown(&postcard::to_stdvec(&now).unwrap_or_default()).ok(), Some(now));
         assert!(read_grown::<Grown>(&[100, b'a']).is_err(), "a text that ends before its end");
+        // Answers of searches grow with the state of the index at their end.
+        let answer = merx_domain::search::SearchAnswer::default();
+        let bytes = postcard::to_stdvec(&answer).unwrap_or_default();
+        assert_eq!(read_grown(&bytes[..bytes.len() - 1]).ok(), Some(answer));
     }
 }

@@ -44,6 +44,8 @@ pub struct SearchAsk {
     pub without_synonyms: bool,
     /// What the query is written in, codes of two letters; empty: any language of the index.
     pub languages: Vec<String>,
+    /// The id of the sentence encoder whose vectors are used, the query's being at hand; `None`: the shop's own encoder alone.
+    pub encoder: Option<String>,
 }
 
 impl Default for SearchAsk {
@@ -68,6 +70,7 @@ impl Default for SearchAsk {
             without_rules: false,
             without_synonyms: false,
             languages: Vec::new(),
+            encoder: None,
         }
     }
 }
@@ -239,7 +242,8 @@ pub struct SearchAnswer {
     pub state: IndexState,
 }
 
-/// Which state of the shop a search was answered from. Two answers of the same state to the same ask are equal.
+/// Which state of the shop a search was answered from. Two answers of the same state to the same ask are equal. Answers on record end
+/// with it: what is added later stands at its end too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct IndexState {
     /// The newest change of the catalogue when the index was last built anew: what products are about was learnt then.
@@ -252,6 +256,8 @@ pub struct IndexState {
     pub signals: u64,
     /// A change was being written: some of it may have counted already.
     pub changing: bool,
+    /// The sentence encoder and the newest change of the catalogue that it has been told, as a hash; 0 where there is none.
+    pub sentences: u64,
 }
 
 impl IndexState {
@@ -264,6 +270,7 @@ impl IndexState {
             (self.signals != now.signals, "popularity or chosen facets"),
             (self.built != now.built && self.products == now.products, "the index was built anew"),
             (self.changing || now.changing, "a change was being written"),
+            (self.sentences != now.sentences, "the encoder or its vectors of products"),
         ];
         parts.into_iter().filter(|(changed, _)| *changed).map(|(_, words)| words).collect()
     }

@@ -11,8 +11,14 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 5] =
-    ["MERX_VAULT_KEY", "MERX_SHOPIFY_SECRET", "MERX_OPENDSR_SECRET", "MERX_SMTP_PASSWORD", "MERX_OIDC_SECRET"];
+const ENVIRONMENT_SECRETS: [&str; 6] = [
+    "MERX_VAULT_KEY",
+    "MERX_SHOPIFY_SECRET",
+    "MERX_OPENDSR_SECRET",
+    "MERX_SMTP_PASSWORD",
+    "MERX_OIDC_SECRET",
+    "MERX_EMBEDDINGS_KEY",
+];
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -207,6 +213,64 @@ pub(crate) struct Search {
     pub(crate) newness: f32,
     pub(crate) clicks: f32,
     pub(crate) personal: f32,
+    pub(crate) encoder: Encoder,
+}
+
+/// Who says what texts mean, beside the shop's own encoder.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Encoder {
+    pub(crate) kind: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) most_tokens: usize,
+    pub(crate) url: String,
+    pub(crate) model: String,
+    pub(crate) key_file: PathBuf,
+    pub(crate) batch: usize,
+    pub(crate) timeout_ms: u64,
+    pub(crate) texts_per_day: u64,
+    pub(crate) tokens_per_day: u64,
+    pub(crate) dimensions: usize,
+    pub(crate) query_prefix: String,
+    pub(crate) product_prefix: String,
+    pub(crate) text_bytes: usize,
+    pub(crate) wait_ms: u64,
+    pub(crate) kept_queries: usize,
+    pub(crate) warmed_queries: usize,
+    pub(crate) least_cosine: f32,
+}
+
+impl Encoder {
+    fn check(&self) -> Result<()> {
+        let missing = |key: &str| bail!("search.encoder.{key} is empty, and kind = {:?} needs it", self.kind);
+        match self.kind.as_str() {
+            "own" => {}
+            "sentence" if self.folder.as_os_str().is_empty() => return missing("folder"),
+            "sentence" => {}
+            "endpoint" if self.model.is_empty() => return missing("model"),
+            "endpoint" if !self.url.starts_with("https://") && !self.url.starts_with("http://") => {
+                bail!("search.encoder.url = {:?}: expected an address that begins with https:// or http://", self.url)
+            }
+            "endpoint" => {}
+            other => bail!("search.encoder.kind = {other:?}: expected own, sentence or endpoint"),
+        }
+        let counts = [("batch", self.batch, 2_048), ("kept_queries", self.kept_queries, 10_000_000)];
+        for (key, value, most) in counts {
+            if !(1..=most).contains(&value) {
+                bail!("search.encoder.{key} = {value}: expected 1 to {most}");
+            }
+        }
+        if !(100..=600_000).contains(&self.timeout_ms) {
+            bail!("search.encoder.timeout_ms = {}: expected 100 to 600000", self.timeout_ms);
+        }
+        if self.wait_ms > 1_000 {
+            bail!("search.encoder.wait_ms = {}: expected 0 to 1000", self.wait_ms);
+        }
+        if !(0.0..=1.0).contains(&self.least_cosine) {
+            bail!("search.encoder.least_cosine = {}: expected 0 to 1", self.least_cosine);
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -439,6 +503,7 @@ fn check(config: &Config) -> Result<()> {
     if !(1.0..=3.0).contains(&search.personal) {
         bail!("search.personal = {}: expected 1 to 3", search.personal);
     }
+    search.encoder.check()?;
     if !["text", "json"].contains(&config.log.format.as_str()) {
         bail!("log.format = {:?}: expected text or json", config.log.format);
     }
@@ -519,6 +584,8 @@ mod tests {
         let fails = |flag: &str| format!("{:#}", load(None, none(), &[flag.to_owned()]).err().unwrap());
         assert!(fails("server.lsten=1").contains("did you mean server.listen"));
         assert!(fails("recommend.holdout=2").contains("0 to 1"));
+        assert!(fails("search.encoder.kind=neural").contains("own, sentence or endpoint"));
+        assert!(fails("search.encoder.kind=sentence").contains("folder is empty"));
         assert!(fails("retention.kinds.Pgae=3").contains("there is no event \"Pgae\""));
         assert!(
             fails("consent.regions.ccpa={markets=[\"US-CA\"],never=[\"profit\"]}").contains("no purpose \"profit\"")

@@ -38,7 +38,7 @@ pub(crate) fn let_answers_go_first() -> Result<()> {
     Ok(rayon::ThreadPoolBuilder::new().start_handler(|_| yield_to_answers()).build_global()?)
 }
 
-fn yield_to_answers() {
+pub(crate) fn yield_to_answers() {
     // Linux knows a priority for each thread; without one the work is done all the same.
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {
         tracing::debug!(%error, "a background thread keeps its priority");

@@ -9,6 +9,7 @@ mod courier;
 mod demo;
 mod directory;
 mod drifting;
+mod encoding;
 mod experiments;
 mod governing;
 mod housekeeping;

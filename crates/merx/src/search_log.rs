@@ -96,7 +96,7 @@ fn integer(row: &Row, place: usize) -> i64 {
     }
 }
 
-fn count(row: &Row, place: usize) -> u64 {
+pub(crate) fn count(row: &Row, place: usize) -> u64 {
     integer(row, place).max(0) as u64
 }
 

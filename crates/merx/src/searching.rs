@@ -2,8 +2,8 @@
 
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -19,15 +19,18 @@ use merx_domain::{
 use merx_ingest::{ChangeNumber, Ingest};
 use merx_models::Learner;
 use merx_models::registry::{RegisteredModel, Registry};
-use merx_serve::{CatalogueState, Merchandise, Searches};
-use merx_store::Records;
+use merx_serve::{CatalogueState, EncoderStatus, Merchandise, Searches};
+use merx_store::{Records, StoreError};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::background::Repeated;
 use crate::config;
+use crate::encoding::{self, Encoding};
+use crate::housekeeping::yield_to_answers;
 use crate::projection::Projection;
 use crate::search_log::{facet_choices, logged_queries};
+use crate::shop::Shop;
 
 /// The search ranker's name in the registry.
 pub(crate) const SEARCH: &str = "search";
@@ -37,6 +40,10 @@ const POLL: Duration = Duration::from_millis(150);
 const BATCH: usize = 5_000;
 /// How old what is read from behaviour may be.
 const SIGNALS_EVERY_MS: i64 = 5 * MINUTE_MS;
+/// How long a product may be searched by what the encoder said of it before.
+const ENCODER_POLL: Duration = Duration::from_secs(1);
+/// An encoder that can't be opened is tried again after so long.
+const ENCODER_AGAIN_MS: i64 = MINUTE_MS;
 /// Popularity is told apart in so many steps.
 const STEPS: f32 = 64.0;
 
@@ -56,6 +63,7 @@ pub(crate) fn engine(settings: &config::Search, registry: &Arc<Registry>) -> Res
         newness: settings.newness,
         clicks: settings.clicks,
         personal: settings.personal,
+        least_sentence_cosine: settings.encoder.least_cosine,
         ..EngineSettings::default()
     };
     Ok(SearchEngine::new(weights, options, Box::new(load))?)
@@ -71,16 +79,30 @@ pub(crate) struct Searching {
     projection: Arc<Projection>,
     merchandise: Arc<Merchandise>,
     records: Arc<dyn Records>,
+    /// What processes that don't lead may write to as well.
+    recording: Arc<dyn Records>,
     clock: Arc<dyn Clock>,
+    encoder: config::Encoder,
+    encoding: OnceLock<Encoding>,
+    opening: Mutex<Opening>,
     /// How far the index has come; `None` before it was built.
     seen: Mutex<Option<Seen>>,
     /// The change of rules and synonyms that searches go by.
     rules_seen: Mutex<Option<u64>>,
+    /// What shoppers search for most.
+    frequent: Mutex<Arc<[String]>>,
     /// When popularity, queries and chosen facets were read last.
     signals_at: Mutex<TimestampMs>,
     /// The same for readers, who can't wait for a change to be written.
     reached: Mutex<Seen>,
     ready: AtomicBool,
+}
+
+/// Tries to open the encoder.
+#[derive(Default)]
+struct Opening {
+    next_at: TimestampMs,
+    trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -96,7 +118,9 @@ impl Searching {
         projection: Arc<Projection>,
         merchandise: Arc<Merchandise>,
         records: Arc<dyn Records>,
+        recording: Arc<dyn Records>,
         clock: Arc<dyn Clock>,
+        encoder: config::Encoder,
     ) -> Self {
         Self {
             pipeline,
@@ -104,9 +128,14 @@ impl Searching {
             projection,
             merchandise,
             records,
+            recording,
             clock,
+            encoder,
+            encoding: OnceLock::new(),
+            opening: Mutex::default(),
             seen: Mutex::default(),
             rules_seen: Mutex::default(),
+            frequent: Mutex::new(Arc::default()),
             signals_at: Mutex::default(),
             reached: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -146,6 +175,55 @@ impl Searching {
         if now.since(*read_at) >= SIGNALS_EVERY_MS {
             self.read_signals(now)?;
             *read_at = now;
+        }
+        Ok(())
+    }
+
+    /// The sentence encoder that is configured, opened where it isn't yet. One that can't be opened is told, and tried again after a while.
+    fn encoding(&self) -> Option<&Encoding> {
+        if self.encoding.get().is_some() {
+            return self.encoding.get();
+        }
+        let (mut opening, now) = (self.opening.lock(), self.clock.now());
+        if self.encoding.get().is_none() && now >= opening.next_at {
+            opening.next_at = now.plus_ms(ENCODER_AGAIN_MS);
+            match encoding::open(&self.encoder, &self.recording, &self.clock) {
+                Ok(None) => opening.next_at = TimestampMs(i64::MAX),
+                Ok(Some(opened)) => {
+                    let opened = Encoding::new(opened, Arc::clone(&self.records), self.encoder.clone());
+                    self.engine().set_encoder(opened.id(), Arc::clone(opened.queries()) as _);
+                    tracing::info!(encoder = opened.id(), "the encoder is open");
+                    opening.trouble = None;
+                    let _ = self.encoding.set(opened);
+                }
+                Err(error) => {
+                    let words = format!("search.encoder: {error:#}; the shop's own encoder answers");
+                    if opening.trouble.as_ref() != Some(&words) {
+                        tracing::error!(
+                            error = format!("{error:#}"),
+                            "search.encoder can't be used; the shop's own answers"
+                        );
+                    }
+                    opening.trouble = Some(words);
+                }
+            }
+        }
+        self.encoding.get()
+    }
+
+    /// Why the encoder that is configured isn't used as it should be.
+    pub(crate) fn encoder_trouble(&self) -> Option<String> {
+        let opened = self.encoding.get().map(Encoding::trouble);
+        opened.unwrap_or_else(|| self.opening.lock().trouble.clone())
+    }
+
+    /// Brings the vectors of products and of frequent queries up to what they are now.
+    fn follow_encoder(&self, may_go_on: &dyn Fn() -> bool) -> Result<()> {
+        let Some(encoding) = self.encoding() else { return Ok(()) };
+        encoding.follow(self.engine(), &self.ingest, may_go_on)?;
+        if self.engine().uses_sentences() {
+            let frequent = self.frequent.lock().clone();
+            encoding.warm(frequent.iter().map(|query| self.engine().encoded_text(query)), may_go_on);
         }
         Ok(())
     }
@@ -191,6 +269,8 @@ impl Searching {
         let queries = logged_queries(self.records.as_ref(), today)?;
         // In doublings, for the same reason.
         queries.iter().for_each(|query| (&query.text, query.searches.checked_ilog2()).hash(&mut hasher));
+        let frequent = queries.iter().take(self.encoder.warmed_queries).map(|query| query.text.clone());
+        *self.frequent.lock() = frequent.collect();
         self.engine().tell_state(|state| state.changing = true);
         self.engine().set_logged_queries(queries);
         self.engine().set_popularity(popularity);
@@ -311,6 +391,20 @@ impl Searches for Searching {
         self.ready.load(Ordering::Acquire)
     }
 
+    fn prepare(&self, ask: &mut SearchAsk) {
+        let wanted = !ask.query.trim().is_empty() && ask.fields.is_empty();
+        let Some(encoding) = self.encoding.get().filter(|_| wanted && self.engine().uses_sentences()) else { return };
+        encoding.want(&self.engine().encoded_text(&ask.query), !ask.unfinished);
+        ask.encoder = self.engine().encoder_at_hand(&ask.query);
+    }
+
+    fn encoder(&self) -> Result<EncoderStatus, StoreError> {
+        match self.encoding.get() {
+            Some(encoding) => encoding.status(self.engine()),
+            None => Ok(EncoderStatus { trouble: self.encoder_trouble(), ..EncoderStatus::default() }),
+        }
+    }
+
     fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer> {
         self.pipeline.decide(request, shelf)
     }
@@ -330,7 +424,13 @@ impl Searches for Searching {
     fn replay(&self, record: &DecisionRecord) -> Result<SearchAnswer, EngineError> {
         // A command on the folder has not built an index yet.
         if !self.is_ready() {
-            self.catch_up().map_err(|error| EngineError::Refused(format!("{error:#}")))?;
+            let refused = |error: anyhow::Error| EngineError::Refused(format!("{error:#}"));
+            self.catch_up().map_err(refused)?;
+            self.follow_encoder(&|| false).map_err(refused)?;
+        }
+        let asked = record.ask::<SearchAsk>().ok().filter(|ask| ask.encoder.is_some());
+        if let Some((ask, encoding)) = asked.zip(self.encoding.get()) {
+            encoding.bring_back(&self.engine().encoded_text(&ask.query));
         }
         self.pipeline.replay(record)
     }
@@ -404,15 +504,44 @@ impl Searches for Searching {
     }
 }
 
-/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach.
-pub(crate) fn keep_current(searching: &Arc<Searching>) -> Result<[Repeated; 2]> {
-    let (index, signals) = (Arc::clone(searching), Arc::clone(searching));
+/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach; where a sentence encoder is
+/// configured, one for its vectors of products and one for those of queries.
+pub(crate) fn keep_current(shop: &Arc<Shop>) -> Result<Vec<Repeated>> {
+    let (index, signals) = (Arc::clone(&shop.searching), Arc::clone(&shop.searching));
+    let mut following =
+        vec![
+            Repeated::start("search-index", POLL, move |_| index.catch_up())?,
+            Repeated::start("search-signals", POLL, move |_| {
+                if signals.is_ready() { signals.follow_signals() } else { Ok(()) }
+            })?,
+        ];
+    if shop.searching.encoder.kind != "own" {
+        following.extend(keep_encoded(shop)?);
+    }
+    Ok(following)
+}
+
+fn keep_encoded(shop: &Arc<Shop>) -> Result<[Repeated; 2]> {
+    let (products, queries) = (Arc::clone(shop), Arc::clone(&shop.searching));
+    let mut begun = false;
+    let follow = move |stopping: &AtomicBool| {
+        if !std::mem::replace(&mut begun, true) {
+            yield_to_answers();
+        }
+        if !products.searching.is_ready() {
+            return Ok(());
+        }
+        products.searching.follow_encoder(&|| !stopping.load(Ordering::Relaxed) && products.leads())
+    };
+    let answer = move |_: &AtomicBool| {
+        match queries.encoding.get() {
+            Some(encoding) => encoding.answer_queries(POLL),
+            None => std::thread::park_timeout(POLL),
+        }
+        Ok(())
+    };
     Ok([
-        Repeated::start("search-index", POLL, move |_| index.catch_up())?,
-        Repeated::start(
-            "search-signals",
-            POLL,
-            move |_| if signals.is_ready() { signals.follow_signals() } else { Ok(()) },
-        )?,
+        Repeated::start("product-vectors", ENCODER_POLL, follow)?,
+        Repeated::start("query-vectors", Duration::from_millis(1), answer)?,
     ])
 }

@@ -336,7 +336,7 @@ impl Vitals for Rooms {
     }
 
     fn troubles(&self) -> Vec<String> {
-        self.shop.model_troubles.load().to_vec()
+        self.shop.model_troubles.load().iter().cloned().chain(self.shop.searching.encoder_trouble()).collect()
     }
 
     fn leader(&self) -> Leader {
@@ -431,7 +431,7 @@ fn following(shop: &Arc<Shop>, board: &Arc<JobBoard>) -> Result<Vec<Repeated>> {
         guardrails,
         search_log::follow(Arc::clone(shop))?,
     ];
-    following.extend(searching::keep_current(&shop.searching)?);
+    following.extend(searching::keep_current(shop)?);
     following.push(projection::follow(Arc::clone(shop))?);
     Ok(following)
 }

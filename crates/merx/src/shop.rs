@@ -24,6 +24,7 @@ use crate::bandits::Bandits;
 use crate::books::Books;
 use crate::config::Config;
 use crate::drifting;
+use crate::encoding;
 use crate::jobs::JobBoard;
 use crate::layouts::{self, LAYOUT};
 use crate::lead::Lead;
@@ -93,7 +94,7 @@ impl Shop {
         let registry = Arc::new(Registry::new(Arc::clone(&store.records), Arc::clone(&store.artifacts)));
         let engine = Arc::new(engine(&registry));
         let recorder_settings = RecorderSettings { queue: config.record.queue, ..Default::default() };
-        let recorder = Arc::new(Recorder::new(recording, recorder_settings));
+        let recorder = Arc::new(Recorder::new(Arc::clone(&recording), recorder_settings));
         let definitions = Definitions::open(
             Arc::clone(&store.records),
             Holdout {
@@ -144,7 +145,9 @@ impl Shop {
             Arc::clone(&projection),
             Arc::clone(&merchandise),
             Arc::clone(&store.records),
+            recording,
             Arc::clone(&clock),
+            config.search.encoder.clone(),
         );
         let search_log = SearchLog::new(
             store.clone(),
@@ -307,7 +310,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
         merx_decide::MIGRATIONS,
         merx_serve::MIGRATIONS,
         search_log::MIGRATIONS,
-        &[drifting::MIGRATION],
+        &[drifting::MIGRATION, encoding::MIGRATION],
     ]
     .concat()
 }

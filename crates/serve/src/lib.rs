@@ -73,10 +73,10 @@ pub use merchandise::{
 pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, Leader, ModelChangeError,
-    ModelEntry, ModelSegment, ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder,
-    Recommendations, Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords,
-    ShopperGroups, StockPlace, Vitals,
+    CatalogueState, DriftPage, EncodedQueries, EncoderBudget, EncoderStatus, EngineDrift, FairnessQuestion, Intake,
+    Jobs, Layouts, Leader, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Privacy, PrivacyError,
+    ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports,
+    SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
 pub use privacy::opendsr::status_callback;
 pub use privacy::{PrivacySettings, RetentionPeriods};

@@ -139,6 +139,12 @@ impl<E: Engine<Ask = LayoutAsk, Answer = LayoutAnswer> + 'static> Layouts for Pi
 pub trait Searches: Send + Sync {
     /// Whether the index has been built; nothing but this is asked before.
     fn is_ready(&self) -> bool;
+    /// Fetches what a decision can't wait for: the query's vector by a sentence encoder, within its time. The ask says whether it is there.
+    fn prepare(&self, _ask: &mut SearchAsk) {}
+    /// Which encoder is configured, and how it does.
+    fn encoder(&self) -> Result<EncoderStatus, StoreError> {
+        Ok(EncoderStatus::default())
+    }
     fn decide(&self, request: Request<SearchAsk>, shelf: &mut RequestShelf<'_>) -> Decision<SearchAnswer>;
     /// The same answer for nobody in particular, without a decision: counts beside a search.
     fn look(
@@ -180,6 +186,61 @@ pub trait Searches: Send + Sync {
     fn state(&self) -> IndexState;
     /// Whether searches see the records as they were at a state, or later.
     fn has_seen(&self, state: CatalogueState) -> bool;
+}
+
+/// What a sentence encoder does for searches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct EncoderStatus {
+    /// The id of the encoder; `own` where the shop's own encoder answers alone.
+    pub encoder: String,
+    /// Whether searches use its vectors: enough products have one.
+    pub used: bool,
+    pub products: u64,
+    pub products_with_vectors: u64,
+    pub queries: EncodedQueries,
+    /// Of an endpoint.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub budget: Option<EncoderBudget>,
+    /// Why it isn't used as it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub trouble: Option<String>,
+}
+
+impl Default for EncoderStatus {
+    fn default() -> Self {
+        Self {
+            encoder: "own".to_owned(),
+            used: false,
+            products: 0,
+            products_with_vectors: 0,
+            queries: EncodedQueries::default(),
+            budget: None,
+            trouble: None,
+        }
+    }
+}
+
+/// Searches since the server's start, by whether the query's vector was at hand, came in time, or was made for the next time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct EncodedQueries {
+    /// Vectors in memory.
+    pub kept: u64,
+    pub at_hand: u64,
+    pub in_time: u64,
+    pub late: u64,
+}
+
+/// What was sent today, UTC, and what may be in a day; 0: no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, ToSchema)]
+pub struct EncoderBudget {
+    pub texts_today: u64,
+    pub texts_per_day: u64,
+    pub tokens_today: u64,
+    pub tokens_per_day: u64,
+    pub calls_today: u64,
+    pub failures_today: u64,
 }
 
 /// What experiments were worth, read off the log.

@@ -26,7 +26,7 @@ use crate::privacy::{opendsr, person, shopify};
 use crate::problem::{Code, Problem};
 use crate::roles::{Right, right_of};
 use crate::search::merchandise::{self, synonyms};
-use crate::search::reports;
+use crate::search::{encoder, reports};
 use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
@@ -125,6 +125,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<synonyms::__path_list_proposals>(SECRET, get(synonyms::list_proposals)),
         endpoint::<synonyms::__path_approve_proposal>(SECRET, post(synonyms::approve_proposal)),
         endpoint::<synonyms::__path_refuse_proposal>(SECRET, post(synonyms::refuse_proposal)),
+        endpoint::<encoder::__path_encoder>(SECRET, get(encoder::encoder)),
         endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
         endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),
 

@@ -125,14 +125,15 @@ impl Forest {
         self
     }
 
-    pub fn fit(examples: &[Example], width: usize, settings: &BoostSettings, seed: u64) -> Self {
+    /// `told`: the first so many of the measurements of a row, those that say anything.
+    pub fn fit(examples: &[Example], width: usize, told: usize, settings: &BoostSettings, seed: u64) -> Self {
         let table = Table::new(examples, width);
         let mut rng = Rng::from_seed(seed);
         let mut forest = Self::default();
         let mut scores: Vec<f32> = examples.iter().flat_map(Example::base).collect();
         for _ in 0..settings.trees {
             let slopes = slopes(examples, &scores, settings.depth);
-            let used = rng.sample(width, ((width as f64 * settings.feature_share).ceil() as usize).max(1));
+            let used = rng.sample(told, ((told as f64 * settings.feature_share).ceil() as usize).max(1));
             let (tree, leaf_of) = Grower { table: &table, slopes: &slopes, settings, used: &used }.grow();
             scores.iter_mut().zip(leaf_of).for_each(|(score, leaf)| *score += tree.leaves[usize::from(leaf)]);
             forest.trees.push(tree);
@@ -387,7 +388,7 @@ mod tests {
     #[test]
     fn what_was_planted_is_found() {
         let settings = BoostSettings { trees: 60, leaf_rows: 10, feature_share: 0.7, ..BoostSettings::default() };
-        let forest = Forest::fit(&examples(200, 1), 3, &settings, 1);
+        let forest = Forest::fit(&examples(200, 1), 3, 3, &settings, 1);
         let (mut right, mut pairs) = (0, 0);
         for example in examples(100, 2) {
             let scores: Vec<f32> = example.rows.chunks_exact(3).map(|row| forest.score(row)).collect();
@@ -406,9 +407,9 @@ mod tests {
     #[test]
     fn nothing_to_learn_from_gives_an_order_all_the_same() {
         let settings = BoostSettings { trees: 3, ..BoostSettings::default() };
-        assert_eq!(Forest::fit(&[], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
+        assert_eq!(Forest::fit(&[], 2, 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
         let same =
             Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], base: Vec::new(), ideal: 1.0 };
-        assert_eq!(Forest::fit(&[same], 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
+        assert_eq!(Forest::fit(&[same], 2, 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
     }
 }

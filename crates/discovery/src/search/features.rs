@@ -84,7 +84,17 @@ features! {
     /// Place by lexical score and by meaning, as 1 / (60 + place).
     Place,
     MeaningPlace,
+    /// What a sentence encoder says, 0 where none was asked: the cosine of query and product, beside the best of this query, likeness to the
+    /// best products of the first look, and the place, as 1 / (60 + place). They stand last: rankers that were learnt before there were
+    /// any read the measurements before them.
+    Sentence,
+    SentenceOfBest,
+    SentenceFeedback,
+    SentencePlace,
 }
+
+/// Measurements of a search that no sentence encoder was asked for.
+pub(crate) const WITHOUT_SENTENCE: usize = Feature::Sentence as usize;
 
 pub fn feature_names() -> &'static [&'static str] {
     NAMES

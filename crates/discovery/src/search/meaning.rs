@@ -4,6 +4,7 @@
 //! weighted by how much they tell. A text is the sum of its terms' vectors. Needs no download, no behaviour and no GPU.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use merx_numeric::inner_product::InnerProductIndex;
 use merx_numeric::kernels::{axpy, dot};
@@ -118,27 +119,50 @@ pub(super) fn normalised(mut vector: Vec<f32>) -> Vec<f32> {
     vector
 }
 
-/// Product vectors, searched exactly; those of products that came or changed since are kept beside.
+/// Vectors by product, searched exactly; those that came or changed since are kept beside.
 #[derive(Debug, Clone, Default)]
-pub(super) struct ProductVectors {
-    pub(super) encoder: Encoder,
-    index: InnerProductIndex,
+pub(super) struct VectorIndex {
+    dimensions: usize,
+    /// Shared by copies: only what changed is copied.
+    index: Arc<InnerProductIndex>,
     /// Products whose vector in `index` doesn't hold any more, ascending, and the vectors that do.
     changed: Vec<u32>,
-    fresh: Vec<Vec<f32>>,
+    fresh: Vec<Arc<[f32]>>,
 }
 
-impl ProductVectors {
-    pub(super) fn build(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
-        let encoder = Encoder::learn(products, counts, settings);
-        let vectors: Vec<f32> = products.par_iter().flat_map_iter(|terms| encoder.text(unweighted(terms))).collect();
-        let index = InnerProductIndex::new(&vectors, encoder.dimensions());
-        Self { encoder, index, changed: Vec::new(), fresh: Vec::new() }
+impl VectorIndex {
+    /// Of row-major vectors, a row a product.
+    pub(super) fn new(vectors: &[f32], dimensions: usize) -> Self {
+        Self {
+            dimensions,
+            index: Arc::new(InnerProductIndex::new(vectors, dimensions)),
+            changed: Vec::new(),
+            fresh: Vec::new(),
+        }
     }
 
-    /// Gives a product the vector of its new terms; none removes it.
-    pub(super) fn put(&mut self, product: u32, terms: &[u32]) {
-        let vector = self.encoder.text(unweighted(terms));
+    pub(super) fn dimensions(&self) -> usize {
+        self.dimensions
+    }
+
+    /// How many vectors are kept beside the index, where they cost more.
+    pub(super) fn changes(&self) -> usize {
+        self.changed.len()
+    }
+
+    fn products(&self) -> u32 {
+        let last = self.changed.last().map_or(0, |last| *last as usize + 1);
+        self.index.len().max(last) as u32
+    }
+
+    /// The same with all vectors in the index.
+    pub(super) fn settled(&self) -> Self {
+        let vectors: Vec<f32> = (0..self.products()).flat_map(|product| self.vector(product).into_owned()).collect();
+        Self::new(&vectors, self.dimensions)
+    }
+
+    pub(super) fn put(&mut self, product: u32, vector: Vec<f32>) {
+        let vector: Arc<[f32]> = vector.into();
         match self.changed.binary_search(&product) {
             Ok(place) => self.fresh[place] = vector,
             Err(place) => {
@@ -148,19 +172,34 @@ impl ProductVectors {
         }
     }
 
+    /// Zeros where nothing is known of the product.
     pub(super) fn vector(&self, product: u32) -> Cow<'_, [f32]> {
         match self.changed.binary_search(&product) {
-            Ok(place) => Cow::Borrowed(&self.fresh[place]),
+            Ok(place) => Cow::Borrowed(&self.fresh[place][..]),
             Err(_) if (product as usize) < self.index.len() => Cow::Borrowed(self.index.vector(product)),
-            Err(_) => Cow::Owned(vec![0.0; self.encoder.dimensions()]),
+            Err(_) => Cow::Owned(vec![0.0; self.dimensions]),
         }
     }
 
+    /// The nearest of those that are accepted. Where the nearest of all are mostly refused, all are looked at. `guesses` are probably
+    /// among them.
+    pub(super) fn nearest_accepted(
+        &self,
+        query: &[f32],
+        limit: usize,
+        guesses: &[u32],
+        accepts: impl Fn(u32) -> bool,
+    ) -> Vec<(u32, f32)> {
+        let mut products = self.nearest(query, limit, guesses);
+        let found = products.len();
+        products.retain(|(product, _)| accepts(*product));
+        if products.len() < found / 4 { self.nearest_among(query, limit, accepts) } else { products }
+    }
+
     /// The nearest of those that are wanted, each compared.
-    pub(super) fn nearest_among(&self, query: &[f32], limit: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
-        let last = self.changed.last().map_or(0, |last| *last as usize + 1);
+    fn nearest_among(&self, query: &[f32], limit: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
         let mut best = TopK::new(limit);
-        for product in (0..self.index.len().max(last) as u32).filter(|product| wanted(*product)) {
+        for product in (0..self.products()).filter(|product| wanted(*product)) {
             let cosine = dot(&self.vector(product), query);
             if cosine > 0.0 {
                 best.offer(product, cosine);
@@ -170,9 +209,7 @@ impl ProductVectors {
     }
 
     /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.
-    ///
-    /// `guesses` are probably among them.
-    pub(super) fn nearest(&self, query: &[f32], limit: usize, guesses: &[u32]) -> Vec<(u32, f32)> {
+    fn nearest(&self, query: &[f32], limit: usize, guesses: &[u32]) -> Vec<(u32, f32)> {
         if query.iter().all(|value| *value == 0.0) {
             return Vec::new();
         }
@@ -183,6 +220,27 @@ impl ProductVectors {
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         found.truncate(limit);
         found
+    }
+}
+
+/// What the shop's own encoder says of products.
+#[derive(Debug, Clone, Default)]
+pub(super) struct ProductVectors {
+    pub(super) encoder: Encoder,
+    pub(super) vectors: VectorIndex,
+}
+
+impl ProductVectors {
+    pub(super) fn build(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
+        let encoder = Encoder::learn(products, counts, settings);
+        let vectors: Vec<f32> = products.par_iter().flat_map_iter(|terms| encoder.text(unweighted(terms))).collect();
+        let vectors = VectorIndex::new(&vectors, encoder.dimensions());
+        Self { encoder, vectors }
+    }
+
+    /// Gives a product the vector of its new terms; none removes it.
+    pub(super) fn put(&mut self, product: u32, terms: &[u32]) {
+        self.vectors.put(product, self.encoder.text(unweighted(terms)));
     }
 }
 
@@ -225,7 +283,7 @@ mod tests {
     fn a_text_is_near_what_it_shares_no_word_with() {
         let (products, vectors) = vectors();
         let query = vectors.encoder.text([(0, 1.0)].into_iter());
-        let nearest = vectors.nearest(&query, 150, &[]);
+        let nearest = vectors.vectors.nearest(&query, 150, &[]);
         assert!(nearest.iter().all(|(product, _)| products[*product as usize][0] < 5));
         assert!(nearest.iter().any(|(product, _)| products[*product as usize].contains(&4)));
     }
@@ -234,11 +292,16 @@ mod tests {
     fn changed_products_are_found_by_what_they_are_now() {
         let (_, mut vectors) = vectors();
         let query = vectors.encoder.text([(5, 1.0)].into_iter());
-        assert!(dot(&vectors.vector(0), &query) < 0.1);
+        assert!(dot(&vectors.vectors.vector(0), &query) < 0.1);
         vectors.put(0, &[5, 6]);
         vectors.put(400, &[5]);
         vectors.put(1, &[]);
-        let nearest: Vec<u32> = vectors.nearest(&query, 401, &[]).into_iter().map(|(product, _)| product).collect();
+        let of = |vectors: &VectorIndex| -> Vec<u32> {
+            vectors.nearest(&query, 401, &[]).into_iter().map(|(product, _)| product).collect()
+        };
+        let nearest = of(&vectors.vectors);
         assert!(nearest.contains(&0) && nearest.contains(&400) && !nearest.contains(&1));
+        let settled = vectors.vectors.settled();
+        assert_eq!((settled.changes(), of(&settled)), (0, nearest));
     }
 }

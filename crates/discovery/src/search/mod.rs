@@ -2,7 +2,7 @@
 //!
 //! In the order of a search: `text/` reads products and queries alike; `query.rs` says what is asked for, and `understand.rs`,
 //! `spelling/` and `synonyms.rs` how else it may be said; `retrieve.rs` finds every match in the index of `text_index.rs`, and
-//! `meaning.rs` what is near without sharing words; `features.rs` measures the best of both, `ranker.rs` puts them in order.
+//! `meaning.rs` and `sentence.rs` what is near without sharing words; `features.rs` measures the best of both, `ranker.rs` puts them in order.
 //! `shop_index.rs` keeps all of that together while products change. `catalogue/` filters, counts and sorts by the facts of
 //! now, and `engine/` answers requests with both. `clicks.rs`, `learning.rs` and
 //! `mining.rs` are what shoppers teach.
@@ -22,6 +22,7 @@ pub mod mining;
 mod query;
 mod ranker;
 mod retrieve;
+mod sentence;
 mod shop_index;
 mod spelling;
 mod synonyms;
@@ -35,6 +36,7 @@ pub use features::{FEATURES, FeatureRow, feature_names};
 pub use meaning::MeaningSettings;
 pub use ranker::Ranker;
 pub use retrieve::LexicalSettings;
+pub use sentence::{QueryVectors, Sentence, SentenceVectors, Sentences, product_text, query_text};
 pub use shop_index::{Change, Hit, Nearest, Reading, SearchIndex, SearchOptions, SearchReader, Understood};
 pub use spelling::SpellingSettings;
 pub use synonyms::{Synonym, Synonyms};
@@ -45,6 +47,9 @@ pub use understand::{Correction, ReadingSettings};
 pub enum SearchError {
     #[error("the text index: {0}")]
     Index(String),
+    /// A search that was to be answered with an encoder's vectors, of which some aren't at hand any more.
+    #[error("the query's vector by the encoder {0} is not at hand")]
+    Encoder(String),
 }
 
 impl From<tantivy::TantivyError> for SearchError {

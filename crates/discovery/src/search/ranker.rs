@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::search::boosted::{BoostSettings, Example, Forest};
-use crate::search::features::{FEATURES, Feature, FeatureRow};
+use crate::search::features::{FEATURES, Feature, FeatureRow, WITHOUT_SENTENCE};
 
 /// How measurements become one score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,7 +16,7 @@ pub enum Ranker {
 
 /// Few and plain: the lexical score leads, what a product is about helps where words don't meet. Chosen on the
 /// development part of judged queries, each as one of three or four round values.
-const PLAIN: [(Feature, f32); 7] = [
+const PLAIN: [(Feature, f32); 8] = [
     (Feature::Lexical, 1.0),
     (Feature::Meaning, 0.1),
     (Feature::Feedback, 0.1),
@@ -24,7 +24,11 @@ const PLAIN: [(Feature, f32); 7] = [
     (Feature::QueryNounInHead, 0.05),
     (Feature::Neighbours, 0.1),
     (Feature::NamePrecision, 0.1),
+    // 0 where no sentence encoder was asked. A guess: not yet chosen on judged queries.
+    (Feature::Sentence, 0.3),
 ];
+
+const OF_SENTENCE: usize = FEATURES - WITHOUT_SENTENCE;
 
 /// How many times the logit of one product's being better than another is the difference of their weighted sums.
 const STEEPNESS: f32 = 10.0;
@@ -55,7 +59,11 @@ impl Ranker {
         for example in examples.iter_mut() {
             example.base = example.rows.chunks_exact(FEATURES).map(|row| weighted_sum(&weights, row)).collect();
         }
-        Self::Learnt { forest: Forest::fit(examples, FEATURES, settings, seed), weights }
+        let sentences = examples.iter().any(|example| {
+            example.rows.chunks_exact(FEATURES).any(|row| row[WITHOUT_SENTENCE..] != [0.0; OF_SENTENCE])
+        });
+        let told = if sentences { FEATURES } else { WITHOUT_SENTENCE };
+        Self::Learnt { forest: Forest::fit(examples, FEATURES, told, settings, seed), weights }
     }
 
     /// With the first trees only.
@@ -71,6 +79,18 @@ impl Ranker {
     /// The lexical score alone.
     pub fn lexical() -> Self {
         Self::weighted(&[(Feature::Lexical, 1.0)])
+    }
+
+    /// The cosines of a sentence encoder alone.
+    pub fn sentence() -> Self {
+        Self::weighted(&[(Feature::Sentence, 1.0)])
+    }
+
+    /// The same for rows that have measurements more at their end.
+    pub(super) fn widened(mut self) -> Self {
+        let (Self::Weighted(weights) | Self::Learnt { weights, .. }) = &mut self;
+        weights.resize(weights.len().max(FEATURES), 0.0);
+        self
     }
 
     /// Whether it fits the measurements there are.

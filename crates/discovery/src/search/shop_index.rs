@@ -3,7 +3,7 @@
 use merx_domain::ProductNumber;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rayon::prelude::*;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::search::SearchError;
 use crate::search::company::Postings;
@@ -14,6 +14,7 @@ use crate::search::meaning::{MeaningSettings, ProductVectors, normalised};
 use crate::search::query::ParsedQuery;
 use crate::search::ranker::Ranker;
 use crate::search::retrieve::{self, LexicalSettings, Match, Matches};
+use crate::search::sentence::Sentence;
 use crate::search::spelling::{Speller, SpellingSettings};
 use crate::search::synonyms::Synonyms;
 use crate::search::text::{Analyser, Language, Token};
@@ -206,8 +207,14 @@ impl SearchIndex {
     }
 
     /// The best products for a text, best first.
-    pub fn search(&self, text: &str, limit: usize, ranker: &Ranker) -> Result<Vec<Hit>, SearchError> {
-        let mut hits = self.candidates(text, limit)?;
+    pub fn search(
+        &self,
+        text: &str,
+        sentence: Option<Sentence<'_>>,
+        limit: usize,
+        ranker: &Ranker,
+    ) -> Result<Vec<Hit>, SearchError> {
+        let mut hits = self.candidates(text, sentence, limit)?;
         hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
         hits.truncate(limit);
@@ -215,11 +222,16 @@ impl SearchIndex {
     }
 
     /// The products worth a closer look, measured, at least `limit` where so many match.
-    pub fn candidates(&self, text: &str, limit: usize) -> Result<Vec<Hit>, SearchError> {
+    pub fn candidates(
+        &self,
+        text: &str,
+        sentence: Option<Sentence<'_>>,
+        limit: usize,
+    ) -> Result<Vec<Hit>, SearchError> {
         let reader = self.read();
         let understood = reader.understand(text, Reading::PLAIN);
         let matched = reader.matched(&understood, &[])?;
-        let nearest = reader.nearest(&understood, &matched, |_| true);
+        let nearest = reader.nearest(&understood, &matched, sentence, |_| true);
         Ok(reader.measured(&understood, matched, nearest, limit))
     }
 
@@ -244,11 +256,38 @@ fn put_terms(products: &mut Vec<ProductTerms>, number: ProductNumber, terms: Pro
     products[number.index()] = terms;
 }
 
-/// Where a query points, and the products there, nearest first.
+/// Where a query points, and the products there, nearest first: by the shop's own encoder, and by a sentence encoder where one was asked.
 #[derive(Debug, Clone, Default)]
-pub struct Nearest {
+pub struct Nearest<'a> {
     direction: Vec<f32>,
     pub products: Vec<(u32, f32)>,
+    sentence: Option<Sentence<'a>>,
+    pub by_sentence: Vec<(u32, f32)>,
+}
+
+impl Nearest<'_> {
+    pub fn is_empty(&self) -> bool {
+        self.products.is_empty() && self.by_sentence.is_empty()
+    }
+
+    /// Keeps what is wanted; the cosine of those that the sentence encoder found comes with `true`.
+    pub fn retain(&mut self, wanted: impl Fn(u32, f32, bool) -> bool) {
+        self.products.retain(|(product, cosine)| wanted(*product, *cosine, false));
+        self.by_sentence.retain(|(product, cosine)| wanted(*product, *cosine, true));
+    }
+
+    /// All of them, each once, those of the own encoder first.
+    pub fn all(&self) -> impl Iterator<Item = u32> {
+        let of_own: FxHashSet<u32> = self.products.iter().map(|(product, _)| *product).collect();
+        let further = self.by_sentence.iter().map(|(product, _)| *product);
+        let further = further.filter(move |product| !of_own.contains(product));
+        self.products.iter().map(|(product, _)| *product).chain(further)
+    }
+}
+
+/// Place by nearness, from 0.
+fn places(nearest: &[(u32, f32)]) -> FxHashMap<u32, usize> {
+    nearest.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect()
 }
 
 /// The index, held still for one search.
@@ -284,53 +323,73 @@ impl SearchReader<'_> {
         retrieve::matches(&understood.query, &self.state.opened, self.index.terms, &settings)
     }
 
-    /// The products nearest by meaning that are accepted. Where the nearest of all are mostly refused, all are looked at.
-    pub fn nearest(
+    /// The products nearest by meaning that are accepted.
+    pub fn nearest<'b>(
         &self,
         understood: &Understood,
         matched: &Matches,
+        sentence: Option<Sentence<'b>>,
         accepts: impl Fn(ProductNumber) -> bool,
-    ) -> Nearest {
-        let Some(vectors) = &self.state.vectors else { return Nearest::default() };
+    ) -> Nearest<'b> {
+        if self.state.vectors.is_none() && sentence.is_none() {
+            return Nearest::default();
+        }
+        let accepts = |product: u32| accepts(ProductNumber(product));
+        let guesses = matched.strongest(2 * NEAREST);
+        let (direction, products) = self.nearest_by_own(understood, matched, &guesses, accepts);
+        let by_sentence = sentence.map_or_else(Vec::new, |sentence| {
+            sentence.vectors.index().nearest_accepted(sentence.query, NEAREST, &guesses, accepts)
+        });
+        Nearest { direction, products, sentence, by_sentence }
+    }
+
+    /// By the encoder that the shop's own catalogue taught.
+    fn nearest_by_own(
+        &self,
+        understood: &Understood,
+        matched: &Matches,
+        guesses: &[u32],
+        accepts: impl Fn(u32) -> bool,
+    ) -> (Vec<f32>, Vec<(u32, f32)>) {
+        let Some(ProductVectors { encoder, vectors }) = &self.state.vectors else { return Default::default() };
         let terms = understood.query.terms.iter().zip(&matched.information).filter(|(term, _)| term.weight > 0.0);
         let readings = terms
             .flat_map(|(term, _)| term.alternatives.iter().map(move |reading| (term.weight * reading.weight, reading)));
         let words = readings.flat_map(|(weight, reading)| reading.terms.iter().map(move |word| (word, weight)));
         let numbered = words.filter_map(|(word, weight)| Some((self.state.lexicon.term_number(word)?, weight)));
-        let direction = vectors.encoder.text(numbered);
-        let mut products = vectors.nearest(&direction, NEAREST, &matched.strongest(2 * NEAREST));
-        let found = products.len();
-        products.retain(|(product, _)| accepts(ProductNumber(*product)));
-        if products.len() < found / 4 {
-            products = vectors.nearest_among(&direction, NEAREST, |product| accepts(ProductNumber(product)));
-        }
-        Nearest { direction, products }
+        let direction = encoder.text(numbered);
+        let products = vectors.nearest_accepted(&direction, NEAREST, guesses, accepts);
+        (direction, products)
     }
 
     /// The best by words and all the nearest, measured, best by words first; at least `limit` where so many match.
-    pub fn measured(&self, understood: &Understood, matched: Matches, nearest: Nearest, limit: usize) -> Vec<Hit> {
+    pub fn measured(&self, understood: &Understood, matched: Matches, nearest: Nearest<'_>, limit: usize) -> Vec<Hit> {
         let Matches { mut matches, information, .. } = matched;
         let found = matches.len();
-        let near: FxHashMap<u32, usize> =
-            nearest.products.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect();
-        keep_best(&mut matches, MEASURED.max(limit), &near);
+        let near = places(&nearest.products);
+        let near_by_sentence = places(&nearest.by_sentence);
+        keep_best(&mut matches, MEASURED.max(limit), nearest.all().collect());
         let best = matches.first().map_or(0.0, |best| best.score);
         let view = QueryView::new(&understood.query, &information, &self.state.lexicon, best, found);
         let mut hits: Vec<Hit> = Vec::with_capacity(matches.len());
-        let first_look = FirstLook::new(&matches[..matches.len().min(FIRST_LOOK)], &self.state);
+        let looked_at = &matches[..matches.len().min(FIRST_LOOK)];
+        let first_look = FirstLook::new(looked_at, &self.state);
+        let by_sentence = nearest.sentence.map(|sentence| SentenceLook::new(looked_at, sentence));
+        let reciprocal = |place: Option<&usize>| place.map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
         for (place, matched) in matches.iter().enumerate() {
             let Some(product) = self.state.products.get(matched.product as usize) else { continue };
             let mut features = view.measure(matched, product);
             features[Feature::Place as usize] = if matched.score > 0.0 { 1.0 / (60.0 + place as f32) } else { 0.0 };
-            features[Feature::MeaningPlace as usize] =
-                near.get(&matched.product).map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
+            features[Feature::MeaningPlace as usize] = reciprocal(near.get(&matched.product));
             first_look.measure(matched.product, &nearest.direction, &self.state, &mut features);
+            if let Some(look) = &by_sentence {
+                features[Feature::SentencePlace as usize] = reciprocal(near_by_sentence.get(&matched.product));
+                look.measure(matched.product, &mut features);
+            }
             hits.push(Hit { product: ProductNumber(matched.product), score: matched.score, features });
         }
-        let best = hits.iter().map(|hit| hit.features[Feature::Meaning as usize]).fold(1e-6, f32::max);
-        hits.iter_mut().for_each(|hit| {
-            hit.features[Feature::MeaningOfBest as usize] = hit.features[Feature::Meaning as usize] / best
-        });
+        beside_best(&mut hits, Feature::Meaning, Feature::MeaningOfBest);
+        beside_best(&mut hits, Feature::Sentence, Feature::SentenceOfBest);
         hits
     }
 
@@ -350,21 +409,27 @@ impl SearchReader<'_> {
     }
 }
 
+/// Writes down a measurement beside the best of all hits.
+fn beside_best(hits: &mut [Hit], measured: Feature, beside: Feature) {
+    let best = hits.iter().map(|hit| hit.features[measured as usize]).fold(1e-6, f32::max);
+    hits.iter_mut().for_each(|hit| hit.features[beside as usize] = hit.features[measured as usize] / best);
+}
+
 /// The best by score, and the others that are near by meaning, matched or not.
-fn keep_best(matches: &mut Vec<Match>, kept: usize, near: &FxHashMap<u32, usize>) {
+fn keep_best(matches: &mut Vec<Match>, kept: usize, near: FxHashSet<u32>) {
     let order = |a: &Match, b: &Match| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product));
-    let mut missed = near.clone();
     let mut beyond = Vec::new();
     if matches.len() > kept {
         matches.select_nth_unstable_by(kept, order);
-        beyond.extend(matches[kept..].iter().filter(|matched| near.contains_key(&matched.product)).copied());
+        beyond.extend(matches[kept..].iter().filter(|matched| near.contains(&matched.product)).copied());
         matches.truncate(kept);
     }
     matches.extend(beyond);
+    let mut missed = near;
     matches.iter().for_each(|matched| {
         missed.remove(&matched.product);
     });
-    matches.extend(missed.into_keys().map(|product| Match { product, score: 0.0, terms: 0 }));
+    matches.extend(missed.into_iter().map(|product| Match { product, score: 0.0, terms: 0 }));
     matches.sort_unstable_by(order);
 }
 
@@ -388,7 +453,7 @@ impl FirstLook {
             *look.kinds.entry(product.kind()).or_default() += weight;
             *look.makers.entry(product.first()).or_default() += weight;
             if let Some(vectors) = state.vectors.as_ref().filter(|_| place < FEEDBACK) {
-                let vector = vectors.vector(matched.product);
+                let vector = vectors.vectors.vector(matched.product);
                 look.direction.resize(vector.len(), 0.0);
                 merx_numeric::kernels::axpy(weight, &vector, &mut look.direction);
             }
@@ -405,7 +470,7 @@ impl FirstLook {
         features[Feature::KindShare as usize] = self.kinds.get(&terms.kind()).copied().unwrap_or(0.0);
         features[Feature::MakerShare as usize] = self.makers.get(&terms.first()).copied().unwrap_or(0.0);
         let Some(vectors) = &state.vectors else { return };
-        let vector = vectors.vector(product);
+        let vector = vectors.vectors.vector(product);
         features[Feature::Meaning as usize] = merx_numeric::kernels::dot(query, &vector);
         if self.direction.len() == vector.len() {
             features[Feature::Feedback as usize] = merx_numeric::kernels::dot(&self.direction, &vector);
@@ -414,5 +479,29 @@ impl FirstLook {
             let length = merx_numeric::kernels::dot(kind, kind).sqrt().max(1e-6);
             features[Feature::KindMeaning as usize] = merx_numeric::kernels::dot(query, kind) / length;
         }
+    }
+}
+
+/// What a sentence encoder says of the best products by words.
+struct SentenceLook<'a> {
+    sentence: Sentence<'a>,
+    direction: Vec<f32>,
+}
+
+impl<'a> SentenceLook<'a> {
+    fn new(best: &[Match], sentence: Sentence<'a>) -> Self {
+        let top = best.first().map_or(0.0, |best| best.score);
+        let mut direction = vec![0.0; sentence.query.len()];
+        for matched in best.iter().take(FEEDBACK).filter(|matched| matched.score > 0.0) {
+            let vector = sentence.vectors.index().vector(matched.product);
+            merx_numeric::kernels::axpy((matched.score / top).powi(4), &vector, &mut direction);
+        }
+        Self { sentence, direction: normalised(direction) }
+    }
+
+    fn measure(&self, product: u32, features: &mut FeatureRow) {
+        let vector = self.sentence.vectors.index().vector(product);
+        features[Feature::Sentence as usize] = merx_numeric::kernels::dot(self.sentence.query, &vector);
+        features[Feature::SentenceFeedback as usize] = merx_numeric::kernels::dot(&self.direction, &vector);
     }
 }

@@ -1,6 +1,7 @@
 //! `merx bench search`: finding products, learning from clicks, and large catalogues.
 
 mod clicks;
+mod encoded;
 mod judged;
 mod scale;
 
@@ -30,6 +31,15 @@ pub(crate) struct SearchArguments {
     /// So many products of the simulated shop, searched and counted in facets.
     #[arg(long, value_name = "PRODUCTS", conflicts_with_all = ["products", "sessions"])]
     simulated: Option<u32>,
+    /// What says what texts mean: the shop's own encoder, a model in a folder (`--model`), or an endpoint (`--url` and `--model`).
+    #[arg(long, value_name = "KIND", default_value = "own", value_parser = ["own", "sentence", "endpoint"], requires = "products")]
+    encoder: String,
+    /// Folder of a sentence encoder, or the name of the endpoint's model.
+    #[arg(long, default_value = "")]
+    model: String,
+    /// Address of an endpoint that speaks OpenAI's embeddings protocol, without `/embeddings`; the key is MERX_EMBEDDINGS_KEY.
+    #[arg(long, default_value = "")]
+    url: String,
     /// Leave out the figures of test queries: for choosing settings.
     #[arg(long)]
     development_only: bool,
@@ -42,7 +52,8 @@ pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> 
     match (&arguments.products, &arguments.judgments, &arguments.sessions, arguments.simulated) {
         (Some(products), Some(judgments), ..) => {
             let (typos, development_only) = (arguments.typos.as_deref(), arguments.development_only);
-            judged::run(&judged::Paths { products, judgments, typos, development_only, seed }, clock)
+            let encoder = encoded::Asked { kind: &arguments.encoder, model: &arguments.model, url: &arguments.url };
+            judged::run(&judged::Paths { products, judgments, typos, development_only, seed, encoder }, clock)
         }
         (.., Some(sessions), _) => clicks::run(sessions, seed),
         (.., Some(products)) => scale::run(products, seed, clock),

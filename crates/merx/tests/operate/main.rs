@@ -8,6 +8,7 @@ mod crash_import;
 mod crash_ingest;
 mod crash_train;
 mod demo;
+mod encoding;
 mod experimenting;
 mod faults;
 mod governing;

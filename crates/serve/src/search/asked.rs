@@ -34,7 +34,9 @@ pub(crate) struct Decided<'a> {
 
 impl Asked {
     /// Asks the pipeline; the catalogue stands still until `write` is done.
-    pub(crate) fn decide<T>(self, app: &App, write: impl FnOnce(&Decided<'_>) -> T) -> Result<T, Problem> {
+    pub(crate) fn decide<T>(mut self, app: &App, write: impl FnOnce(&Decided<'_>) -> T) -> Result<T, Problem> {
+        // It may wait: nothing is held still for it.
+        app.parts.searches.prepare(&mut self.ask);
         let subject = known_or_made(app, &self.who, &self.market, self.consent);
         let now = app.parts.clock.now();
         let (decision, seed) = app.ids.decision(now.0);

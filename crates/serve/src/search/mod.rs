@@ -4,6 +4,7 @@
 //! merchants set, `reports.rs` what became of searches.
 
 mod asked;
+pub(crate) mod encoder;
 pub(crate) mod merchandise;
 pub(crate) mod reports;
 mod wire;

@@ -170,3 +170,11 @@ async fn what_became_of_searches_is_told_in_rates() {
     assert_eq!(reply.mistakes(), expected.map(|(at, code)| (at.to_owned(), code.to_owned())));
     call(&shop, "GET", "/v1/search/analytics", &shop.public, None).await.problem(403, "forbidden");
 }
+
+#[tokio::test]
+async fn which_encoder_answers_is_told_to_the_back_end_alone() {
+    let shop = Shop::open();
+    let answer = call(&shop, "GET", "/v1/search/encoder", &shop.secret, None).await.ok();
+    assert_eq!((&answer["encoder"], &answer["used"], answer.get("budget")), (&json!("own"), &json!(false), None));
+    call(&shop, "GET", "/v1/search/encoder", &shop.public, None).await.problem(403, "forbidden");
+}

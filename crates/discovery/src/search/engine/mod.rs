@@ -20,7 +20,7 @@ pub use suggest::{LoggedQuery, Person, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use merx_domain::search::IndexState;
@@ -37,6 +37,7 @@ use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
 use crate::search::clicks::ClickModel;
 use crate::search::document::SearchDocument;
 use crate::search::learning::clicked_examples;
+use crate::search::sentence::{QueryVectors, Sentence, SentenceVectors, Sentences, query_text};
 use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
 use crate::search::synonyms::{Synonym, Synonyms};
 use crate::search::text::fold;
@@ -52,6 +53,8 @@ pub struct EngineSettings {
     pub tier: f32,
     /// Products without any word are found from this cosine on.
     pub least_cosine: f32,
+    /// The same by a sentence encoder.
+    pub least_sentence_cosine: f32,
     /// What popularity, margin, plenty of stock and newness add to a score between 0 and 1.
     pub popularity: f32,
     pub margin: f32,
@@ -71,6 +74,7 @@ impl Default for EngineSettings {
         Self {
             tier: 0.4,
             least_cosine: 0.5,
+            least_sentence_cosine: 0.5,
             popularity: 0.05,
             margin: 0.0,
             stock: 0.0,
@@ -129,6 +133,9 @@ pub struct SearchEngine {
     logged: RwLock<LoggedQueries>,
     /// How often shoppers chose in a facet, by what they searched for (a category, or nothing) and facet.
     usage: RwLock<FxHashMap<(String, String), u32>>,
+    /// What a sentence encoder says of products, and where its vectors of queries are.
+    sentences: ArcSwap<SentenceVectors>,
+    query_vectors: OnceLock<Arc<dyn QueryVectors>>,
     /// Told by whoever brings the changes; answers carry it.
     state: Mutex<IndexState>,
 }
@@ -150,6 +157,8 @@ impl SearchEngine {
             untaught: RankerModel::default(),
             logged: RwLock::default(),
             usage: RwLock::default(),
+            sentences: ArcSwap::default(),
+            query_vectors: OnceLock::new(),
             state: Mutex::default(),
         })
     }
@@ -258,6 +267,63 @@ impl SearchEngine {
         self.rebuild(products.into_iter().map(put))
     }
 
+    // What a sentence encoder says of products.
+
+    /// Names the encoder, whose vectors of products are still to be brought. Once in an engine's life.
+    pub fn set_encoder(&self, id: &str, query_vectors: Arc<dyn QueryVectors>) {
+        if self.query_vectors.set(query_vectors).is_ok() {
+            self.sentences.store(Arc::new(SentenceVectors::new(id)));
+        }
+    }
+
+    /// Brings vectors of products; those that can't be compared with the others are left out. One caller at a time; searches go on with
+    /// those that they began with.
+    pub fn put_sentences(&self, vectors: impl IntoIterator<Item = (ProductNumber, Vec<f32>)>) {
+        let mut sentences = SentenceVectors::clone(&self.sentences.load());
+        for (number, vector) in vectors {
+            sentences.put(number.0, vector);
+        }
+        sentences.settle();
+        self.sentences.store(Arc::new(sentences));
+    }
+
+    /// Products that have a vector.
+    pub fn sentence_count(&self) -> usize {
+        self.sentences.load().len()
+    }
+
+    /// Whether enough products have a vector that searches may use them.
+    pub fn uses_sentences(&self) -> bool {
+        self.sentences.load().is_whole(self.product_count())
+    }
+
+    /// What the encoder is asked about a query.
+    pub fn encoded_text(&self, query: &str) -> String {
+        let read = Some(query).filter(|_| self.settings.reads_prices).and_then(read_price);
+        query_text(read.as_ref().map_or(query, |read| &read.text))
+    }
+
+    /// The id of the encoder that a search for a text can be answered with now, if any can.
+    pub fn encoder_at_hand(&self, query: &str) -> Option<String> {
+        let query_vectors = self.query_vectors.get().filter(|_| self.uses_sentences())?;
+        query_vectors.at_hand(&self.encoded_text(query))?;
+        Some(self.sentences.load().encoder().to_owned())
+    }
+
+    /// `None`: the search wants none.
+    fn query_vector(
+        &self,
+        sentences: &SentenceVectors,
+        ask: &SearchAsk,
+        means: &Means<'_>,
+    ) -> Result<Option<(Arc<[f32]>, String)>, SearchError> {
+        let Some(encoder) = ask.encoder.as_ref().filter(|_| means.by_meaning()) else { return Ok(None) };
+        let text = self.encoded_text(&ask.query);
+        let of_encoder = self.query_vectors.get().filter(|_| sentences.encoder() == encoder);
+        let vector = of_encoder.and_then(|query_vectors| query_vectors.at_hand(&text));
+        vector.map(|vector| Some((vector, text))).ok_or_else(|| SearchError::Encoder(encoder.clone()))
+    }
+
     // What merchants set.
 
     /// Replaces all rules and synonyms.
@@ -294,13 +360,16 @@ impl SearchEngine {
         learner: &RankLearner,
         seed: u64,
     ) -> Result<RankerModel, RankingError> {
-        let examples = clicked_examples(&self.index.load_full(), clicks)?;
+        let sentences = self.sentences.load_full();
+        let query_vectors = self.query_vectors.get().filter(|_| sentences.is_whole(self.product_count()));
+        let at_hand = query_vectors.map(|queries| Sentences { vectors: &sentences, queries: queries.as_ref() });
+        let examples = clicked_examples(&self.index.load_full(), clicks, at_hand)?;
         Ok(RankerModel { clicks: clicks.clone(), ..learner.fit(&examples, seed)? })
     }
 
     /// What a model would rank first for a text, as deep as anybody looks, whatever stock and rules say: to compare models.
     pub fn ranking(&self, text: &str, model: &RankerModel, situation: &Situation) -> Result<SearchAnswer, SearchError> {
-        let ask = SearchAsk { count: RANKED, ..SearchAsk::of(text) };
+        let ask = SearchAsk { count: RANKED, encoder: self.encoder_at_hand(text), ..SearchAsk::of(text) };
         let features = SubjectFeatures::default();
         let unruled = Merchandising::default();
         let found = self.search_for(Means::live(model), situation, &ask, &features, None, &unruled, &|| false);
@@ -445,6 +514,10 @@ impl SearchEngine {
         late: &dyn Fn() -> bool,
     ) -> Result<Option<SearchAnswer>, SearchError> {
         let index = self.index.load();
+        let sentences = self.sentences.load_full();
+        let query = self.query_vector(&sentences, ask, &means)?;
+        let sentence =
+            query.as_ref().and_then(|(vector, text)| Some((Sentence::new(&sentences, vector)?, text.clone())));
         // The index before the catalogue: every reader takes both in this order.
         let search = Search {
             engine: self,
@@ -458,6 +531,7 @@ impl SearchEngine {
             features,
             shelf,
             means,
+            sentence,
             state: self.state(),
             late,
         };

@@ -75,9 +75,10 @@ impl Learner for RankLearner {
             _ => return Err(refused(format, "unknown format")),
         };
         // A ranker reads measurements by place: it holds only as long as they are the same.
-        if names != crate::search::feature_names() {
+        if !crate::search::feature_names().starts_with(&names.iter().map(String::as_str).collect::<Vec<&str>>()) {
             return Err(refused(format, "it was learnt on other measurements"));
         }
+        let ranker = ranker.widened();
         if !ranker.is_sound() {
             return Err(refused(format, "it points outside of itself"));
         }
@@ -146,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::search::clicks::{ClickSettings, Impression};
-    use crate::search::features::FEATURES;
+    use crate::search::features::{FEATURES, WITHOUT_SENTENCE};
 
     fn example() -> Example {
         let rows = (0..200)
@@ -154,6 +155,14 @@ mod tests {
             .collect();
         let gains: Vec<f32> = (0..200).map(|row| f32::from(u8::from(row > 150))).collect();
         Example { rows, trust: vec![1.0; 200], base: Vec::new(), gains, ideal: 4.5 }
+    }
+
+    /// As it was learnt before there were sentence encoders.
+    fn narrowed(ranker: &Ranker) -> Ranker {
+        let mut ranker = ranker.clone();
+        let (Ranker::Weighted(weights) | Ranker::Learnt { weights, .. }) = &mut ranker;
+        weights.truncate(WITHOUT_SENTENCE);
+        ranker
     }
 
     #[test]
@@ -169,7 +178,15 @@ mod tests {
         assert_eq!(learner.load(&bytes).unwrap(), model);
         let names = crate::search::feature_names();
         let old = postcard::to_extend(&(names, &model.ranker), WITHOUT_CLICKS.to_le_bytes().to_vec()).unwrap();
-        assert_eq!(learner.load(&old).unwrap(), RankerModel { clicks: ClickModel::default(), ..model });
+        assert_eq!(learner.load(&old).unwrap(), RankerModel { clicks: ClickModel::default(), ..model.clone() });
+        // Measurements that came later say nothing to it.
+        let fewer = postcard::to_extend(
+            &(&names[..WITHOUT_SENTENCE], narrowed(&model.ranker), &model.clicks),
+            FORMAT.to_le_bytes().to_vec(),
+        );
+        assert_eq!(learner.load(&fewer.unwrap()).unwrap(), model);
+        let other = postcard::to_extend(&(&names[1..], &model.ranker, &model.clicks), FORMAT.to_le_bytes().to_vec());
+        assert!(learner.load(&other.unwrap()).is_err());
         assert!(learner.load(&bytes[..bytes.len() / 2]).is_err());
         assert!(learner.load(&[9, 9, 9]).is_err());
         assert!(learner.fit(&[], 1).is_err());

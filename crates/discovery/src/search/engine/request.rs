@@ -12,9 +12,10 @@ use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, 
 use crate::search::engine::front::{Firsts, Front, Nearness, Place};
 use crate::search::engine::intent::{Names, read_price};
 use crate::search::engine::rules::{Occasion, Orders};
-use crate::search::engine::{Merchandising, RankerModel, SearchEngine};
+use crate::search::engine::{EngineSettings, Merchandising, RankerModel, SearchEngine};
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
+use crate::search::sentence::{Sentence, query_text};
 use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
 use crate::search::synonyms::Synonyms;
 use crate::search::text::Language;
@@ -52,6 +53,10 @@ impl<'a> Means<'a> {
         Self { learnt: Some(learnt), meaning: true, words: true, facet_values: MOST_FACET_VALUES }
     }
 
+    pub(super) fn by_meaning(&self) -> bool {
+        self.meaning
+    }
+
     /// By lexical score alone.
     pub(super) fn words() -> Self {
         Self { learnt: None, meaning: false, words: true, facet_values: MOST_FACET_VALUES }
@@ -80,6 +85,8 @@ pub(super) struct Search<'a> {
     pub features: &'a SubjectFeatures,
     pub shelf: Option<&'a dyn Shelf>,
     pub means: Means<'a>,
+    /// What a sentence encoder says of the text that it was asked about.
+    pub sentence: Option<(Sentence<'a>, String)>,
     pub state: IndexState,
     pub late: &'a dyn Fn() -> bool,
 }
@@ -93,14 +100,14 @@ struct Found {
 }
 
 /// A text, read and matched.
-struct Matched {
+struct Matched<'a> {
     understood: Understood,
     matches: Matches,
-    nearest: Nearest,
+    nearest: Nearest<'a>,
     found: Found,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     pub(super) fn run(&self) -> Result<Option<SearchAnswer>, SearchError> {
         let orders = if self.ask.without_rules {
             Orders::default()
@@ -178,7 +185,7 @@ impl Search<'_> {
         FIELDS.into_iter().filter(|field| self.ask.fields.iter().any(|name| name == field.name())).collect()
     }
 
-    fn matched(&self, text: &str, orders: &Orders, price: Option<&Filter>) -> Result<Matched, SearchError> {
+    fn matched(&self, text: &str, orders: &Orders, price: Option<&Filter>) -> Result<Matched<'a>, SearchError> {
         let none = Synonyms::NONE;
         let synonyms = if self.ask.without_synonyms { &none } else { &self.merchandising.synonyms };
         let languages: Vec<Language> = self.ask.languages.iter().map(|code| Language::from_code(code)).collect();
@@ -193,26 +200,25 @@ impl Search<'_> {
         let allowed = self.allowed(orders, price);
         matches.matches.retain(|matched| allowed(ProductNumber(matched.product)));
         let nearest = if self.means.meaning && self.ask.fields.is_empty() {
-            self.reader.nearest(&understood, &matches, &allowed)
+            // A rule may have replaced the text.
+            let of_text = self.sentence.as_ref().filter(|(_, asked)| *asked == query_text(text));
+            self.reader.nearest(&understood, &matches, of_text.map(|(sentence, _)| *sentence), &allowed)
         } else {
             Nearest::default()
         };
         matches.keep_tier(self.engine.settings.tier);
         let mut near = nearest;
-        near.products.retain(|(_, cosine)| *cosine >= self.engine.settings.least_cosine);
+        let EngineSettings { least_cosine, least_sentence_cosine, .. } = self.engine.settings;
+        let least = |by_sentence: bool| if by_sentence { least_sentence_cosine } else { least_cosine };
+        near.retain(|_, cosine, by_sentence| cosine >= least(by_sentence));
         let mut candidates: Vec<ProductNumber> =
             matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
         let by_words: FxHashSet<u32> = candidates.iter().map(|product| product.0).collect();
-        candidates.extend(
-            near.products
-                .iter()
-                .map(|(product, _)| ProductNumber(*product))
-                .filter(|product| !by_words.contains(&product.0)),
-        );
+        candidates.extend(near.all().filter(|product| !by_words.contains(product)).map(ProductNumber));
         let found = self.refined(candidates);
         let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
         matches.matches.retain(|matched| kept.contains(&matched.product));
-        near.products.retain(|(product, _)| kept.contains(product));
+        near.retain(|product, _, _| kept.contains(&product));
         Ok(Matched { understood, matches, nearest: near, found })
     }
 
@@ -263,7 +269,7 @@ impl Search<'_> {
     }
 
     /// Writes down how the text was read.
-    fn tell(&self, matched: &Matched, typed: &str, text: &str, answer: &mut SearchAnswer) {
+    fn tell(&self, matched: &Matched<'_>, typed: &str, text: &str, answer: &mut SearchAnswer) {
         let mut searched_for = text.to_lowercase();
         for correction in &matched.understood.corrections {
             answer.steps.push(Step::Corrected {
@@ -288,7 +294,7 @@ impl Search<'_> {
                     .steps
                     .push(Step::Relaxed { missing: missing.map(|(_, term)| term.surface.to_string()).collect() });
             }
-            None if !matched.nearest.products.is_empty() => answer.steps.push(Step::ByMeaning),
+            None if !matched.nearest.is_empty() => answer.steps.push(Step::ByMeaning),
             _ => {}
         }
         let terms =
@@ -357,7 +363,7 @@ impl Search<'_> {
     }
 
     /// The best matches, measured and scored between .05 and 1, as deep as the page needs. `None`: too late.
-    fn measured(&self, matched: Matched, orders: &Orders) -> Option<Vec<Hit>> {
+    fn measured(&self, matched: Matched<'_>, orders: &Orders) -> Option<Vec<Hit>> {
         let depth = self.depth().min(DEEPEST) + orders.pins.len();
         let mut hits = self.reader.measured(&matched.understood, matched.matches, matched.nearest, depth);
         if (self.late)() {
@@ -378,7 +384,7 @@ impl Search<'_> {
     }
 
     /// Lets go of what can't be on the page whatever its relevance, because enough others go before it.
-    fn keep_front(&self, front: &Front<'_>, matched: &mut Matched, orders: &Orders) {
+    fn keep_front(&self, front: &Front<'_>, matched: &mut Matched<'_>, orders: &Orders) {
         let matches = &matched.matches;
         let best = matches.best_coverage();
         let mut places: FxHashMap<u32, Place> = FxHashMap::default();
@@ -473,7 +479,10 @@ impl Search<'_> {
     /// Writes down why a hit stands where it stands.
     fn explain(&self, hit: &Hit, weighing: &Weighing<'_>, shown: &mut SearchHit) {
         let mut reasons = vec![HitReason::Words { coverage: hit.features[Feature::Coverage as usize] }];
-        let cosine = hit.features[Feature::Meaning as usize];
+        let cosine = match hit.features[Feature::Sentence as usize] {
+            0.0 => hit.features[Feature::Meaning as usize],
+            by_sentence => by_sentence,
+        };
         if cosine > 0.0 {
             reasons.push(HitReason::Meaning { cosine });
         }

@@ -6,11 +6,12 @@ use anyhow::Result;
 use merx_discovery::search::boosted::BoostSettings;
 use merx_discovery::search::judged::{CONDENSED_DEPTH, Figures, JudgedQuery, Part, mean_interval};
 use merx_discovery::search::learning::judged_example;
-use merx_discovery::search::{MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions};
+use merx_discovery::search::{MeaningSettings, Ranker, SearchDocument, SearchIndex, SearchOptions, Sentence};
 use merx_domain::{Clock, ProductNumber};
 use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Value, json};
 
+use super::encoded::{Asked, Encoded};
 use super::{Stopwatch, median, quantile, read_table, seconds};
 
 pub(super) struct Paths<'a> {
@@ -19,6 +20,7 @@ pub(super) struct Paths<'a> {
     pub typos: Option<&'a Path>,
     pub development_only: bool,
     pub seed: u64,
+    pub encoder: Asked<'a>,
 }
 
 struct Judged {
@@ -27,6 +29,8 @@ struct Judged {
     /// Queries that are known to be misspelt, and all that the table of misspelt queries lists.
     misspelt: FxHashSet<String>,
     listed: FxHashSet<String>,
+    /// What a sentence encoder says of them.
+    encoded: Option<Encoded>,
 }
 
 /// Parts of the queries that figures are given for. Settings were chosen on the first.
@@ -43,7 +47,7 @@ type Belongs<'a> = &'a dyn Fn(&str) -> bool;
 const TIMED: usize = 3;
 
 pub(super) fn run(arguments: &Paths<'_>, clock: &dyn Clock) -> Result<()> {
-    let judged = Judged::read(arguments)?;
+    let mut judged = Judged::read(arguments)?;
     let mut times_s = Vec::new();
     for _ in 0..TIMED - 1 {
         let begun = clock.now();
@@ -58,6 +62,11 @@ pub(super) fn run(arguments: &Paths<'_>, clock: &dyn Clock) -> Result<()> {
     let begun = clock.now();
     index.learn_meaning(MeaningSettings::default());
     let index_s = index_s + seconds(begun, clock);
+    judged.encoded = Encoded::by(&arguments.encoder, &judged.documents, &judged.queries, clock)?;
+    if let Some(encoded) = &judged.encoded {
+        let more = json!({"encode_s": encoded.encode_s, "encode_query_p50_ms": encoded.query_p50_ms});
+        judged.measure("encoder", &index, &Ranker::sentence(), arguments, more)?;
+    }
     judged.measure("hybrid", &index, &Ranker::default(), arguments, json!({"index_s": index_s}))?;
     let begun = clock.now();
     let ranker = judged.learn(&index, arguments.seed)?;
@@ -98,14 +107,22 @@ impl Judged {
                 Ok(())
             })?;
         }
-        Ok(Self { documents, queries, misspelt, listed })
+        Ok(Self { documents, queries, misspelt, listed, encoded: None })
+    }
+
+    fn encoder(&self) -> &str {
+        self.encoded.as_ref().map_or("own", |encoded| &encoded.encoder)
+    }
+
+    fn sentence(&self, query: &JudgedQuery) -> Option<Sentence<'_>> {
+        self.encoded.as_ref()?.sentence(&query.text)
     }
 
     /// A ranker from the judgements of training queries; the number of trees is chosen on the validation queries.
     fn learn(&self, index: &SearchIndex, seed: u64) -> Result<Ranker> {
         let mut examples = Vec::new();
         for query in self.queries.iter().filter(|query| query.part() == Part::Training) {
-            examples.push(judged_example(index, query)?);
+            examples.push(judged_example(index, query, self.sentence(query))?);
         }
         let settings = BoostSettings::default();
         let learnt = Ranker::learn(&mut examples, &settings, seed);
@@ -114,7 +131,7 @@ impl Judged {
             let ranker = learnt.truncated(trees);
             let mut figures = Vec::new();
             for query in self.queries.iter().filter(|query| query.part() == Part::Validation) {
-                let hits = index.search(&query.text, CONDENSED_DEPTH, &ranker)?;
+                let hits = index.search(&query.text, self.sentence(query), CONDENSED_DEPTH, &ranker)?;
                 figures.push(Figures::of(&hits.iter().map(|hit| hit.product.0).collect::<Vec<u32>>(), query));
             }
             let mean = Figures::mean(&figures);
@@ -139,7 +156,7 @@ impl Judged {
         let mut rows: Vec<(&JudgedQuery, Part, Figures)> = Vec::with_capacity(self.queries.len());
         for query in &self.queries {
             let begun = Stopwatch::start();
-            let hits = index.search(&query.text, CONDENSED_DEPTH, ranker)?;
+            let hits = index.search(&query.text, self.sentence(query), CONDENSED_DEPTH, ranker)?;
             latencies_ms.push(begun.elapsed_ms());
             let found: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
             rows.push((query, query.part(), Figures::of(&found, query)));
@@ -153,10 +170,10 @@ impl Judged {
             for (kind, belongs) in kinds.iter().take(if self.listed.is_empty() { 1 } else { 3 }) {
                 let of_part = rows.iter().filter(|(query, part, _)| parts.contains(part) && belongs(&query.text));
                 let figures: Vec<Figures> = of_part.map(|(.., figures)| *figures).collect();
-                println!("{}", line(ranking, name, kind, &figures, arguments.seed));
+                println!("{}", line(ranking, self.encoder(), name, kind, &figures, arguments.seed));
             }
         }
-        let mut timing = json!({"ranking": ranking, "products": self.documents.len(), "queries": self.queries.len(), "depth": CONDENSED_DEPTH,
+        let mut timing = json!({"ranking": ranking, "encoder": self.encoder(), "products": self.documents.len(), "queries": self.queries.len(), "depth": CONDENSED_DEPTH,
             "latency_p50_ms": quantile(&mut latencies_ms, 0.5), "latency_p99_ms": quantile(&mut latencies_ms, 0.99)});
         if let (Some(timing), Value::Object(more)) = (timing.as_object_mut(), more) {
             timing.extend(more);
@@ -166,11 +183,11 @@ impl Judged {
     }
 }
 
-fn line(ranking: &str, part: &str, kind: &str, figures: &[Figures], seed: u64) -> Value {
+fn line(ranking: &str, encoder: &str, part: &str, kind: &str, figures: &[Figures], seed: u64) -> Value {
     let mean = Figures::mean(figures);
     let interval = |of: fn(&Figures) -> f64| mean_interval(&figures.iter().map(of).collect::<Vec<f64>>(), seed);
     json!({
-        "ranking": ranking, "part": part, "spelling": kind, "queries": figures.len(),
+        "ranking": ranking, "encoder": encoder, "part": part, "spelling": kind, "queries": figures.len(),
         "ndcg@10": mean.ndcg_at_10, "ndcg@10_ci95": interval(|row| row.ndcg_at_10),
         "condensed_ndcg@10": mean.condensed_ndcg_at_10, "condensed_ndcg@10_ci95": interval(|row| row.condensed_ndcg_at_10),
         "mrr@10": mean.mrr_at_10, "recall@100": mean.recall_at_100, "judged@10": mean.judged_at_10,
