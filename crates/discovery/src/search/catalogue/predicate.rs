@@ -57,11 +57,16 @@ impl Catalogue {
     /// Whether products have a text in a field that all may have, without regard to case.
     pub fn having<'a>(&'a self, field: &str, text: &str) -> impl Fn(ProductNumber) -> bool + use<'a> {
         let lower = text.to_lowercase();
-        let same = |found: &str| found.eq_ignore_ascii_case(text) || !found.is_ascii() && found.to_lowercase() == lower;
-        let is_wanted = |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
+        let same = move |found: &str| {
+            if found.is_ascii() { found.eq_ignore_ascii_case(&lower) } else { found.to_lowercase() == lower }
+        };
+        let is_wanted = move |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
         let column = self.columns.get(field);
-        let wanted: Vec<bool> = column.map_or_else(Vec::new, |column| column.all().iter().map(is_wanted).collect());
-        move |product| column.is_some_and(|column| column.held(product).iter().any(|value| wanted[*value as usize]))
+        move |product| {
+            column.is_some_and(|column| {
+                column.held(product).iter().any(|value| is_wanted(&column.all()[*value as usize]))
+            })
+        }
     }
 }
 

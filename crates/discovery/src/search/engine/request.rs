@@ -202,17 +202,19 @@ impl Search<'_> {
         near.products.retain(|(_, cosine)| *cosine >= self.engine.settings.least_cosine);
         let mut candidates: Vec<ProductNumber> =
             matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
-        let by_words: FxHashSet<u32> = candidates.iter().map(|product| product.0).collect();
-        candidates.extend(
-            near.products
-                .iter()
-                .map(|(product, _)| ProductNumber(*product))
-                .filter(|product| !by_words.contains(&product.0)),
-        );
+        // Few are near and thousands have a word: those few are looked for among the many.
+        let mut only_near: FxHashSet<u32> = near.products.iter().map(|(product, _)| *product).collect();
+        candidates.iter().for_each(|product| {
+            only_near.remove(&product.0);
+        });
+        let nearest = near.products.iter().filter(|(product, _)| only_near.contains(product));
+        candidates.extend(nearest.map(|(product, _)| ProductNumber(*product)));
         let found = self.refined(candidates);
-        let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
-        matches.matches.retain(|matched| kept.contains(&matched.product));
-        near.products.retain(|(product, _)| kept.contains(product));
+        if !self.ask.refinements.is_empty() {
+            let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
+            matches.matches.retain(|matched| kept.contains(&matched.product));
+            near.products.retain(|(product, _)| kept.contains(product));
+        }
         Ok(Matched { understood, matches, nearest: near, found })
     }
 
@@ -223,8 +225,9 @@ impl Search<'_> {
         let hidden: FxHashSet<ProductNumber> =
             orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
         let near = self.ask.around.as_ref().map(|around| Nearness::new(self.catalogue, around));
+        let shown = self.catalogue.shown_to(self.view);
         move |product| {
-            self.catalogue.is_shown(product, self.view)
+            shown(product)
                 && near.as_ref().is_none_or(|near| near.reaches(product))
                 && !hidden.contains(&product)
                 && predicates.iter().all(|predicate| predicate.passes(product))
