@@ -1,5 +1,6 @@
 //! Cases that people judge: two each, without seeing each other, with gold questions among them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use merx_domain::TimestampMs;
@@ -26,6 +27,11 @@ const MOST_WAITING: i64 = 100_000;
 /// Cases that are looked at to find one that somebody hasn't judged.
 const LOOKED_AT: usize = 500;
 const JUDGES: usize = 2;
+/// Cases that are read at once.
+const PAGE: usize = 1_000;
+/// Whoever answers fewer gold questions right, of at least so many, is not believed.
+const GOLD_RIGHT: f64 = 0.6;
+const GOLD_QUESTIONS: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub enum LabelError {
@@ -79,6 +85,17 @@ impl LabelCase {
             None if self.judgements.len() >= JUDGES => Standing::Disputed,
             None => Standing::Open,
         }
+    }
+
+    /// The label that is right, as its place among `labels`: the gold one, or what two say who are believed.
+    fn answer(&self, believed: &dyn Fn(&str) -> bool) -> Option<usize> {
+        let says = |label: &str| {
+            self.judgements.iter().filter(|judged| judged.label == label && believed(&judged.by)).count() >= JUDGES
+        };
+        self.labels.iter().position(|label| match &self.gold {
+            Some(gold) => gold == label,
+            None => says(label),
+        })
     }
 
     /// Gold questions go to everybody, others until they are settled.
@@ -177,6 +194,35 @@ impl Labels {
         self.read(&sql, &[Value::Text(queue.to_owned())])
     }
 
+    /// What came of a queue: cases with the place of their right label among `labels`. Who fails gold questions isn't believed.
+    pub fn answers(&self, queue: &str) -> Result<Vec<(LabelCase, usize)>> {
+        let mut cases: Vec<LabelCase> = Vec::new();
+        loop {
+            let after = cases.last().map_or(0, |case| case.number);
+            let page = self.list(queue, after, PAGE)?;
+            let last = page.len() < PAGE;
+            cases.extend(page);
+            if last {
+                break;
+            }
+        }
+        let mut gold: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        for case in &cases {
+            for judged in case.judgements.iter().filter(|_| case.gold.is_some()) {
+                let (asked, right) = gold.entry(judged.by.clone()).or_default();
+                *asked += 1;
+                *right += u32::from(case.gold.as_ref() == Some(&judged.label));
+            }
+        }
+        let believed = |who: &str| {
+            gold.get(who).is_none_or(|(asked, right)| {
+                *asked < GOLD_QUESTIONS || f64::from(*right) >= GOLD_RIGHT * f64::from(*asked)
+            })
+        };
+        let answered = |case: LabelCase| case.answer(&believed).map(|label| (case, label));
+        Ok(cases.into_iter().filter_map(answered).collect())
+    }
+
     fn read(&self, sql: &str, values: &[Value]) -> Result<Vec<LabelCase>> {
         let rows = self.records.query(sql, values)?;
         let bodies = rows.iter().filter_map(|row| match row.0.first() {
@@ -205,4 +251,52 @@ fn put(transaction: &mut dyn merx_store::Transaction, case: &LabelCase) -> Resul
 
 fn damaged(error: &serde_json::Error) -> StoreError {
     StoreError::Damaged { what: "labels", detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(gold: Option<&str>, judgements: &[(&str, &str)]) -> LabelCase {
+        let judged =
+            |(by, label): &(&str, &str)| Judged { by: (*by).into(), label: (*label).into(), at: TimestampMs(0) };
+        LabelCase {
+            number: 0,
+            queue: "search".into(),
+            about: serde_json::Value::Null,
+            labels: vec!["exact".into(), "substitute".into(), "irrelevant".into()],
+            gold: gold.map(str::to_owned),
+            judgements: judgements.iter().map(judged).collect(),
+            created_at: TimestampMs(0),
+        }
+    }
+
+    #[test]
+    fn two_who_know_gold_questions_make_an_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = merx_store::LogSettings::default();
+        let store = merx_store::Store::open_embedded(folder.path(), crate::MIGRATIONS, settings).unwrap();
+        let labels = Labels::new(store.records);
+        let mut cases = vec![
+            case(None, &[("anna", "substitute"), ("bert", "substitute")]),
+            case(None, &[("anna", "exact"), ("carl", "exact")]),
+            case(None, &[("anna", "exact"), ("bert", "irrelevant"), ("dora", "irrelevant")]),
+            case(None, &[("anna", "exact")]),
+            case(Some("exact"), &[]),
+        ];
+        // Carl knows two gold questions of five, Bert four; Dora was asked a few only.
+        for round in 0..5 {
+            let says = |right: bool| if right { "exact" } else { "irrelevant" };
+            let mut judgements = vec![("carl", says(round < 2)), ("bert", says(round < 4))];
+            if round == 0 {
+                judgements.push(("dora", "irrelevant"));
+            }
+            cases.push(case(Some("exact"), &judgements));
+        }
+        labels.add(cases).unwrap();
+        let found: Vec<(u64, usize)> =
+            labels.answers("search").unwrap().into_iter().map(|(case, label)| (case.number, label)).collect();
+        assert_eq!(found, [(1, 1), (3, 2), (5, 0), (6, 0), (7, 0), (8, 0), (9, 0), (10, 0)]);
+        assert_eq!(labels.answers("other").unwrap(), []);
+    }
 }

@@ -1,8 +1,9 @@
 //! The catalogue as one request sees it, what it answered, and the same answers given again.
 
 use std::cell::RefCell;
+use std::sync::OnceLock;
 
-use merx_domain::{Blocked, Fact, Filter, FilterError, MarketId, ProductNumber, Shelf, TimestampMs};
+use merx_domain::{Blocked, Fact, Filter, FilterError, MarketId, PreparedFilter, ProductNumber, Shelf, TimestampMs};
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{CatalogueEntry, CatalogueReader};
@@ -54,6 +55,8 @@ pub struct RequestShelf<'a> {
     market: MarketId,
     now: TimestampMs,
     slots: Vec<SlotRules>,
+    /// The slots' filters, once they are asked for.
+    filters: OnceLock<Vec<Option<PreparedFilter>>>,
     static_list: &'a [ProductNumber],
     /// By slot; empty or missing where a slot has none of its own.
     lists: Vec<Vec<ProductNumber>>,
@@ -67,7 +70,7 @@ impl<'a> RequestShelf<'a> {
         slots: Vec<SlotRules>,
         static_list: &'a [ProductNumber],
     ) -> Self {
-        Self { catalogue, market, now, slots, static_list, lists: Vec::new() }
+        Self { catalogue, market, now, slots, filters: OnceLock::new(), static_list, lists: Vec::new() }
     }
 
     /// Gives slots static lists of their own; a slot whose list is empty keeps the shop's.
@@ -95,10 +98,16 @@ impl<'a> RequestShelf<'a> {
     }
 
     pub(crate) fn rules_mut(&mut self) -> &mut Vec<SlotRules> {
+        self.filters.take();
         &mut self.slots
     }
 
-    fn blocked(&self, entry: &CatalogueEntry, rules: Option<&SlotRules>) -> Option<Blocked> {
+    fn filter(&self, slot: usize) -> Option<&PreparedFilter> {
+        let prepare = || self.slots.iter().map(|rules| rules.filter.as_ref().map(PreparedFilter::from)).collect();
+        self.filters.get_or_init(prepare).get(slot)?.as_ref()
+    }
+
+    fn blocked(&self, entry: &CatalogueEntry, slot: usize) -> Option<Blocked> {
         if !entry.visible {
             return Some(Blocked::Hidden);
         }
@@ -108,7 +117,7 @@ impl<'a> RequestShelf<'a> {
         if entry.stock.is_some_and(|stock| stock <= 0) {
             return Some(Blocked::OutOfStock);
         }
-        let filter = rules.and_then(|rules| rules.filter.as_ref())?;
+        let filter = self.filter(slot)?;
         let passes = filter.matches(&|field| entry.values(field, &self.market));
         (!passes).then_some(Blocked::Filtered)
     }
@@ -139,7 +148,7 @@ impl Shelf for RequestShelf<'_> {
         let Some(entry) = self.catalogue.entry(product) else { return Fact::blocked(Blocked::Unknown) };
         let rules = self.slots.get(slot);
         Fact {
-            blocked: self.blocked(entry, rules),
+            blocked: self.blocked(entry, slot),
             boost: self.boost(entry, rules),
             price_minor: entry.price(&self.market).map_or(0, |price| price.minor),
             created_at: entry.created_at,
@@ -151,7 +160,7 @@ impl Shelf for RequestShelf<'_> {
         let filter = rules.and_then(|rules| rules.filter.as_ref());
         self.catalogue
             .newest_first(filter)
-            .filter(|(_, entry)| self.blocked(entry, rules).is_none())
+            .filter(|(_, entry)| self.blocked(entry, slot).is_none())
             .map(|(product, _)| product)
             .take(limit)
             .collect()

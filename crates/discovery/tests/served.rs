@@ -200,6 +200,7 @@ fn one_event_turns_the_answer_towards_its_department() {
     let stranger = one(slot(Scenario::ForYou, 6, &[]), &SubjectFeatures::default());
     assert_eq!(stranger.len(), 6);
     assert!(stranger.contains(&EVERYBODYS), "a stranger gets what everybody wants: {stranger:?}");
+    assert_eq!(stranger, one(slot(Scenario::Popular, 6, &[]), &SubjectFeatures::default()), "and nothing is guessed");
     let before = of_department(&stranger, 2);
     let after = of_department(&one(slot(Scenario::ForYou, 6, &[]), &looked_at(&[23])), 2);
     assert!(after >= 4 && after > before, "{before} before, {after} after");

@@ -10,13 +10,19 @@
 //! `EXISTS field`. Words are case-insensitive, texts compare without regard to case, an absent field fails every
 //! comparison but `!=`.
 
+mod prepared;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use prepared::{Condition, OneOf, PreparedFilter, Test};
+
 /// Deeper nesting is refused, so that neither parsing nor evaluation can exhaust the stack.
 const MAX_DEPTH: usize = 32;
 const MAX_BYTES: usize = 4_096;
+/// Each is asked of many products.
+const MAX_CONDITIONS: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum FilterValue {
@@ -62,8 +68,20 @@ impl Filter {
         let mut parser = Parser { tokens: &tokens, next: 0, end: text.chars().count() };
         let filter = parser.any(0)?;
         match parser.peek() {
-            None => Ok(filter),
+            None => filter.affordable(),
             Some(token) => Err(parser.error(format!("expected AND, OR or the end, found {token}"))),
+        }
+    }
+
+    /// Refuses a filter that asks too much of every product.
+    pub fn affordable(self) -> Result<Self, FilterError> {
+        match PreparedFilter::from(&self).conditions() {
+            0..=MAX_CONDITIONS => Ok(self),
+            many => {
+                let problem =
+                    format!("{many} conditions, alternatives of one field counted once; at most {MAX_CONDITIONS}");
+                Err(FilterError { position: 0, problem })
+            }
         }
     }
 
@@ -422,6 +440,9 @@ mod tests {
         }
         assert!(Filter::parse(&"(".repeat(1000)).is_err());
         assert!(Filter::parse(&"NOT ".repeat(1000)).is_err());
+        let many = |word: &str| vec!["brand = a"; 101].join(word);
+        assert!(Filter::parse(&many(" AND ")).unwrap_err().problem.contains("at most 100"));
+        assert!(Filter::parse(&many(" OR ")).is_ok());
     }
 
     proptest! {

@@ -28,7 +28,7 @@ pub use decision::{
     Proposal, Reason, Scenario, Shelf, Situation, Slot, SlotAnswer, SubjectFeatures,
 };
 pub use event::{Device, Event, EventContext, EventKind, EventLine, EventMeaning};
-pub use filter::{Comparison, Filter, FilterError, FilterValue};
+pub use filter::{Comparison, Condition, Filter, FilterError, FilterValue, OneOf, PreparedFilter, Test};
 pub use identity::{Identity, IdentityKind};
 pub use ids::{
     DecisionId, EventId, IdError, LocationId, MarketId, ModelVersion, OrderId, ProductId, ProductNumber, SubjectId,

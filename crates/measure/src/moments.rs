@@ -55,6 +55,11 @@ impl Moments {
         moments
     }
 
+    /// So many observations that are all the same.
+    pub fn of_equal(observation: Observation, count: u64) -> Self {
+        Self { count, mean: observation.vector(), comoments: [0.0; 6] }
+    }
+
     /// From plain sums; the denominators are 1.
     pub fn from_sums(sums: &Sums) -> Self {
         let n = (sums.count as f64).max(1.0);

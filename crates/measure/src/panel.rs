@@ -99,54 +99,36 @@ pub(crate) fn join_dealt(rows: &DealtRows, metrics: &[Metric], shape: PanelShape
         return Err(PanelError::TooMany { cells });
     }
     let rules = Rules::new(metrics, shape);
-    let DealtRows { exposures, outcomes } = rows;
-    let caps = match metrics.iter().any(|metric| metric.cap_quantile.is_some()) {
-        true => caps(exposures, outcomes, metrics, shape),
-        false => vec![None; metrics.len()],
-    };
-    let mut panel = Panel::empty(metrics, shape, caps);
-    let fold_run = |run: usize| {
+    let parts: Vec<Units<'_>> = (0..PARTS).into_par_iter().map(|part| Units::of_part(rows, part, &rules)).collect();
+    let mut panel = Panel::empty(metrics, shape, caps(&parts, metrics));
+    let fold_run = |parts: &[Units<'_>]| {
         let mut own = Panel::empty(metrics, shape, panel.caps.clone());
-        for part in run * PARTS / RUNS..(run + 1) * PARTS / RUNS {
-            Units::of_part(exposures, outcomes, part, &rules).fold(&mut own);
-        }
+        parts.iter().for_each(|part| part.fold(&mut own));
         own
     };
-    let folded: Vec<Panel> = (0..RUNS).into_par_iter().map(fold_run).collect();
+    let folded: Vec<Panel> = parts.par_chunks(PARTS / RUNS).map(fold_run).collect();
     folded.iter().for_each(|run| panel.absorb(run));
     Ok(panel)
 }
 
 /// The cap of each metric that has one: a quantile over the units of all arms, by a sketch.
-fn caps(
-    exposures: &Dealt<Exposure>,
-    outcomes: &Dealt<Outcome>,
-    metrics: &[Metric],
-    shape: PanelShape,
-) -> Vec<Option<f64>> {
-    let capped: Vec<Metric> = metrics.iter().filter(|metric| metric.cap_quantile.is_some()).cloned().collect();
-    let rules = Rules::new(&capped, shape);
-    let sketch_part = |mut sketches: Vec<Sketch>, part: usize| {
-        for (_, row) in Units::of_part(exposures, outcomes, part, &rules).counted() {
-            sketches.iter_mut().zip(row).for_each(|(sketch, observation)| sketch.add(observation.numerator));
-        }
-        sketches
+fn caps(parts: &[Units<'_>], metrics: &[Metric]) -> Vec<Option<f64>> {
+    let cap = |(place, metric): (usize, &Metric)| {
+        let quantile = metric.cap_quantile?;
+        let sketch_part = |mut sketch: Sketch, part: &Units<'_>| {
+            part.busy().for_each(|(_, row)| sketch.add(row[place].numerator));
+            sketch.add_zeros(part.idle().count() as u64);
+            sketch
+        };
+        let merge = |mut ours: Sketch, theirs: Sketch| {
+            ours.merge(&theirs);
+            ours
+        };
+        let sketch = parts.par_iter().fold(Sketch::default, sketch_part).reduce(Sketch::default, merge);
+        // Where nearly nobody buys the quantile is 0, and a cap of 0 would take everything away.
+        sketch.quantile(quantile).filter(|cap| *cap > 0.0)
     };
-    let merge = |mut ours: Vec<Sketch>, theirs: Vec<Sketch>| {
-        ours.iter_mut().zip(&theirs).for_each(|(ours, theirs)| ours.merge(theirs));
-        ours
-    };
-    let none = || vec![Sketch::default(); capped.len()];
-    let sketches = (0..PARTS).into_par_iter().fold(none, sketch_part).reduce(none, merge);
-    let mut sketches = sketches.iter();
-    metrics
-        .iter()
-        .map(|metric| {
-            let cap = metric.cap_quantile.and_then(|quantile| sketches.next()?.quantile(quantile));
-            // Where nearly nobody buys the quantile is 0, and a cap of 0 would take everything away.
-            cap.filter(|cap| *cap > 0.0)
-        })
-        .collect()
+    metrics.iter().enumerate().map(cap).collect()
 }
 
 impl Panel {
@@ -338,7 +320,7 @@ impl<'a> Rules<'a> {
         self.by_signal.get(usize::from(signal.0)).map_or(&[], Vec::as_slice)
     }
 
-    /// A unit that did nothing.
+    /// A unit that did nothing, by metric.
     fn blank(&self) -> impl Iterator<Item = Observation> {
         let below = |metric: &Metric| if metric.is_ratio() { 0.0 } else { 1.0 };
         self.metrics.iter().map(move |metric| Observation {
@@ -371,9 +353,11 @@ struct Unit {
     arm: u16,
     segment: u16,
     crossed: bool,
+    /// Of what it did; most do nothing.
+    row: Option<u32>,
 }
 
-/// The units of a part and their rows, `metrics` observations each.
+/// The units of a part, and rows of `metrics` observations for those that did something.
 struct Units<'a> {
     rules: &'a Rules<'a>,
     units: Vec<Unit>,
@@ -382,16 +366,13 @@ struct Units<'a> {
 }
 
 impl<'a> Units<'a> {
-    fn of_part(exposures: &Dealt<Exposure>, outcomes: &Dealt<Outcome>, part: usize, rules: &'a Rules<'a>) -> Self {
+    fn of_part(dealt: &DealtRows, part: usize, rules: &'a Rules<'a>) -> Self {
+        let DealtRows { exposures, outcomes } = dealt;
         let expected = exposures.part_len(part);
         let mut places: FxHashMap<u64, u32> = FxHashMap::with_capacity_and_hasher(expected, Default::default());
         let mut own = Self { rules, units: Vec::with_capacity(expected), rows: Vec::new(), unknown: 0 };
         for exposure in exposures.part(part) {
             own.expose(exposure, &mut places);
-        }
-        own.rows.reserve_exact(own.units.len() * rules.metrics.len());
-        for _ in 0..own.units.len() {
-            own.rows.extend(rules.blank());
         }
         for outcome in outcomes.part(part) {
             if let Some(&place) = places.get(&outcome.unit) {
@@ -414,7 +395,7 @@ impl<'a> Units<'a> {
         match places.entry(exposure.unit) {
             Entry::Vacant(entry) => {
                 entry.insert(self.units.len() as u32);
-                self.units.push(Unit { at_ms, arm, segment, crossed: false });
+                self.units.push(Unit { at_ms, arm, segment, crossed: false, row: None });
             }
             Entry::Occupied(entry) => {
                 let unit = &mut self.units[*entry.get() as usize];
@@ -430,36 +411,60 @@ impl<'a> Units<'a> {
         if outcome.at_ms > self.rules.shape.now_ms || !outcome.value.is_finite() {
             return;
         }
-        let age_ms = outcome.at_ms.saturating_sub(self.units[place].at_ms);
         let width = self.rules.metrics.len();
+        let unit = &mut self.units[place];
+        let age_ms = outcome.at_ms.saturating_sub(unit.at_ms);
+        let row = *unit.row.get_or_insert_with(|| {
+            self.rows.extend(self.rules.blank());
+            (self.rows.len() / width - 1) as u32
+        });
         for rule in self.rules.of(outcome.signal) {
-            rule.apply(age_ms, outcome.value, &mut self.rows[place * width + rule.metric]);
+            rule.apply(age_ms, outcome.value, &mut self.rows[row as usize * width + rule.metric]);
         }
     }
 
-    /// Units that aren't crossed, with their observations by metric.
-    fn counted(&self) -> impl Iterator<Item = (&Unit, &[Observation])> {
-        let rows = self.rows.chunks_exact(self.rules.metrics.len());
-        self.units.iter().zip(rows).filter(|(unit, _)| !unit.crossed)
+    /// Units that aren't crossed and did something, with their observations by metric.
+    fn busy(&self) -> impl Iterator<Item = (&Unit, &[Observation])> {
+        let width = self.rules.metrics.len();
+        let row = move |row: u32| &self.rows[row as usize * width..(row as usize + 1) * width];
+        let counted = self.units.iter().filter(|unit| !unit.crossed);
+        counted.filter_map(move |unit| Some((unit, row(unit.row?))))
+    }
+
+    /// Units that aren't crossed and did nothing.
+    fn idle(&self) -> impl Iterator<Item = &Unit> {
+        self.units.iter().filter(|unit| !unit.crossed && unit.row.is_none())
     }
 
     fn fold(&self, panel: &mut Panel) {
         let (arms, segments) = (usize::from(panel.shape.arms), usize::from(panel.shape.segments));
         panel.unknown += self.unknown;
         panel.crossed += self.units.iter().filter(|unit| unit.crossed).count() as u64;
-        for (unit, row) in self.counted() {
+        let cell =
+            |metric: usize, unit: &Unit| (metric * segments + usize::from(unit.segment)) * arms + usize::from(unit.arm);
+        let is_mature =
+            |metric: usize, unit: &Unit| panel.shape.now_ms.saturating_sub(unit.at_ms) >= self.rules.mature_ms[metric];
+        for (unit, row) in self.busy() {
             panel.units[usize::from(unit.arm)] += 1;
-            let age_ms = panel.shape.now_ms.saturating_sub(unit.at_ms);
-            for (metric, observation) in row.iter().enumerate() {
-                if age_ms < self.rules.mature_ms[metric] {
-                    continue;
-                }
+            for (metric, observation) in row.iter().enumerate().filter(|(metric, _)| is_mature(*metric, unit)) {
                 let mut observation = *observation;
                 if let Some(cap) = panel.caps[metric] {
                     observation.numerator = observation.numerator.min(cap);
                 }
-                panel.cells[(metric * segments + usize::from(unit.segment)) * arms + usize::from(unit.arm)]
-                    .add(observation);
+                panel.cells[cell(metric, unit)].add(observation);
+            }
+        }
+        let mut idle = vec![0; panel.cells.len()];
+        for unit in self.idle() {
+            panel.units[usize::from(unit.arm)] += 1;
+            for metric in (0..self.rules.metrics.len()).filter(|metric| is_mature(*metric, unit)) {
+                idle[cell(metric, unit)] += 1;
+            }
+        }
+        for (metric, blank) in self.rules.blank().enumerate() {
+            let cells = metric * segments * arms..(metric + 1) * segments * arms;
+            for (moments, count) in panel.cells[cells.clone()].iter_mut().zip(&idle[cells]) {
+                moments.merge(&Moments::of_equal(blank, *count));
             }
         }
     }

@@ -54,6 +54,12 @@ impl Sketch {
         self.bins[bin.min(BINS - 1)] += 1;
     }
 
+    /// Adds 0 so many times.
+    pub fn add_zeros(&mut self, count: u64) {
+        self.count += count;
+        self.zeros += count;
+    }
+
     pub fn merge(&mut self, other: &Self) {
         self.count += other.count;
         self.zeros += other.zeros;

@@ -342,6 +342,7 @@ pub(crate) struct Train {
     pub(crate) gate_margin: f64,
     pub(crate) gate_coverage: f64,
     pub(crate) gate_latency_ms: f64,
+    pub(crate) label_queue: String,
     pub(crate) seed: u64,
 }
 

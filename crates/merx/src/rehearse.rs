@@ -222,7 +222,7 @@ fn play(shop: &Shop, simulated: &Simulated, scenario: &Scenario) -> Result<Vec<F
                     let troubled = !decision.trouble.is_empty();
                     fallbacks += u64::from(troubled && decision.fallback > FallbackLevel::PreviousModel);
                     troubles += u64::from(troubled);
-                    let response = truth.respond(&simulated.shopper(index), &shown, &mut rng);
+                    let response = truth.respond(&simulated.shopper(index), &[], &shown, &mut rng);
                     let subject = simulated.subject_id(index);
                     let events: Vec<Event> = response
                         .clicked

@@ -1,16 +1,18 @@
 //! The training of the search ranker: what was clicked, apart from where it stood; weighed on later searches; gate; registry.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use merx_discovery::search::clicks::{ClickModel, ClickSettings, Impression, weighed_dcg};
+use merx_decide::Labels;
+use merx_discovery::search::clicks::{ClickModel, ClickSettings, Impression, Labelled, weighed_dcg};
 use merx_discovery::search::engine::{RankLearner, RankerModel, RankingError};
 use merx_discovery::search::judged::mean_interval;
 use merx_discovery::search::mining::{MiningSettings, propose_synonyms};
 use merx_domain::merchandising::Synonym;
 use merx_domain::{
-    ConsentStamp, DAY_MS, DecisionId, Device, MarketId, ModelVersion, ProductNumber, Situation, TimestampMs,
+    ConsentStamp, DAY_MS, DecisionId, Device, MarketId, ModelVersion, ProductId, ProductNumber, Situation, TimestampMs,
 };
 use merx_models::Model;
 use merx_models::registry::{Lineage, VersionStatus};
@@ -51,6 +53,7 @@ pub(crate) struct Trained {
     clicked: usize,
     comparison: Comparison,
     gate: Vec<String>,
+    labelled: usize,
     proposed_synonyms: usize,
     elapsed: Duration,
 }
@@ -70,6 +73,7 @@ impl Report {
                 "seconds": trained.elapsed.as_secs_f64(),
                 "searches": trained.searches,
                 "clicked_searches": trained.clicked,
+                "labelled_products": trained.labelled,
                 "metrics": trained.comparison.metrics(),
                 "gate": trained.gate,
                 "proposed_synonyms": trained.proposed_synonyms,
@@ -136,7 +140,8 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
         return Ok(Report::Skipped { clicked });
     }
     shop.searching.catch_up()?;
-    let trainer = Trainer { shop, market: shop.config.market.default.clone(), now };
+    let labels = labelled(shop)?;
+    let trainer = Trainer { shop, labels: &labels, market: shop.config.market.default.clone(), now };
     let (times, impressions): (Vec<TimestampMs>, Vec<Impression>) = searches.into_iter().unzip();
     let held_out = (impressions.len() as f64 * shop.config.train.held_out) as usize;
     let (before, after) = impressions.split_at(impressions.len() - held_out);
@@ -162,7 +167,7 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
         items: shop.searching.engine().product_count() as u64,
         code: env!("CARGO_PKG_VERSION").to_owned(),
         seed: shop.config.train.seed,
-        parameters: json!({ "form": form.name() }),
+        parameters: json!({ "form": form.name(), "labelled_products": labels.len() }),
         metrics: comparison.metrics(),
         fit_s: started.elapsed().as_secs_f64(),
         gate: verdict.words.clone(),
@@ -179,6 +184,7 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
         promoted: verdict.passed,
         searches: impressions.len(),
         clicked,
+        labelled: labels.len(),
         comparison,
         gate: verdict.words,
         proposed_synonyms,
@@ -191,8 +197,25 @@ struct Verdict {
     words: Vec<String>,
 }
 
+/// What people said of products as answers to queries, in the queue that teaches. Cases about something else are passed over.
+fn labelled(shop: &Shop) -> Result<Vec<Labelled>> {
+    let queue = &shop.config.train.label_queue;
+    if queue.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = Labels::new(Arc::clone(&shop.store.records)).answers(queue)?;
+    let labelled = answers.into_iter().filter_map(|(case, place)| {
+        let said = |name: &str| case.about.get(name).and_then(Value::as_str);
+        let product = shop.projection.number(&ProductId::new(said("product_id")?).ok()?)?;
+        let gain = 1.0 - place as f32 / (case.labels.len().max(2) - 1) as f32;
+        Some(Labelled { query: said("query")?.to_owned(), product, gain })
+    });
+    Ok(labelled.collect())
+}
+
 struct Trainer<'a> {
     shop: &'a Shop,
+    labels: &'a [Labelled],
     market: MarketId,
     now: TimestampMs,
 }
@@ -214,7 +237,7 @@ impl Trainer<'_> {
     }
 
     fn fit(&self, impressions: &[Impression], form: Form) -> Result<RankerModel> {
-        let clicks = ClickModel::fit(impressions, &ClickSettings::default());
+        let clicks = ClickModel::fit(impressions, &ClickSettings::default()).with_labels(self.labels);
         match form {
             Form::Clicks => Ok(RankerModel { clicks, ..RankerModel::default() }),
             Form::Ranker => {

@@ -251,7 +251,7 @@ impl<'a> Visit<'a> {
         event.lines = shown.iter().enumerate().map(line).collect();
         for (place, &product) in shown.iter().enumerate() {
             let Some(item) = self.shop.catalogue.item(product) else { continue };
-            let wanted = attention(self, item) * self.still_wanted(product, item);
+            let wanted = attention(self, item) * still_wanted(self.owned, product, item);
             if !self.seen.contains(&product) && self.rng.happens(wanted * click_probability(self.utility(product))) {
                 self.open(product, Some((list, place)));
             }
@@ -272,7 +272,7 @@ impl<'a> Visit<'a> {
         self.page_view(product);
         self.patience = self.patience.saturating_sub(1);
         if let Some(item) = self.shop.catalogue.item(product)
-            && self.rng.happens(cart_probability(self.utility(product)) * self.still_wanted(product, item))
+            && self.rng.happens(cart_probability(self.utility(product)) * still_wanted(self.owned, product, item))
         {
             self.add(product);
         }
@@ -399,14 +399,15 @@ impl<'a> Visit<'a> {
             .map_or(f32::NEG_INFINITY, |item| self.shopper.liking(item) + self.day.lift(product, item))
     }
 
-    fn still_wanted(&self, product: ProductNumber, item: &Item) -> f32 {
-        if self.owned.contains(&product) && !is_consumable(item) { WANTED_TWICE } else { 1.0 }
-    }
-
     fn on_sale(&self, product: ProductNumber) -> bool {
         let item = self.shop.catalogue.item(product);
         item.is_some_and(|item| item.on_sale(self.day.number) && item.sold_in(self.shopper.market))
     }
+}
+
+/// Factor on clicks and on purchases of what somebody may own.
+pub(crate) fn still_wanted(owned: &[ProductNumber], product: ProductNumber, item: &Item) -> f32 {
+    if owned.contains(&product) && !is_consumable(item) { WANTED_TWICE } else { 1.0 }
 }
 
 pub(crate) fn is_consumable(item: &Item) -> bool {

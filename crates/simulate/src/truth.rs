@@ -8,6 +8,7 @@ use crate::catalogue::Item;
 use crate::day::Day;
 use crate::draw::Draw;
 use crate::season::traffic;
+use crate::session::still_wanted;
 use crate::shopper::Shopper;
 use crate::vocabulary::KINDS;
 
@@ -109,6 +110,7 @@ impl<'a> Truth<'a> {
         &self,
         shopper: &Shopper,
         count: usize,
+        owned: &[ProductNumber],
         exclude: &[ProductNumber],
         worth: impl Fn(ProductNumber) -> f32,
     ) -> Vec<ProductNumber> {
@@ -118,19 +120,28 @@ impl<'a> Truth<'a> {
         top(count, candidates, |product, item| {
             let utility = shopper.liking(item) + self.day.lift(product, item);
             let interest = interest(&weights, total, usize::from(item.kind));
-            interest * click_probability(utility) * cart_probability(utility) * worth(product)
+            let wanted = still_wanted(owned, product, item).powi(2);
+            wanted * interest * click_probability(utility) * cart_probability(utility) * worth(product)
         })
     }
 
+    /// Different products that they could buy, without preference.
+    pub fn any(&self, shopper: &Shopper, count: usize, exclude: &[ProductNumber], rng: &mut Rng) -> Vec<ProductNumber> {
+        let candidates = self.candidates(shopper).map(|(product, _)| product);
+        let candidates: Vec<_> = candidates.filter(|product| !exclude.contains(product)).collect();
+        rng.sample(candidates.len(), count).into_iter().map(|place| candidates[place]).collect()
+    }
+
     /// What [`Truth::respond`] buys of a strip, on average: units of each product, in the order of showing.
-    pub fn expected_units(&self, shopper: &Shopper, shown: &[ProductNumber]) -> Vec<f32> {
+    pub fn expected_units(&self, shopper: &Shopper, owned: &[ProductNumber], shown: &[ProductNumber]) -> Vec<f32> {
         let weights = kind_weights(shopper, &self.day);
         let total = weights.iter().sum();
         let units = |(place, product): (usize, &ProductNumber)| {
             let Some(item) = self.on_sale(shopper, *product) else { return 0.0 };
             let utility = shopper.liking(item) + self.day.lift(*product, item);
             let click = interest(&weights, total, usize::from(item.kind)) * click_probability(utility);
-            LOOK_ON.powi(place as i32) * click * cart_probability(utility) * (1.0 - shopper.abandonment)
+            let wanted = still_wanted(owned, *product, item).powi(2);
+            LOOK_ON.powi(place as i32) * wanted * click * cart_probability(utility) * (1.0 - shopper.abandonment)
         };
         shown.iter().enumerate().map(units).collect()
     }
@@ -164,8 +175,15 @@ impl<'a> Truth<'a> {
         visits * kind_share * shown * looked_at * bought
     }
 
-    /// Plays a shopper before a strip of products: looks from the first on, loses patience, clicks, buys.
-    pub fn respond(&self, shopper: &Shopper, shown: &[ProductNumber], rng: &mut Rng) -> Response {
+    /// Plays a shopper before a strip of products: looks from the first on, loses patience, clicks, buys; what they own and what lasts
+    /// they rarely want again, here as on the shop's own pages.
+    pub fn respond(
+        &self,
+        shopper: &Shopper,
+        owned: &[ProductNumber],
+        shown: &[ProductNumber],
+        rng: &mut Rng,
+    ) -> Response {
         let weights = kind_weights(shopper, &self.day);
         let total = weights.iter().sum();
         let mut response = Response::default();
@@ -173,9 +191,10 @@ impl<'a> Truth<'a> {
             if let Some(item) = self.on_sale(shopper, product) {
                 let utility = shopper.liking(item) + self.day.lift(product, item);
                 let click = interest(&weights, total, usize::from(item.kind)) * click_probability(utility);
-                if rng.happens(click) {
+                let wanted = still_wanted(owned, product, item);
+                if rng.happens(wanted * click) {
                     response.clicked.push(product);
-                    if rng.happens(cart_probability(utility)) {
+                    if rng.happens(wanted * cart_probability(utility)) {
                         response.carted.push(product);
                     }
                 }

@@ -233,8 +233,8 @@ fn shoppers_click_what_suits_them() {
         assert!(truth.expected_click(&shopper, best[0]) > 0.0);
         assert!(truth.expected_purchase(&shopper, best[0]) >= truth.expected_purchase(&shopper, best[9]));
         let any: Vec<_> = (0..10).map(|place| ProductNumber((index * 37 + place * 101) % 1_500)).collect();
-        suited += truth.respond(&shopper, &best, rng).clicked.len();
-        random += truth.respond(&shopper, &any, rng).clicked.len();
+        suited += truth.respond(&shopper, &[], &best, rng).clicked.len();
+        random += truth.respond(&shopper, &[], &any, rng).clicked.len();
     }
     assert!(suited > 4 * random, "{suited} against {random}");
 }
@@ -247,23 +247,31 @@ fn no_strip_brings_more_than_the_worthiest_and_its_mean_is_what_is_bought() {
     let prices: Vec<f32> = (0..1_500).map(|_| rng.between(5.0, 80.0) as f32).collect();
     let worth = |product: ProductNumber| prices[product.index()];
     let value = |shopper: &_, strip: &[ProductNumber]| -> f32 {
-        truth.expected_units(shopper, strip).iter().zip(strip).map(|(units, product)| units * worth(*product)).sum()
+        truth
+            .expected_units(shopper, &[], strip)
+            .iter()
+            .zip(strip)
+            .map(|(units, product)| units * worth(*product))
+            .sum()
     };
     let (mut expected, mut bought) = (0.0, 0.0);
     for index in 0..100 {
         let shopper = shop.shopper(index);
-        let best = truth.worthiest(&shopper, 12, &[], worth);
+        let best = truth.worthiest(&shopper, 12, &[], &[], worth);
         let (of_best, of_liked) = (value(&shopper, &best), value(&shopper, &truth.taste_top(&shopper, 12)));
         assert!(of_best >= of_liked);
         let mut other = best.clone();
         other.swap(0, 11);
         assert!(of_best >= value(&shopper, &other), "the best stands first");
         for _ in 0..200 {
-            bought += truth.respond(&shopper, &best, rng).bought.iter().map(|product| worth(*product)).sum::<f32>();
+            bought +=
+                truth.respond(&shopper, &[], &best, rng).bought.iter().map(|product| worth(*product)).sum::<f32>();
         }
         expected += 200.0 * of_best;
-        let without = truth.worthiest(&shopper, 12, &best, worth);
+        let without = truth.worthiest(&shopper, 12, &[], &best, worth);
         assert!(without.iter().all(|product| !best.contains(product)));
+        let owning_all: f32 = truth.expected_units(&shopper, &best, &best).iter().sum();
+        assert!(owning_all <= truth.expected_units(&shopper, &[], &best).iter().sum(), "who has it wants it less");
     }
     assert!((bought / expected - 1.0).abs() < 0.1, "bought {bought}, expected {expected}");
 }

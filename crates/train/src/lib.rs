@@ -8,4 +8,4 @@ mod fit;
 pub mod protocols;
 
 pub use dataset::{DatasetBuilder, DatasetSettings, content};
-pub use fit::{Fitted, Gate, Live, Quality, Verdict, fit, next_due};
+pub use fit::{Fitted, Gate, Live, Quality, Rival, Verdict, fit, next_due};

@@ -80,9 +80,17 @@ impl SlotFiller<'_> {
             if shown.len() >= self.slot.count {
                 break;
             }
-            self.ask(*role, &mut shown);
+            if self.has_anything_to_say(*role) {
+                self.ask(*role, &mut shown);
+            }
         }
         shown
+    }
+
+    /// Of somebody of whom nothing is known a personal model has nothing to say that popularity doesn't say better: it
+    /// learnt from people who had done something.
+    fn has_anything_to_say(&self, role: Role) -> bool {
+        role != Role::ForYou || !self.features.history.is_empty() || !self.slot.products.is_empty()
     }
 
     fn ask(&self, role: Role, shown: &mut Vec<Candidate>) {

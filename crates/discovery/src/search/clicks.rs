@@ -62,6 +62,15 @@ pub struct ClickModel {
     attraction: BTreeMap<String, Vec<(u32, Attraction)>>,
 }
 
+/// What people whose judgement was asked for said of a product as an answer to a query.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Labelled {
+    pub query: String,
+    pub product: ProductNumber,
+    /// 0: the worst that may be said, 1: the best.
+    pub gain: f32,
+}
+
 /// One product at one place for one query.
 struct Cell {
     pair: usize,
@@ -136,6 +145,32 @@ impl ClickModel {
         }
     }
 
+    /// Takes labels in, each as so many looks at a product whose rate lies as far above or below the mean as the label says: clicks
+    /// that say otherwise outweigh it once there are more of them.
+    #[must_use]
+    pub fn with_labels(mut self, labels: &[Labelled]) -> Self {
+        const LABEL_LOOKS: f32 = 100.0;
+        /// In logits, of the best label above the mean of all and of the worst below it.
+        const REACH: f32 = 2.0;
+        if self.mean_rate <= 0.0 {
+            return self;
+        }
+        for label in labels {
+            let rate = sigmoid(logit(self.mean_rate) + (2.0 * label.gain - 1.0) * REACH);
+            let products = self.attraction.entry(spelling(&label.query)).or_default();
+            match products.binary_search_by_key(&label.product.0, |(known, _)| *known) {
+                Ok(place) => {
+                    let known = &mut products[place].1;
+                    let looks = known.looks + LABEL_LOOKS;
+                    known.rate = (known.rate * known.looks + rate * LABEL_LOOKS) / looks;
+                    known.looks = looks;
+                }
+                Err(place) => products.insert(place, (label.product.0, Attraction { rate, looks: LABEL_LOOKS })),
+            }
+        }
+        self
+    }
+
     pub fn attraction(&self, query: &str, product: ProductNumber) -> Option<Attraction> {
         self.of_query(query)?.attraction(product)
     }
@@ -177,7 +212,6 @@ impl<'a> QueryClicks<'a> {
     /// How far a product's rate lies above or below the mean of all, in logits; nothing is known of what nobody looked at.
     pub fn lift(&self, product: ProductNumber) -> f32 {
         const ENOUGH_LOOKS: f32 = 20.0;
-        let logit = |rate: f32| (rate.clamp(1e-4, 1.0 - 1e-4) / (1.0 - rate.clamp(1e-4, 1.0 - 1e-4))).ln();
         self.attraction(product).map_or(0.0, |found| {
             let sure = found.looks / (found.looks + ENOUGH_LOOKS);
             sure * (logit(found.rate) - logit(self.mean_rate))
@@ -196,6 +230,15 @@ pub fn weighed_dcg(impression: &Impression, order: &[ProductNumber], examination
     let gains: FxHashMap<u32, f64> = clicked.map(|(place, _)| (impression.shown[place].0, weight(place))).collect();
     let gain = |product: &ProductNumber| gains.get(&product.0).copied().unwrap_or(0.0);
     order.iter().take(CUT).enumerate().map(|(place, product)| gain(product) / (place as f64 + 2.0).log2()).sum()
+}
+
+fn logit(rate: f32) -> f32 {
+    let rate = rate.clamp(1e-4, 1.0 - 1e-4);
+    (rate / (1.0 - rate)).ln()
+}
+
+fn sigmoid(logit: f32) -> f32 {
+    1.0 / (1.0 + (-logit).exp())
 }
 
 fn spelling(query: &str) -> String {
@@ -296,6 +339,34 @@ mod tests {
         }
         let (low, _) = mean_interval(&gains, 1);
         assert!(low > 0.1, "{low}");
+    }
+
+    #[test]
+    fn labels_count_until_clicks_outweigh_them() {
+        let model = ClickModel::fit(&impressions(8_000), &ClickSettings::default());
+        let label =
+            |query: &str, product, gain| Labelled { query: query.into(), product: ProductNumber(product), gain };
+        let lift = |model: &ClickModel, query: &str, product| {
+            model.of_query(query).map_or(0.0, |clicks| clicks.lift(ProductNumber(product)))
+        };
+        // Product 3 of query 0 is clicked most often, product 7 was never shown for it, and nobody asked the other query.
+        let taught = model.clone().with_labels(&[
+            label("QUERY  0", 3, 0.0),
+            label("query 0", 77, 1.0),
+            label("query 0", 78, 0.5),
+            label("unheard of", 5, 1.0),
+        ]);
+        assert!(lift(&taught, "query 0", 3) < lift(&model, "query 0", 3));
+        assert!(lift(&taught, "query 0", 77) > 1.0 && lift(&taught, "unheard of", 5) > 1.0);
+        assert!(lift(&taught, "query 0", 78).abs() < 0.1);
+        assert_eq!(lift(&taught, "query 1", 4), lift(&model, "query 1", 4));
+        let few = ClickModel::fit(&impressions(400), &ClickSettings::default());
+        let fall = |model: &ClickModel| {
+            lift(model, "query 0", 3) - lift(&model.clone().with_labels(&[label("query 0", 3, 0.0)]), "query 0", 3)
+        };
+        assert!(fall(&few) > fall(&model), "many clicks are moved less than few");
+        let untaught = ClickModel::default().with_labels(&[label("query 0", 3, 1.0)]);
+        assert_eq!(untaught, ClickModel::default(), "without clicks there is no mean to stand above");
     }
 
     #[test]

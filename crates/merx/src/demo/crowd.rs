@@ -151,7 +151,7 @@ impl Visit<'_> {
                 .map(|(at, item)| json!({ "product_id": item["product_id"], "position": at }))
                 .collect();
             self.track("Recommendation Shown", json!({ "decision_id": decision, "slot": name, "products": products }));
-            let response = self.truth.respond(self.shopper, &shown, rng);
+            let response = self.truth.respond(self.shopper, &[], &shown, rng);
             used |= !response.clicked.is_empty();
             for (place, product) in shown.iter().enumerate().filter(|(_, product)| response.clicked.contains(product)) {
                 self.open(items[place], place, &decision, Some(&name));

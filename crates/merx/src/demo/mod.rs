@@ -11,8 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use merx_decide::Act;
-use merx_domain::{Clock, DAY_MS, MINUTE_MS, MarketId, Product, SECOND_MS, SystemClock, TimestampMs};
+use merx_decide::{Act, Arm};
+use merx_domain::{Clock, DAY_MS, MINUTE_MS, MarketId, Product, SECOND_MS, SubjectId, SystemClock, TimestampMs};
+use merx_ingest::Identities;
+use merx_ingest::vault::VaultError;
 use merx_serve::{Client, DemoShop, Keys, Scope};
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_store::StoreError;
@@ -271,15 +273,21 @@ struct Example {
     subject: String,
     product: String,
     product_name: String,
+    /// Somebody new.
+    visitor: String,
 }
 
 fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
     let now = shop.clock.now();
     let policy = merx_domain::ConsentPolicy { allowed_unless_denied: merx_domain::Purposes::all() };
+    let visitor = visitor(shop)?;
     let mut example = None;
     let mut longest = 0;
     for shopper in 0..simulated.config().shoppers {
         let subject = simulated.subject_id(shopper);
+        if is_held_out(shop, subject) {
+            continue;
+        }
         let stamp = merx_decide::FeatureSource::consent(shop.projection.as_ref(), subject);
         let grant = policy.check(subject, stamp);
         let features = merx_decide::FeatureSource::subject_features(shop.projection.as_ref(), &grant, now);
@@ -291,6 +299,7 @@ fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
                 subject: subject.to_string(),
                 product: entry.id.to_string(),
                 product_name: entry.name.to_string(),
+                visitor: visitor.clone(),
             });
         }
         if longest >= TELLING_HISTORY {
@@ -298,6 +307,27 @@ fn example(shop: &Shop, simulated: &Simulated) -> Result<Example> {
         }
     }
     example.context("no shopper of the simulated shop has a history")
+}
+
+/// Whoever is held out is shown nothing learnt: no example of it.
+fn is_held_out(shop: &Shop, subject: SubjectId) -> bool {
+    matches!(shop.pipeline.arm(Some(subject)), Arm::Holdout { .. })
+}
+
+/// The name of a visitor who meets the models.
+fn visitor(shop: &Shop) -> Result<String> {
+    const TRIED: u32 = 200;
+    for number in 1..=TRIED {
+        let name = format!("visitor-{number}");
+        let names = Identities { anonymous_id: Some(name.as_str().into()), ..Identities::default() };
+        let made = shop.ingest.vault.with_subjects(&[&names], shop.clock.now(), |resolved| {
+            Ok::<_, VaultError>((resolved.first().map(|resolved| resolved.subject), Vec::new()))
+        })?;
+        if made.is_some_and(|subject| !is_held_out(shop, subject)) {
+            return Ok(name);
+        }
+    }
+    bail!("{TRIED} visitors in a row are held out")
 }
 
 pub(crate) fn write_ready(path: &std::path::Path, ready: &Ready) -> Result<()> {
@@ -326,7 +356,7 @@ fn print_calls(ready: &Ready, example: &Example) {
         let found = ready.new_keys.iter().find(|(known, _)| known.name() == scope).map(|(_, key)| key.as_str());
         found.map_or_else(|| format!("${}_KEY", scope.to_uppercase()), str::to_owned)
     };
-    let (public, secret) = (key("public"), key("secret"));
+    let (public, secret, visitor) = (key("public"), key("secret"), &example.visitor);
     let event_at = TimestampMs(SystemClock.now().0 / SECOND_MS * SECOND_MS);
     println!("\nMerx serves at {url}   (console: {url}/console, reference: {url}/docs, stop with Ctrl-C)\n");
     if !pages::SHOP.is_empty() {
@@ -349,14 +379,14 @@ fn print_calls(ready: &Ready, example: &Example) {
     println!("\n3. A new visitor looks at it ..");
     println!(
         "   curl -s {url}/v1/track -u '{public}:' -H 'Content-Type: application/json' \\\n     \
-         -d '{{\"anonymousId\":\"visitor-1\",\"event\":\"Product Viewed\",\"timestamp\":\"{event_at}\",\
+         -d '{{\"anonymousId\":\"{visitor}\",\"event\":\"Product Viewed\",\"timestamp\":\"{event_at}\",\
          \"properties\":{{\"product_id\":\"{}\"}}}}'",
         example.product
     );
     println!("\n   .. and the next answer knows:");
     println!(
         "   curl -s {url}/v1/recommend -H 'Authorization: Bearer {public}' -H 'Content-Type: application/json' \\\n     \
-         -d '{{\"anonymous_id\":\"visitor-1\",\"slots\":[{{\"scenario\":\"continue_session\",\"count\":5}}]}}'"
+         -d '{{\"anonymous_id\":\"{visitor}\",\"slots\":[{{\"scenario\":\"continue_session\",\"count\":5}}]}}'"
     );
     println!("\n4. Any decision again, with the decision_id of an answer:");
     println!("   curl -s {url}/v1/decisions/ID/why -H 'Authorization: Bearer {secret}'");

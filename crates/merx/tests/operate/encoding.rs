@@ -49,7 +49,8 @@ impl Service {
     fn serve(&self, shop: &mut Shop) -> Server {
         let mut command = shop.merx();
         command.env("MERX_EMBEDDINGS_KEY", SECRET);
-        let settings = ["kind=endpoint", &format!("url={}", self.url), "model=planted", "wait_ms=1000", "warmed_queries=0"];
+        let settings =
+            ["kind=endpoint", &format!("url={}", self.url), "model=planted", "wait_ms=1000", "warmed_queries=0"];
         let settings: Vec<String> = settings.iter().map(|setting| format!("search.encoder.{setting}")).collect();
         let flags = settings.iter().flat_map(|setting| ["--set", setting.as_str()]).chain(["--set", "log.level=trace"]);
         shop.serve_by(command, &flags.collect::<Vec<&str>>())

@@ -367,7 +367,8 @@ fn off_policy_estimates_hold_the_truth_of_a_simulated_shop() {
     let clicks: Vec<Vec<f64>> = (0..SHOPPERS as usize)
         .map(|own| {
             let play = |strip: &Vec<_>, rng: &mut Rng| {
-                let happy = (0..400).filter(|_| !truth.respond(&shoppers[own], strip, rng).clicked.is_empty()).count();
+                let happy =
+                    (0..400).filter(|_| !truth.respond(&shoppers[own], &[], strip, rng).clicked.is_empty()).count();
                 happy as f64 / 400.0
             };
             strips[own].iter().map(|strip| play(strip, &mut rng)).collect()
@@ -395,7 +396,7 @@ fn off_policy_estimates_hold_the_truth_of_a_simulated_shop() {
                     lot < end
                 });
                 let strip = drawn.unwrap_or(STRIPS - 1);
-                let clicked = !truth.respond(&shoppers[own], &strips[own][strip], &mut rng).clicked.is_empty();
+                let clicked = !truth.respond(&shoppers[own], &[], &strips[own][strip], &mut rng).clicked.is_empty();
                 // A model that knows tastes, but half as well as it thinks.
                 let forecast = |strip: usize| 0.5 * clicks[own][strip] + 0.5 * logged;
                 Logged {

@@ -75,6 +75,21 @@ fn services(command: &str, service: &str) {
     assert!(done.success(), "dev/services {command} {service}");
 }
 
+/// Leaves no byte free on the disk of the services, one of their own.
+fn fill_the_disk() -> std::path::PathBuf {
+    let path = Path::new(&std::env::var("MERX_TEST_SERVICES").unwrap()).join("ballast");
+    let mut file = std::fs::File::create(&path).unwrap();
+    let mut written = 0_u64;
+    for size in [1 << 20, 4_096, 1] {
+        let piece = vec![0; size];
+        while std::io::Write::write_all(&mut file, &piece).is_ok() {
+            written += size as u64;
+            assert!(written < 4 << 30, "the services have no small disk of their own: run tools/test outages");
+        }
+    }
+    path
+}
+
 fn redis(words: &[&str]) {
     let address = std::env::var("MERX_TEST_ONLINE").unwrap();
     let client = redis::Client::open(address).unwrap();
@@ -184,6 +199,20 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             std::thread::sleep(AWAY);
             services("start", "redis");
         }),
+        under_load("PostgreSQL and the broker stand still for nine tenths of the time", "slow", |_, _| {
+            for _ in 0..16 {
+                ["postgres", "kafka"].iter().for_each(|service| services("pause", service));
+                std::thread::sleep(Duration::from_millis(450));
+                ["postgres", "kafka"].iter().for_each(|service| services("resume", service));
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }),
+        under_load("the disk of PostgreSQL and S3 is full", "full", |_, _| {
+            let ballast = fill_the_disk();
+            std::thread::sleep(AWAY);
+            std::fs::remove_file(ballast).unwrap();
+            services("start", "postgres");
+        }),
         under_load("S3 is silent", "s3", |_, _| {
             services("pause", "s3");
             std::thread::sleep(AWAY);
@@ -201,6 +230,16 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             signal(server, "-STOP");
             std::thread::sleep(Duration::from_secs(20));
             signal(server, "-CONT");
+        }),
+        under_load("a process joins whose clock is five minutes ahead", "clock", |replicas, running| {
+            let (shop, server) = running.remove(1);
+            server.kill();
+            drop(shop);
+            let library = std::env::var("MERX_TEST_FAKETIME").expect("run tools/test outages");
+            let ahead = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+300"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+            let (joined, server) = replicas.join_in(&ahead);
+            running.push((Some(joined), server));
+            std::thread::sleep(AWAY);
         }),
         under_load("an event that no shop would send", "poison", |_, running| {
             let deep = "[".repeat(100) + &"]".repeat(100);

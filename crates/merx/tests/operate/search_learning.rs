@@ -68,7 +68,15 @@ fn ranking_learns_planted_preferences_from_clicks() {
     // A catalogue and hardly a history: what is learnt comes from the searches below.
     let size = ["--products", &products, "--shoppers", "150", "--days", &days, "--seed", &seed, "--no-serve"];
     succeed(shop.merx().arg("demo").args(size).args(["--set", "train.gate_latency_ms=10000"]));
-    let server = shop.serve(&["--set", "market.default=de", "--set", "search.deadline_ms=5000"]);
+    // The margin: labels that contradict the clicks, below, must not be kept from going live for it.
+    let server = shop.serve(&[
+        "--set",
+        "market.default=de",
+        "--set",
+        "search.deadline_ms=5000",
+        "--set",
+        "train.gate_margin=0.9",
+    ]);
     ready(&server);
     let config = ShopConfig {
         products: PRODUCTS,
@@ -149,6 +157,34 @@ fn ranking_learns_planted_preferences_from_clicks() {
     assert!(answer["hits"].to_string().contains("\"clicked\""), "{answer}");
     let back = succeed(shop.merx().args(["models", "--url", &server.url, "--key", &server.keys.admin]));
     assert!(back.contains("search v1   live"), "{back}");
+
+    // Two people say that the first is wrong and one far down is right.
+    let other = server.post("/v1/keys", &json!({ "scope": "secret", "label": "another judge" }))["key"].clone();
+    let labels_teach = |query: &str, wrong: &str, right: &str| {
+        let labels = ["exact", "substitute", "irrelevant"];
+        let about = |id: &str| json!({ "about": { "query": query, "product_id": id } });
+        let cases = json!({ "queue": "search", "labels": labels, "cases": [about(wrong), about(right)] });
+        let made = server.call("POST", "/v1/labels/cases", &server.keys.admin, Some(&cases)).json();
+        for key in [other.as_str().unwrap(), &server.keys.admin] {
+            for (number, label) in made["numbers"].as_array().unwrap().iter().zip(["irrelevant", "exact"]) {
+                let judged = json!({ "label": label });
+                let reply = server.call("POST", &format!("/v1/labels/cases/{number}"), key, Some(&judged));
+                assert_eq!(reply.status, 204);
+            }
+        }
+    };
+    let shown = ids(&search(&mut client, &queries[0], None, SHOWN));
+    let (wrong, right) = (&shown[0], &shown[11]);
+    labels_teach(&queries[0], wrong, right);
+    let job = server.post("/v1/jobs", &json!({ "kind": "training" }));
+    let job = format!("/v1/jobs/{}", job["id"]);
+    server.eventually(&job, |reply| reply.json()["state"] == "done");
+    let result = server.get(&job)["result"]["search"].clone();
+    assert_eq!((&result["labelled_products"], &result["promoted"]), (&json!(2), &json!(true)), "{result}");
+    let taught = ids(&search(&mut client, &queries[0], None, SHOWN));
+    let place = |id: &String| taught.iter().position(|found| found == id).unwrap_or(SHOWN);
+    // A hundred clicked searches still speak for the one: it falls and the other rises.
+    assert!(place(wrong) > 0 && place(right) < 8, "{shown:?} {taught:?}");
 }
 
 #[test]

@@ -183,7 +183,10 @@ pub(super) fn filter(params: &Params) -> Result<Option<Filter>, String> {
     let tags = nested(&params.list("tagFilters"), &tag_filter);
     parts.extend(tags.map_err(|error| named("tagFilters", error))?);
     parts.extend(preferences::boxes(params)?);
-    Ok(if parts.is_empty() { None } else { Some(Filter::All(parts)) })
+    if parts.is_empty() {
+        return Ok(None);
+    }
+    Filter::All(parts).affordable().map(Some).map_err(|error| error.problem)
 }
 
 /// As settings say; else an index named after a field and a direction is sorted by it: `products_price_asc`.

@@ -89,6 +89,9 @@ pub struct Catalogue {
     rows: Vec<Option<Row>>,
     /// By product: what is known of its being shown without a look at its row.
     shown: Vec<Shown>,
+    /// Markets, and which of them products are sold in, a bit each: few combinations stand for all products.
+    markets: Vec<MarketId>,
+    sold_in: Vec<u64>,
     /// By product: how wanted it is among all, 0 to 1, and when it came.
     popularity: Vec<f32>,
     created_at: Vec<TimestampMs>,
@@ -106,6 +109,8 @@ enum Shown {
     /// Hidden or sold out.
     Never,
     Everywhere,
+    /// In the markets of this place of `sold_in`.
+    Sold(u8),
     /// By market and time.
     Depends,
 }
@@ -152,9 +157,10 @@ impl Catalogue {
     }
 
     fn note_shown(&mut self, number: ProductNumber) {
-        let shown = match self.row(number) {
-            Some(row) if row.visible && row.in_stock() && row.availability.is_empty() => Shown::Everywhere,
-            Some(row) if row.visible && row.in_stock() => Shown::Depends,
+        let shown = match self.rows.get(number.index()).and_then(Option::as_ref) {
+            Some(row) if row.visible && row.in_stock() => {
+                shown_by(&row.availability, &mut self.markets, &mut self.sold_in)
+            }
             Some(_) => Shown::Never,
             None => Shown::Gone,
         };
@@ -165,10 +171,11 @@ impl Catalogue {
     }
 
     /// Whether shoppers may see a product now: visible, in stock, sold in their market.
-    #[inline]
-    pub fn is_shown(&self, number: ProductNumber, view: View<'_>) -> bool {
-        match self.shown.get(number.index()) {
+    pub fn shown_to<'a>(&'a self, view: View<'a>) -> impl Fn(ProductNumber) -> bool + use<'a> {
+        let market = self.markets.iter().position(|market| market == view.market).map_or(0, |place| 1_u64 << place);
+        move |number| match self.shown.get(number.index()) {
             Some(Shown::Everywhere) => true,
+            Some(Shown::Sold(place)) => self.sold_in[usize::from(*place)] & market != 0,
             Some(Shown::Depends) => self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)),
             Some(Shown::Never | Shown::Gone) | None => false,
         }
@@ -283,6 +290,38 @@ impl Catalogue {
             "popularity" => vec![FilterValue::Number(f64::from(self.popularity(number)))],
             _ => self.columns.get(field).map(|column| column.of(number)).unwrap_or_default(),
         }
+    }
+}
+
+/// Of a product that is visible and in stock. Markets and combinations of them are remembered as long as there is room for them.
+fn shown_by(availability: &[MarketAvailability], markets: &mut Vec<MarketId>, sold_in: &mut Vec<u64>) -> Shown {
+    if availability.is_empty() {
+        return Shown::Everywhere;
+    }
+    let mut sold = 0;
+    for rule in availability {
+        if rule.from.is_some() || rule.until.is_some() {
+            return Shown::Depends;
+        }
+        let place = markets.iter().position(|market| *market == rule.market).unwrap_or_else(|| {
+            markets.push(rule.market.clone());
+            markets.len() - 1
+        });
+        if place >= 64 {
+            markets.truncate(64);
+            return Shown::Depends;
+        }
+        sold |= u64::from(rule.sold) << place;
+    }
+    let place = sold_in.iter().position(|known| *known == sold).unwrap_or(sold_in.len());
+    match u8::try_from(place) {
+        Ok(number) => {
+            if place == sold_in.len() {
+                sold_in.push(sold);
+            }
+            Shown::Sold(number)
+        }
+        Err(_) => Shown::Depends,
     }
 }
 

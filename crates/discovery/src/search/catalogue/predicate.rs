@@ -1,6 +1,6 @@
 //! A filter, prepared for many products: each distinct value of a field is compared once.
 
-use merx_domain::{Comparison, Filter, FilterValue, ProductNumber};
+use merx_domain::{Comparison, Condition, Filter, FilterValue, PreparedFilter, ProductNumber, Test};
 
 use super::column::Column;
 use super::price::MarketPrices;
@@ -20,43 +20,36 @@ enum Node<'a> {
     Values(&'a Column, Vec<bool>),
     Price(MarketPrices<'a>, Comparison, f64),
     /// A field of its own, asked product by product.
-    Each(&'a Filter),
+    Each(Condition),
     Never,
 }
 
 impl Catalogue {
-    pub fn predicate<'a>(&'a self, filter: &'a Filter, view: View<'a>) -> Predicate<'a> {
-        Predicate { catalogue: self, view, node: self.node(filter, view) }
+    pub fn predicate<'a>(&'a self, filter: &Filter, view: View<'a>) -> Predicate<'a> {
+        Predicate { catalogue: self, view, node: self.node(filter.into(), view) }
     }
 
-    fn node<'a>(&'a self, filter: &'a Filter, view: View<'a>) -> Node<'a> {
-        let all = |parts: &'a [Filter]| parts.iter().map(|part| self.node(part, view)).collect();
-        match filter {
-            Filter::All(parts) => Node::All(all(parts)),
-            Filter::Any(parts) => Node::Any(all(parts)),
-            Filter::Not(part) => Node::Not(Box::new(self.node(part, view))),
-            Filter::Compare { field, comparison, value: FilterValue::Number(value) } if field == "price" => {
+    fn node<'a>(&'a self, filter: PreparedFilter, view: View<'a>) -> Node<'a> {
+        let all = |parts: Vec<PreparedFilter>| parts.into_iter().map(|part| self.node(part, view)).collect();
+        let condition = match filter {
+            PreparedFilter::All(parts) => return Node::All(all(parts)),
+            PreparedFilter::Any(parts) => return Node::Any(all(parts)),
+            PreparedFilter::Not(part) => return Node::Not(Box::new(self.node(*part, view))),
+            PreparedFilter::Condition(condition) => condition,
+        };
+        match &condition.test {
+            Test::Compare(comparison, FilterValue::Number(value)) if condition.field == "price" => {
                 Node::Price(self.prices.of_market(view.market), *comparison, *value)
             }
-            // What lacks the field is unequal too.
-            Filter::Compare { field, comparison: Comparison::NotEqual, value } if !is_own(field) => {
-                let equal =
-                    Filter::Compare { field: field.clone(), comparison: Comparison::Equal, value: value.clone() };
-                Node::Not(Box::new(self.values_node(field, &equal)))
-            }
-            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } if is_own(field) => {
-                Node::Each(filter)
-            }
-            Filter::Compare { field, .. } | Filter::In { field, .. } | Filter::Exists { field } => {
-                self.values_node(field, filter)
-            }
+            _ if is_own(&condition.field) => Node::Each(condition),
+            _ => match self.columns.get(condition.field.as_str()) {
+                Some(column) => {
+                    let passes = |value: &FilterValue| condition.holds(std::slice::from_ref(value));
+                    Node::Values(column, column.all().iter().map(passes).collect())
+                }
+                None => Node::Never,
+            },
         }
-    }
-
-    fn values_node(&self, field: &str, filter: &Filter) -> Node<'_> {
-        let Some(column) = self.columns.get(field) else { return Node::Never };
-        let passes = |value: &FilterValue| filter.matches(&|_| vec![value.clone()]);
-        Node::Values(column, column.all().iter().map(passes).collect())
     }
 }
 
@@ -64,11 +57,16 @@ impl Catalogue {
     /// Whether products have a text in a field that all may have, without regard to case.
     pub fn having<'a>(&'a self, field: &str, text: &str) -> impl Fn(ProductNumber) -> bool + use<'a> {
         let lower = text.to_lowercase();
-        let same = |found: &str| found.eq_ignore_ascii_case(text) || !found.is_ascii() && found.to_lowercase() == lower;
-        let is_wanted = |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
+        let same = move |found: &str| {
+            if found.is_ascii() { found.eq_ignore_ascii_case(&lower) } else { found.to_lowercase() == lower }
+        };
+        let is_wanted = move |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
         let column = self.columns.get(field);
-        let wanted: Vec<bool> = column.map_or_else(Vec::new, |column| column.all().iter().map(is_wanted).collect());
-        move |product| column.is_some_and(|column| column.held(product).iter().any(|value| wanted[*value as usize]))
+        move |product| {
+            column.is_some_and(|column| {
+                column.held(product).iter().any(|value| is_wanted(&column.all()[*value as usize]))
+            })
+        }
     }
 }
 
@@ -108,15 +106,15 @@ impl Predicate<'_> {
             Node::Not(part) => !self.holds(part, product),
             Node::Values(column, wanted) => column.held(product).iter().any(|value| wanted[*value as usize]),
             Node::Price(prices, comparison, value) => holds(prices.get(product), *comparison, *value),
-            Node::Each(filter) => filter.matches(&|field| self.catalogue.values_of(field, product, self.view)),
+            Node::Each(condition) => condition.holds(&self.catalogue.values_of(&condition.field, product, self.view)),
             Node::Never => false,
         }
     }
 }
 
-/// As the filter language compares: what has no price is unequal to any.
+/// As the filter language compares: what has no price passes no comparison.
 fn holds(price: Option<f64>, comparison: Comparison, value: f64) -> bool {
-    let Some(price) = price else { return comparison == Comparison::NotEqual };
+    let Some(price) = price else { return false };
     match comparison {
         Comparison::Equal => price == value,
         Comparison::NotEqual => price != value,

@@ -213,12 +213,18 @@ impl<'a> Search<'a> {
         near.retain(|_, cosine, by_sentence| cosine >= least(by_sentence));
         let mut candidates: Vec<ProductNumber> =
             matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
-        let by_words: FxHashSet<u32> = candidates.iter().map(|product| product.0).collect();
-        candidates.extend(near.all().filter(|product| !by_words.contains(product)).map(ProductNumber));
+        // Few are near and thousands have a word: those few are looked for among the many.
+        let mut only_near: FxHashSet<u32> = near.all().collect();
+        candidates.iter().for_each(|product| {
+            only_near.remove(&product.0);
+        });
+        candidates.extend(near.all().filter(|product| only_near.contains(product)).map(ProductNumber));
         let found = self.refined(candidates);
-        let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
-        matches.matches.retain(|matched| kept.contains(&matched.product));
-        near.retain(|product, _, _| kept.contains(&product));
+        if !self.ask.refinements.is_empty() {
+            let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
+            matches.matches.retain(|matched| kept.contains(&matched.product));
+            near.retain(|product, _, _| kept.contains(&product));
+        }
         Ok(Matched { understood, matches, nearest: near, found })
     }
 
@@ -229,8 +235,9 @@ impl<'a> Search<'a> {
         let hidden: FxHashSet<ProductNumber> =
             orders.hidden.iter().filter_map(|id| self.catalogue.number(id)).collect();
         let near = self.ask.around.as_ref().map(|around| Nearness::new(self.catalogue, around));
+        let shown = self.catalogue.shown_to(self.view);
         move |product| {
-            self.catalogue.is_shown(product, self.view)
+            shown(product)
                 && near.as_ref().is_none_or(|near| near.reaches(product))
                 && !hidden.contains(&product)
                 && predicates.iter().all(|predicate| predicate.passes(product))

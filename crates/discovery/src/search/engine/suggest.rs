@@ -118,7 +118,7 @@ pub(super) fn suggest(
 ) -> Vec<Suggestion> {
     let typed: String = fold(&ask.text).chars().take(MOST_TYPED).collect();
     let typed = typed.trim_start();
-    let shown = |product: ProductNumber| catalogue.is_shown(product, view);
+    let shown = catalogue.shown_to(view);
     if typed.is_empty() {
         let own = person.beginning_with("");
         return finding(own, logged.first.iter().cloned(), ask.queries, reader, &shown);
@@ -206,9 +206,10 @@ fn values(
     let worth = |(_, products, leaning): &(&String, u32, f32)| *products as f32 * (1.0 + LEANING_WORTH * leaning);
     found.sort_by(|a, b| worth(b).total_cmp(&worth(a)).then_with(|| a.0.cmp(b.0)));
     // Of what is hidden or not sold here nothing is said.
+    let shown = catalogue.shown_to(view);
     let is_sold = |text: &str| {
         let has = catalogue.having(field, text);
-        catalogue.numbers_of_all().any(|product| has(product) && catalogue.is_shown(product, view))
+        catalogue.numbers_of_all().any(|product| shown(product) && has(product))
     };
     let suggestion = |(text, weight, leaning): (&String, u32, f32)| Suggestion {
         kind,

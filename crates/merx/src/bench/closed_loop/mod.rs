@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use self::play::{Pace, play};
 use self::plot::{Chart, Series, dots};
-use self::tally::{Arm, Interval, Part, Tally};
+use self::tally::{Arm, Interval, Part, Tally, sign_test};
 
 /// Shops that are played side by side.
 const THREADS: usize = 2;
@@ -167,29 +167,56 @@ impl Figures<'_> {
         self.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, Arm::Popularity)).collect()
     }
 
+    /// The same without the luck of who happened to buy.
+    fn expected_ratios(&self, from: usize) -> Vec<f64> {
+        let of = |tally: &Tally, arm| tally.sums(arm, from, self.days()).expected;
+        self.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, Arm::Popularity)).collect()
+    }
+
+    fn expected_per_visit(&self, arm: Arm, from: usize, until: usize) -> Interval {
+        self.over(|tally| {
+            let sums = tally.sums(arm, from, until);
+            sums.expected / sums.visits / 100.0
+        })
+    }
+
     fn print(&self) {
         let (days, half) = (self.days(), self.days() / 2);
         for arm in Arm::ALL {
             let say = |metric, interval, unit| self.say(metric, Some(arm), None, None, interval, unit);
             say("revenue_per_visit", self.revenue_per_visit(arm, 0, days), "EUR");
             say("revenue_per_visit_second_half", self.revenue_per_visit(arm, half, days), "EUR");
+            say("expected_revenue_per_visit", self.expected_per_visit(arm, 0, days), "EUR");
+            say("expected_revenue_per_visit_last_week", self.expected_per_visit(arm, days - WEEK, days), "EUR");
             say("units_per_visit", self.over(|tally| units_per_visit(tally, arm)), "products");
             say("visits", self.over(|tally| tally.sums(arm, 0, days).visits), "visits");
         }
         let all = |metric, interval, unit| self.say(metric, None, None, None, interval, unit);
         all("revenue_ratio", Interval::of_ratios(self.lifts(0)), "merx / popularity");
         all("revenue_ratio_second_half", Interval::of_ratios(self.lifts(half)), "merx / popularity");
-        let expected = self
-            .played
-            .iter()
-            .map(|tally| tally.sums(Arm::Merx, 0, days).expected / tally.sums(Arm::Popularity, 0, days).expected);
-        all("expected_revenue_ratio", Interval::of_ratios(expected), "merx / popularity");
+        for (metric, from) in [("expected_revenue_ratio", 0), ("expected_revenue_ratio_second_half", half)] {
+            all(metric, Interval::of_ratios(self.expected_ratios(from)), "merx / popularity");
+        }
+        let units = self.played.iter().map(|tally| {
+            let of = |arm| tally.sums(arm, 0, days).expected_units;
+            of(Arm::Merx) / of(Arm::Popularity)
+        });
+        all("expected_units_ratio", Interval::of_ratios(units), "merx / popularity");
+        let won = self.expected_ratios(0).iter().filter(|ratio| **ratio > 1.0).count();
+        all("shops_won", Interval::exactly(won as f64), "shops");
+        let luck = sign_test(won, self.played.len() - won);
+        all("sign_test", Interval::exactly(luck), "chance of a split as uneven");
+        let more = self.over(|tally| {
+            let of = |arm| tally.sums(arm, 0, days).expected / tally.sums(arm, 0, days).visits / 100.0;
+            of(Arm::Merx) - of(Arm::Popularity)
+        });
+        all("expected_revenue_per_visit_more", more, "EUR");
         let more = self.over(|tally| {
             let of = |arm| tally.sums(arm, 0, days).revenue / tally.sums(arm, 0, days).visits / 100.0;
             of(Arm::Merx) - of(Arm::Popularity)
         });
         all("revenue_per_visit_more", more, "EUR");
-        for arm in [Arm::Popularity, Arm::Merx] {
+        for arm in [Arm::Random, Arm::Popularity, Arm::Merx] {
             let say = |metric, interval| self.say(metric, Some(arm), None, None, interval, "share of the oracle's");
             say("regret", self.regret(arm, 0, days));
             say("regret_first_week", self.regret(arm, 0, WEEK));
@@ -233,54 +260,72 @@ impl Figures<'_> {
 
     fn draw(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let days = self.days();
-        let regret = |arm, name, colour| Series {
-            name,
-            colour,
-            points: (0..days).map(|day| self.regret(arm, day, day + 1)).collect(),
-        };
-        let regret = Chart {
-            title: "What is missed of the oracle's revenue, by day",
-            unit: "%",
-            scale: 100.0,
-            from_zero: false,
-            series: vec![regret(Arm::Popularity, "popularity", "plain"), regret(Arm::Merx, "Merx", "accent")],
-        };
-        let revenue = |arm, name, colour| Series {
-            name,
-            colour,
-            points: (0..days)
-                .map(|day| {
-                    self.over(|tally| {
-                        let sums = tally.sums(arm, day, day + 1);
-                        sums.expected / sums.visits / 100.0
-                    })
-                })
-                .collect(),
-        };
-        let revenue = Chart {
-            title: "Expected revenue per visit, by day",
-            unit: "EUR",
-            scale: 1.0,
-            from_zero: true,
-            series: vec![
-                revenue(Arm::Oracle, "oracle", "quiet"),
-                revenue(Arm::Merx, "Merx", "accent"),
-                revenue(Arm::Popularity, "popularity", "plain"),
-            ],
-        };
-        let lifts = self.lifts(0);
-        let overall = Interval::of_ratios(lifts.iter().copied());
-        let title = "Revenue per visit of Merx over popularity's, a dot a shop";
+        let ratios = self.expected_ratios(0);
+        let overall = Interval::of_ratios(ratios.iter().copied());
+        let title = "Expected revenue per visit of Merx over popularity's, a dot a shop";
         for (name, drawing) in [
-            ("regret.svg", regret.to_svg()),
-            ("revenue.svg", revenue.to_svg()),
-            ("ratio.svg", dots(title, &lifts, overall)),
+            ("regret.svg", self.regret_by_day().to_svg()),
+            ("revenue.svg", self.revenue_by_day().to_svg()),
+            ("lift.svg", self.lift_by_day().to_svg()),
+            ("ratio.svg", dots(title, &ratios, overall)),
         ] {
             let path = folder.join(name);
             std::fs::write(&path, drawing).with_context(|| path.display().to_string())?;
         }
         Ok(())
+    }
+
+    /// A value for each day, of the seven days that end with it.
+    fn by_day(
+        &self,
+        name: &'static str,
+        colour: &'static str,
+        value: impl Fn(&Self, usize, usize) -> Interval,
+    ) -> Series {
+        let points = (1..=self.days()).map(|until| value(self, until.saturating_sub(WEEK), until));
+        Series { name, colour, points: points.collect() }
+    }
+
+    fn regret_by_day(&self) -> Chart {
+        let of = |arm, name, colour| self.by_day(name, colour, move |all, from, until| all.regret(arm, from, until));
+        Chart {
+            title: "What is missed of the oracle's revenue",
+            unit: "%",
+            scale: 100.0,
+            from_zero: false,
+            series: vec![of(Arm::Popularity, "popularity", "plain"), of(Arm::Merx, "Merx", "accent")],
+        }
+    }
+
+    fn revenue_by_day(&self) -> Chart {
+        let of = |arm, name, colour| {
+            self.by_day(name, colour, move |all, from, until| all.expected_per_visit(arm, from, until))
+        };
+        Chart {
+            title: "Expected revenue per visit",
+            unit: "EUR",
+            scale: 1.0,
+            from_zero: true,
+            series: vec![
+                of(Arm::Merx, "Merx", "accent"),
+                of(Arm::Popularity, "popularity", "plain"),
+                of(Arm::Random, "chance", "quiet"),
+            ],
+        }
+    }
+
+    fn lift_by_day(&self) -> Chart {
+        let ratio = |all: &Self, from, until| {
+            let of = |tally: &Tally, arm| tally.sums(arm, from, until).expected;
+            Interval::of_ratios(all.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, Arm::Popularity)))
+        };
+        Chart {
+            title: "Expected revenue of Merx over popularity's",
+            unit: "%",
+            scale: 100.0,
+            from_zero: false,
+            series: vec![self.by_day("Merx", "accent", ratio)],
+        }
     }
 }
 

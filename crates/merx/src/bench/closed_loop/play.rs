@@ -53,6 +53,8 @@ pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
         products,
         prices,
         known: FxHashMap::default(),
+        bought: FxHashMap::default(),
+        bought_of_strips: Default::default(),
         rng: Rng::from_seed(seed),
         tally: Tally::new(simulated.config().days - pace.quiet_days.unsigned_abs()),
         simulated: &simulated,
@@ -81,6 +83,9 @@ struct Stage<'a> {
     prices: Vec<i64>,
     /// How much a shopper has shown of themselves: products viewed, carted and bought outside the strips.
     known: FxHashMap<u32, u32>,
+    /// What a shopper bought outside the strips, and of the strips of each arm.
+    bought: FxHashMap<u32, Vec<ProductNumber>>,
+    bought_of_strips: [FxHashMap<u32, Vec<ProductNumber>>; Arm::ALL.len()],
     rng: Rng,
     tally: Tally,
     pace: Pace,
@@ -138,22 +143,26 @@ impl Stage<'_> {
             consent: shopper.consent,
         };
         let part = self.part_of(&shopper);
+        let ordered = visit.events.iter().filter(|event| event.kind == EventKind::OrderCompleted);
+        let ordered = ordered.flat_map(|event| &event.lines);
+        let ordered: Vec<_> = ordered.filter_map(|line| self.simulated.product_number(&line.product)).collect();
         for arm in Arm::ALL {
-            self.tally.visit(arm, day - self.pace.quiet_days);
+            self.tally.day(arm, day - self.pace.quiet_days).visits += 1.0;
             if let Some(learner) = self.learner(arm) {
                 learner.tell(visit.sign_in.clone())?;
             }
             let mut seen: Vec<ProductNumber> = Vec::new();
+            let mut owned = self.owned(arm, shopper.index);
             for moment in Moment::ALL {
                 let at = match moment {
                     Moment::Arrival => visit.begins_at.plus_ms(-AROUND_MS),
                     Moment::Leaving => visit.ends_at.plus_ms(AROUND_MS),
                 };
-                let (decision, shown) = self.shown(arm, truth, &shopper, &visitor, moment, at, &seen);
+                let (decision, shown) = self.shown(arm, truth, &shopper, &owned, &visitor, moment, at, &seen);
                 // The same luck in every arm.
                 let mut luck = self.rng.split(visit.number << 2 | u64::from(moment == Moment::Leaving));
-                let response = truth.respond(&shopper, &shown, &mut luck);
-                self.count(arm, truth, day, &shopper, part, &shown, &response);
+                let response = truth.respond(&shopper, &owned, &shown, &mut luck);
+                self.count(arm, truth, day, &shopper, &owned, part, &shown, &response);
                 if let Some(learner) = self.learner(arm) {
                     let mut events = self.events(&visitor, decision, &shown, &response, at);
                     if moment == Moment::Arrival {
@@ -161,6 +170,12 @@ impl Stage<'_> {
                     }
                     learner.tell(events)?;
                 }
+                if !response.bought.is_empty() {
+                    let of_strips = &mut self.bought_of_strips[arm as usize];
+                    of_strips.entry(shopper.index).or_default().extend(&response.bought);
+                }
+                owned.extend(response.bought);
+                owned.extend(&ordered);
                 seen.extend(shown);
             }
         }
@@ -173,13 +188,25 @@ impl Stage<'_> {
             matches!(event.kind.meaning(), EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased)
         });
         *self.known.entry(visit.shopper).or_default() += acts.count() as u32;
+        let orders = visit.events.iter().filter(|event| event.kind == EventKind::OrderCompleted);
+        let products = orders.flat_map(|event| &event.lines);
+        let products: Vec<_> = products.filter_map(|line| self.simulated.product_number(&line.product)).collect();
+        if !products.is_empty() {
+            self.bought.entry(visit.shopper).or_default().extend(products);
+        }
+    }
+
+    /// What a shopper has bought so far, where an arm chose the strips.
+    fn owned(&self, arm: Arm, shopper: u32) -> Vec<ProductNumber> {
+        let places = [&self.bought, &self.bought_of_strips[arm as usize]];
+        places.into_iter().filter_map(|bought| bought.get(&shopper)).flatten().copied().collect()
     }
 
     fn learner(&self, arm: Arm) -> Option<&Learner> {
         match arm {
             Arm::Popularity => Some(&self.learners[0]),
             Arm::Merx => Some(&self.learners[1]),
-            Arm::Oracle => None,
+            Arm::Random | Arm::Oracle => None,
         }
     }
 
@@ -189,6 +216,7 @@ impl Stage<'_> {
         arm: Arm,
         truth: &Truth,
         shopper: &Shopper,
+        owned: &[ProductNumber],
         visitor: &Visitor,
         moment: Moment,
         at: TimestampMs,
@@ -196,7 +224,14 @@ impl Stage<'_> {
     ) -> (DecisionId, Vec<ProductNumber>) {
         let Some(learner) = self.learner(arm) else {
             let worth = |product: ProductNumber| self.prices[product.index()] as f32;
-            return (DecisionId(0), truth.worthiest(shopper, STRIP, seen, worth));
+            let strip = match arm {
+                Arm::Random => {
+                    let mut chance = self.rng.split(visitor.visit << 2 | moment as u64).split(3);
+                    truth.any(shopper, STRIP, seen, &mut chance)
+                }
+                _ => truth.worthiest(shopper, STRIP, owned, seen, worth),
+            };
+            return (DecisionId(0), strip);
         };
         let exclude: Vec<ProductId> = seen.iter().map(|product| self.simulated.product_id(*product)).collect();
         let (decision, shown) = learner.choose(visitor, moment, at, &exclude);
@@ -210,13 +245,15 @@ impl Stage<'_> {
         truth: &Truth,
         day: i32,
         shopper: &Shopper,
+        owned: &[ProductNumber],
         part: Part,
         shown: &[ProductNumber],
         response: &Response,
     ) {
-        let revenue = response.bought.iter().map(|product| self.prices[product.index()]).sum();
-        let units = truth.expected_units(shopper, shown);
+        let revenue: i64 = response.bought.iter().map(|product| self.prices[product.index()]).sum();
+        let units = truth.expected_units(shopper, owned, shown);
         let place = day - self.pace.quiet_days;
+        let expected_units: f32 = units.iter().sum();
         let mut expected = 0.0;
         for (product, units) in shown.iter().zip(units) {
             let worth = f64::from(units) * self.prices[product.index()] as f64;
@@ -226,7 +263,11 @@ impl Stage<'_> {
             self.tally.sold_out_shown += u64::from(is_gone);
         }
         self.tally.add_part(arm, place, part, expected);
-        self.tally.add(arm, place, revenue, response.bought.len(), expected);
+        let sums = self.tally.day(arm, place);
+        sums.revenue += revenue as f64;
+        sums.units += response.bought.len() as f64;
+        sums.expected += expected;
+        sums.expected_units += f64::from(expected_units);
     }
 
     fn part_of(&self, shopper: &Shopper) -> Part {

@@ -99,7 +99,11 @@ impl Chart {
         for series in &self.series {
             self.draw(series, x, y, &mut svg);
         }
-        let _ = write!(svg, r#"<text x="{LEFT}" y="{:.1}">day; bands: 95 % over shops</text></svg>"#, HEIGHT - 6.0);
+        let _ = write!(
+            svg,
+            r#"<text x="{LEFT}" y="{:.1}">day, each with the six before it; bands: 95 % over shops</text></svg>"#,
+            HEIGHT - 6.0
+        );
         svg
     }
 

@@ -1,18 +1,19 @@
 //! What each arm brought, by day and by part, and what may be said of it over several shops.
 
-use merx_numeric::distributions::t_quantile;
+use merx_numeric::distributions::{ln_gamma, t_quantile};
 use serde::Serialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Arm {
+    Random,
     Popularity,
     Merx,
     Oracle,
 }
 
 impl Arm {
-    pub(super) const ALL: [Self; 3] = [Self::Popularity, Self::Merx, Self::Oracle];
+    pub(super) const ALL: [Self; 4] = [Self::Random, Self::Popularity, Self::Merx, Self::Oracle];
 }
 
 /// Whom or what a part of the figures is about.
@@ -56,15 +57,16 @@ pub(super) struct DaySums {
     pub(super) units: f64,
     /// What is bought of such strips on average: the same without the luck.
     pub(super) expected: f64,
+    pub(super) expected_units: f64,
 }
 
 /// One shop, played.
 #[derive(Debug, Clone)]
 pub(super) struct Tally {
     /// By arm and day.
-    days: [Vec<DaySums>; 3],
+    days: [Vec<DaySums>; Arm::ALL.len()],
     /// Expected revenue by arm and part, in the second half of the days.
-    parts: [[f64; Part::ALL.len()]; 3],
+    parts: [[f64; Part::ALL.len()]; Arm::ALL.len()],
     /// Places of strips that showed what could not be bought.
     pub(super) sold_out_shown: u64,
     pub(super) nights: u32,
@@ -83,15 +85,8 @@ impl Tally {
         }
     }
 
-    pub(super) fn visit(&mut self, arm: Arm, day: i32) {
-        self.days[arm as usize][day as usize].visits += 1.0;
-    }
-
-    pub(super) fn add(&mut self, arm: Arm, day: i32, revenue_minor: i64, units: usize, expected_minor: f64) {
-        let sums = &mut self.days[arm as usize][day as usize];
-        sums.revenue += revenue_minor as f64;
-        sums.units += units as f64;
-        sums.expected += expected_minor;
+    pub(super) fn day(&mut self, arm: Arm, day: i32) -> &mut DaySums {
+        &mut self.days[arm as usize][day as usize]
     }
 
     pub(super) fn add_part(&mut self, arm: Arm, day: i32, part: Part, expected_minor: f64) {
@@ -111,6 +106,7 @@ impl Tally {
             revenue: sum.revenue + day.revenue,
             units: sum.units + day.units,
             expected: sum.expected + day.expected,
+            expected_units: sum.expected_units + day.expected_units,
         })
     }
 
@@ -124,6 +120,14 @@ impl Tally {
     }
 }
 
+/// How likely chance alone makes a split of wins and losses at least as uneven, where both are equally likely (two-sided sign test).
+pub(super) fn sign_test(wins: usize, losses: usize) -> f64 {
+    let n = (wins + losses) as f64;
+    let log_chance = |k: f64| ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0) - n * 2f64.ln();
+    let tail: f64 = (0..=wins.min(losses)).map(|k| log_chance(k as f64).exp()).sum();
+    (2.0 * tail).min(1.0)
+}
+
 /// A mean with its 95 % interval by Student's t, a value a shop.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Interval {
@@ -133,6 +137,11 @@ pub(super) struct Interval {
 }
 
 impl Interval {
+    /// A number without a spread.
+    pub(super) fn exactly(value: f64) -> Self {
+        Self { mean: value, low: value, high: value }
+    }
+
     pub(super) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
         let n = values.len() as f64;
@@ -164,11 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn the_sign_test_is_that_of_the_textbook() {
+        // 2 x (1 + 10) / 2^10.
+        assert!((sign_test(9, 1) - 22.0 / 1_024.0).abs() < 1e-9);
+        assert_eq!((sign_test(5, 5), sign_test(0, 0)), (1.0, 1.0));
+    }
+
+    #[test]
     fn regret_is_what_is_missed_of_the_oracle() {
         let mut tally = Tally::new(4);
         for day in 0..4 {
-            tally.add(Arm::Oracle, day, 0, 0, 100.0);
-            tally.add(Arm::Merx, day, 0, 0, f64::from(10 * day));
+            tally.day(Arm::Oracle, day).expected = 100.0;
+            tally.day(Arm::Merx, day).expected = f64::from(10 * day);
             tally.add_part(Arm::Merx, day, Part::Stranger, 1.0);
         }
         assert!((tally.regret(Arm::Merx, 0, 1) - 1.0).abs() < 1e-12);
