@@ -15,7 +15,7 @@ const INNER: usize = 24;
 const POSITIONS: usize = 12;
 const LAYERS: usize = 2;
 const VOCABULARY: [&str; 12] =
-    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "canvas", "bag", "lamp", "red", "##s", "for", "table", "##let"];
+    ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "canvas", "bag", "lamp", "red", "##s", "for", "table", "##t"];
 
 /// Rows by columns.
 type Weights = BTreeMap<String, (Vec<usize>, Vec<f32>)>;

@@ -179,7 +179,7 @@ impl Endpoint {
             401 | 403 => EncodeError::Refused(format!("it answers {status}: the key is missing or wrong")),
             429 => EncodeError::Unavailable(words(" (too many calls)")),
             408 | 425 | 500.. => EncodeError::Unavailable(words("")),
-            300..400 => EncodeError::Refused(format!("it answers {status}: redirects are not followed")),
+            300..=399 => EncodeError::Refused(format!("it answers {status}: redirects are not followed")),
             _ => EncodeError::Refused(words("")),
         }
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use merx_discovery::search::judged::JudgedQuery;
 use merx_discovery::search::{Field, SearchDocument, Sentence, SentenceVectors, query_text};
 use merx_domain::{Clock, SystemClock};
-use merx_models::{TextEncoder, TextRole};
+use merx_models::TextRole;
 use merx_store::Records;
 use merx_store::embedded::SqliteRecords;
 use rustc_hash::FxHashMap;
