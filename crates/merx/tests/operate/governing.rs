@@ -367,7 +367,8 @@ fn off_policy_estimates_hold_the_truth_of_a_simulated_shop() {
     let clicks: Vec<Vec<f64>> = (0..SHOPPERS as usize)
         .map(|own| {
             let play = |strip: &Vec<_>, rng: &mut Rng| {
-                let happy = (0..400).filter(|_| !truth.respond(&shoppers[own], &[], strip, rng).clicked.is_empty()).count();
+                let happy =
+                    (0..400).filter(|_| !truth.respond(&shoppers[own], &[], strip, rng).clicked.is_empty()).count();
                 happy as f64 / 400.0
             };
             strips[own].iter().map(|strip| play(strip, &mut rng)).collect()
