@@ -107,10 +107,11 @@ impl Moments {
     }
 
     pub fn merge(&mut self, other: &Self) {
-        if self.count == 0 || other.count == 0 {
-            if self.count == 0 {
-                *self = *other;
-            }
+        if other.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            *self = *other;
             return;
         }
         let (n, m) = (self.count as f64, other.count as f64);

@@ -543,6 +543,14 @@ mod tests {
     }
 
     #[test]
+    fn an_arm_without_units_is_empty() {
+        let panel = join(&[exposure(1, 1, 0)], &[outcome(1, 2, ORDER, 1.0)], &metrics(), shape(30)).unwrap();
+        for metric in 0..metrics().len() {
+            assert_eq!(panel.overall(metric)[1], Moments::default());
+        }
+    }
+
+    #[test]
     fn a_cap_is_the_same_for_all_arms() {
         let exposures: Vec<Exposure> = (0..1_000).map(|unit| exposure(unit, 1, (unit % 2) as u16)).collect();
         let outcomes: Vec<Outcome> =

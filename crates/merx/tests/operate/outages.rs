@@ -106,6 +106,15 @@ fn is_normal(server: &Server) -> bool {
         && matches!(ready, Ok(reply) if reply.status == 200 && reply.json()["log_lag_events"].as_u64() < Some(200))
 }
 
+/// Ends shoppers and senders, also where a fault ends in a panic: they would be waited for without end.
+struct Stops<'a>(&'a AtomicBool);
+
+impl Drop for Stops<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Two processes under load; `fault` returns when it is over, and the process that is to be normal then.
 fn under_load(
     fault: &'static str,
@@ -125,6 +134,7 @@ fn under_load(
             let (addresses, key, sent, stop) = (&addresses, &key, &sent, &stop);
             scope.spawn(move || send_to_any(addresses, key, &format!("{name}-{sender}"), sent, stop));
         }
+        let stops = Stops(&stop);
         std::thread::sleep(CALM);
         strike(&replicas, &mut running);
         *addresses.lock().unwrap() = running.iter().map(|(_, server)| server.address).collect();
@@ -135,7 +145,7 @@ fn under_load(
         }
         let normal_after = over.elapsed();
         std::thread::sleep(CALM);
-        stop.store(true, Ordering::Relaxed);
+        drop(stops);
         (shopper.join().unwrap(), normal_after)
     });
     let sent = sent.into_inner().unwrap();
@@ -156,7 +166,9 @@ fn page(outcomes: &[Outcome]) -> String {
          `dev/services`, all on one machine, one shopper who asks both in turn, two senders who repeat what was not acknowledged. Each fault strikes \
          after two calm seconds; a service that is away stays so for eight. *Broken* are connections to a process that was killed or \
          paused, which a balancer sends elsewhere. *Lost* counts batches that were acknowledged and are not in the log, or are there twice. \
-         *Normal after* is the time from the fault's end until both processes take events, and apply them.\n\n\
+         *Normal after* is the time from the fault's end until both processes take events, and apply them. `live_model`: the models answered, which every process \
+         holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. Not struck with yet: a clock that is wrong, a cut between one \
+         process and the broker. A full disk of the folder, damaged files and wrong clocks of senders are tests of one process (`faults`).\n\n\
          | fault | shoppers' answers | broken | slowest | batches acknowledged | lost | normal after |\n|---|---|---|---|---|---|---|\n",
     );
     for outcome in outcomes {
@@ -230,16 +242,6 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             signal(server, "-STOP");
             std::thread::sleep(Duration::from_secs(20));
             signal(server, "-CONT");
-        }),
-        under_load("a process joins whose clock is five minutes ahead", "clock", |replicas, running| {
-            let (shop, server) = running.remove(1);
-            server.kill();
-            drop(shop);
-            let library = std::env::var("MERX_TEST_FAKETIME").expect("run tools/test outages");
-            let ahead = [("LD_PRELOAD", library.as_str()), ("FAKETIME", "+300"), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
-            let (joined, server) = replicas.join_in(&ahead);
-            running.push((Some(joined), server));
-            std::thread::sleep(AWAY);
         }),
         under_load("an event that no shop would send", "poison", |_, running| {
             let deep = "[".repeat(100) + &"]".repeat(100);

@@ -34,18 +34,11 @@ impl Replicas {
 
     /// Another process. Its folder goes when the process does.
     pub(crate) fn join(&self) -> (Shop, Server) {
-        self.join_in(&[])
-    }
-
-    /// The same with variables of the environment.
-    pub(crate) fn join_in(&self, environment: &[(&str, &str)]) -> (Shop, Server) {
         let mut shop = Shop::empty();
         std::fs::create_dir(shop.data()).unwrap();
         std::fs::copy(self.first.data().join("vault.key"), shop.data().join("vault.key")).unwrap();
         shop.adopt_keys(&self.first);
-        let mut command = shop.merx();
-        command.envs(environment.iter().copied());
-        let server = self.place.serve_by(&mut shop, command, &[]);
+        let server = self.place.serve(&mut shop, &[]);
         (shop, server)
     }
 }

@@ -64,15 +64,9 @@ impl Place {
     }
 
     pub(crate) fn serve(&self, shop: &mut Shop, flags: &[&str]) -> Server {
-        let command = shop.merx();
-        self.serve_by(shop, command, flags)
-    }
-
-    /// The same by a command that becomes `merx`.
-    pub(crate) fn serve_by(&self, shop: &mut Shop, command: Command, flags: &[&str]) -> Server {
         let settings = self.settings();
         let all: Vec<&str> = settings.iter().map(String::as_str).chain(flags.iter().copied()).collect();
-        let server = shop.serve_by(command, &all);
+        let server = shop.serve(&all);
         // Handed on to the one that leads: there is one.
         server.eventually("/v1/jobs", |reply| reply.status == 200);
         server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
