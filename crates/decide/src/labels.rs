@@ -29,6 +29,8 @@ const LOOKED_AT: usize = 500;
 const JUDGES: usize = 2;
 /// Cases that are read at once.
 const PAGE: usize = 1_000;
+/// Of a queue's newest cases; older ones teach nothing any more.
+const MOST_READ: usize = 100_000;
 /// Whoever answers fewer gold questions right, of at least so many, is not believed.
 const GOLD_RIGHT: f64 = 0.6;
 const GOLD_QUESTIONS: u32 = 5;
@@ -194,18 +196,28 @@ impl Labels {
         self.read(&sql, &[Value::Text(queue.to_owned())])
     }
 
-    /// What came of a queue: cases with the place of their right label among `labels`. Who fails gold questions isn't believed.
-    pub fn answers(&self, queue: &str) -> Result<Vec<(LabelCase, usize)>> {
+    /// The newest cases of a queue of which something is known, newest first: those that somebody judged, and gold questions.
+    pub fn known(&self, queue: &str, most: usize) -> Result<Vec<LabelCase>> {
         let mut cases: Vec<LabelCase> = Vec::new();
-        loop {
-            let after = cases.last().map_or(0, |case| case.number);
-            let page = self.list(queue, after, PAGE)?;
-            let last = page.len() < PAGE;
-            cases.extend(page);
-            if last {
-                break;
-            }
+        let mut before = i64::MAX;
+        while cases.len() < most {
+            let sql = format!(
+                "SELECT body FROM label_cases WHERE queue = $1 AND number < {before} ORDER BY number DESC LIMIT {PAGE}"
+            );
+            let page = self.read(&sql, &[Value::Text(queue.to_owned())])?;
+            let Some(oldest) = page.last() else { break };
+            before = oldest.number as i64;
+            cases.extend(page.into_iter().filter(|case| case.gold.is_some() || !case.judgements.is_empty()));
         }
+        cases.truncate(most);
+        Ok(cases)
+    }
+
+    /// What came of a queue's newest cases: each with the place of its right label among `labels`, by number. Who fails gold questions isn't
+    /// believed.
+    pub fn answers(&self, queue: &str) -> Result<Vec<(LabelCase, usize)>> {
+        let mut cases = self.known(queue, MOST_READ)?;
+        cases.reverse();
         let mut gold: BTreeMap<String, (u32, u32)> = BTreeMap::new();
         for case in &cases {
             for judged in case.judgements.iter().filter(|_| case.gold.is_some()) {

@@ -9,7 +9,7 @@ use merx_domain::{
     Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
 
-use crate::automations::{Automations, Seen, Taken};
+use crate::automations::{Automations, Place, Seen, Taken};
 use crate::catalogue::Catalogue;
 use crate::experiments::{Adjust, Asker, Dealer, Dealt};
 use crate::policy::PolicyBook;
@@ -45,13 +45,15 @@ pub struct Request<A> {
     pub deadline_ms: Option<u32>,
     /// The visit, as the caller names it: what experiments by session deal.
     pub session: Option<CompactString>,
+    /// The campaign that the page belongs to: automations may have another mode there.
+    pub campaign: Option<CompactString>,
     /// What experiments may be targeted at.
     pub segments: Vec<CompactString>,
 }
 
 impl<A> Request<A> {
     pub fn new(situation: Situation, ask: A) -> Self {
-        Self { situation, ask, deadline_ms: None, session: None, segments: Vec::new() }
+        Self { situation, ask, deadline_ms: None, session: None, campaign: None, segments: Vec::new() }
     }
 }
 
@@ -124,7 +126,7 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         let grant = self.check_consent(&mut request.situation);
         let held_out = self.dealer.is_held_out(request.situation.subject);
         let arm = self.arm(request.situation.subject);
-        let taken = self.take(&request.situation, arm);
+        let taken = self.take(&request.situation, request.campaign.as_deref(), arm);
         let dealt = self.deal(&mut request, shelf, grant.as_ref(), arm, taken);
         let course = Course::of(arm, taken, &dealt);
         let planned = course.levels.first().copied().unwrap_or(FallbackLevel::Nothing);
@@ -187,10 +189,12 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
                 shown,
             );
         }
-        let arm = arm.with_propensity(self.propensity(&request.situation, arm, taken));
+        let met = self.propensity(&request.situation, request.campaign.as_deref(), arm, taken);
+        let arm = arm.with_propensity(met);
         let mut record =
             DecisionRecord::of(&decision, request.situation, &request.ask, shelf.rules(), features, arm, trace);
         record.taken = taken;
+        record.campaign = request.campaign;
         let watched = self.shadows.as_ref().and_then(|shadows| Some((shadows, shadows.wants(&record)?)));
         if let Some((shadows, version)) = watched {
             self.recorder.record(record.clone());
@@ -202,11 +206,12 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
     }
 
     /// What the automation may do for this request. Whom no model touches it doesn't touch either.
-    fn take(&self, situation: &Situation, arm: Arm) -> Taken {
+    fn take(&self, situation: &Situation, campaign: Option<&str>, arm: Arm) -> Taken {
         match arm {
             Arm::Holdout { .. } => Taken::Live,
             Arm::Treated { .. } => {
-                self.automations.take(self.engine.name(), &situation.market, situation.subject, situation.now)
+                let place = Place { market: &situation.market, campaign };
+                self.automations.take(self.engine.name(), place, situation.subject, situation.now)
             }
         }
     }
@@ -295,12 +300,15 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
 
     /// How likely this person was to meet the engine, if they did, and else how likely not to: two holdouts and a canary draw lots
     /// independently of each other.
-    fn propensity(&self, situation: &Situation, arm: Arm, taken: Taken) -> f64 {
+    fn propensity(&self, situation: &Situation, campaign: Option<&str>, arm: Arm, taken: Taken) -> f64 {
         let is_known = situation.subject.is_some();
         let chance = match taken {
             // No lot: whoever came at this moment got nothing.
             Taken::Capped => 0.0,
-            _ => self.automations.chance(self.engine.name(), &situation.market, is_known, situation.now),
+            _ => {
+                let place = Place { market: &situation.market, campaign };
+                self.automations.chance(self.engine.name(), place, is_known, situation.now)
+            }
         };
         let meets = self.treated_share(situation.subject) * chance;
         if matches!(arm, Arm::Treated { .. }) && taken.acts() { meets } else { 1.0 - meets }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use compact_str::CompactString;
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use merx_domain::experiment::Assignment;
 use merx_domain::{
@@ -32,12 +33,14 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
     &[SubjectColumn { table: "decisions", column: "subject", on_erasure: OnErasure::Delete }];
 
 /// Leads every stored record. Old formats stay readable.
-const FORMAT: u16 = 2;
+const FORMAT: u16 = 3;
 /// Bytes that later fields of an engine's ask or answer take up at their defaults.
 const MOST_ADDED: usize = 32;
 /// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
 /// nothing in shadow.
 const ADDED_IN_2: [u8; 4] = [0, 0, 0, 0];
+/// And format 3 behind the end of format 2: no campaign.
+const ADDED_IN_3: [u8; 1] = [0];
 
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
@@ -115,6 +118,9 @@ pub struct DecisionRecord {
     pub taken: Taken,
     /// What would have been shown where it was only watched.
     pub shadow: Option<Shadow>,
+    // ---- since format 3 ----
+    /// The campaign that the page belonged to.
+    pub campaign: Option<CompactString>,
 }
 
 /// A proposal that was not shown.
@@ -166,6 +172,7 @@ impl DecisionRecord {
             held_out: decision.held_out,
             taken: Taken::Live,
             shadow: None,
+            campaign: None,
         }
     }
 
@@ -175,6 +182,11 @@ impl DecisionRecord {
 
     pub fn answer<Answer: DeserializeOwned>(&self) -> Result<Answer, RecordError> {
         read_grown(&self.answer)
+    }
+
+    /// The same decision, asked otherwise.
+    pub fn asking<Ask: Serialize>(&self, ask: &Ask) -> Self {
+        Self { ask: postcard::to_stdvec(ask).unwrap_or_default(), ..self.clone() }
     }
 
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -189,7 +201,8 @@ impl DecisionRecord {
         };
         let read = |body: &[u8]| postcard::from_bytes(body).map_err(|error| RecordError::Unreadable(error.to_string()));
         match u16::from_be_bytes(*format) {
-            1 => read(&[body, &ADDED_IN_2].concat()),
+            1 => read(&[body, &ADDED_IN_2, &ADDED_IN_3].concat()),
+            2 => read(&[body, &ADDED_IN_3].concat()),
             FORMAT => read(body),
             other => Err(RecordError::Unreadable(format!("unknown format {other}"))),
         }

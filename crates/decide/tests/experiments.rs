@@ -8,7 +8,7 @@ use compact_str::CompactString;
 use merx_decide::{
     Act, Arm, AuditLog, Automation, AutomationError, Automations, BoostDefinition, Case, Catalogue, CatalogueEntry,
     Change, Costs, Dealer, DecisionRecord, Definitions, ExperimentDefinition, ExperimentsError, ExposureLog,
-    FeatureSource, Guardrail, Measure, Mode, OWN_EXPOSURE, Objectives, Pipeline, PipelineSettings, Recorder,
+    FeatureSource, Guardrail, Measure, Mode, OWN_EXPOSURE, Objectives, Pipeline, PipelineSettings, Reach, Recorder,
     RecorderSettings, Request, RequestShelf, SlotRules, Surface, Taken, Variant, Wish,
 };
 use merx_domain::experiment::{
@@ -157,6 +157,10 @@ impl House {
     }
 
     fn decide(&self, subject: u128, consent: ConsentStamp) -> Decision<Answer> {
+        self.decide_in(subject, consent, None)
+    }
+
+    fn decide_in(&self, subject: u128, consent: ConsentStamp, campaign: Option<&str>) -> Decision<Answer> {
         let situation = Situation {
             decision: DecisionId(subject + 1),
             subject: Some(SubjectId(subject)),
@@ -177,7 +181,8 @@ impl House {
         let rules = vec![SlotRules::default(); 2];
         let mut shelf = RequestShelf::new(self.catalogue.read(), MarketId::default(), NOW, rules, &[]);
         let ask = Ask { slots: vec![slot("home"), slot("basket")] };
-        self.pipeline.decide(Request::new(situation, ask), &mut shelf)
+        let campaign = campaign.map(Into::into);
+        self.pipeline.decide(Request { campaign, ..Request::new(situation, ask) }, &mut shelf)
     }
 
     /// Exposures in the log: subject and arm.
@@ -370,16 +375,19 @@ fn only_sound_experiments_go_live_and_they_outlive_a_restart() {
     assert!(house.decide(1, ConsentStamp::default()).experiments.iter().all(|one| one.experiment.as_str() == "second"));
 }
 
-/// Format 1 ended where the arms begin: its bytes are those of format 2 but for the number and the last four.
+/// Format 1 ended where the arms begin, format 2 before the campaign: their bytes are those of format 3 but for the number and the last
+/// five, or one.
 #[test]
-fn records_of_the_first_format_stay_readable() {
+fn records_of_earlier_formats_stay_readable() {
     let house = House::new(0);
     let decision = house.decide(5, ConsentStamp::default());
     let record = house.recorder.get(decision.id).unwrap();
     let bytes = record.to_bytes();
-    let first = [&[0, 1], &bytes[2..bytes.len() - 4]].concat();
-    assert_eq!(DecisionRecord::from_bytes(&first).unwrap(), record);
-    assert!(DecisionRecord::from_bytes(&first[..first.len() - 1]).is_err());
+    for (format, missing) in [(1, 5), (2, 1)] {
+        let earlier = [&[0, format], &bytes[2..bytes.len() - missing]].concat();
+        assert_eq!(DecisionRecord::from_bytes(&earlier).unwrap(), record);
+        assert!(DecisionRecord::from_bytes(&earlier[..earlier.len() - 1]).is_err());
+    }
 }
 
 // ---- Automations ----
@@ -393,7 +401,8 @@ fn case() -> Case {
 fn a_mode_counts_from_the_next_decision_on() {
     let house = House::new(0);
     house.run(experiment("home", &[], Change::default()));
-    let set = |mode: Mode| house.automations.set_mode("recommend", None, mode, Case::default(), ANNA).unwrap();
+    let set =
+        |mode: Mode| house.automations.set_mode("recommend", Reach::Everywhere, mode, Case::default(), ANNA).unwrap();
     let served = |subject| {
         let decision = house.decide(subject, ConsentStamp::default());
         house.pipeline.settle();
@@ -422,15 +431,55 @@ fn a_mode_counts_from_the_next_decision_on() {
     house.automations.describe(capped, Case::default(), ANNA).unwrap();
     let taken: Vec<Taken> = (300..310).map(|subject| served(subject).1.taken).collect();
     assert_eq!(taken, [[Taken::Live; 5], [Taken::Capped; 5]].concat());
-    let elsewhere = Some(MarketId::new("elsewhere").unwrap());
-    house.automations.set_mode("recommend", elsewhere, Mode::Off, Case::default(), ANNA).unwrap();
+    let elsewhere = MarketId::new("elsewhere").unwrap();
+    house.automations.set_mode("recommend", Reach::Market(elsewhere), Mode::Off, Case::default(), ANNA).unwrap();
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live, "another market");
+}
+
+#[test]
+fn a_campaign_has_a_mode_of_its_own_until_it_is_taken_away() {
+    let house = House::new(0);
+    let sale = || Reach::Campaign("sale".into());
+    let set = |reach, mode| house.automations.set_mode("recommend", reach, mode, Case::default(), ANNA).unwrap();
+    let asked = std::cell::Cell::new(0);
+    let taken = |campaign: Option<&str>| {
+        asked.set(asked.get() + 1);
+        let decision = house.decide_in(asked.get(), ConsentStamp::default(), campaign);
+        house.pipeline.settle();
+        let record = house.recorder.get(decision.id).unwrap();
+        assert_eq!(record.campaign.as_deref(), campaign);
+        assert_eq!(house.pipeline.replay(&record).unwrap(), decision.answer);
+        record.taken
+    };
+    set(sale(), Mode::Off);
+    assert_eq!((taken(Some("sale")), taken(Some("other")), taken(None)), (Taken::Off, Taken::Live, Taken::Live));
+    house.automations.inherit_mode("recommend", &sale(), ANNA).unwrap();
+    assert_eq!(taken(Some("sale")), Taken::Live);
+
+    // More than before takes a second person, for a campaign as anywhere.
+    let described = Automation { four_eyes: true, ..house.automations.get("recommend").unwrap() };
+    house.automations.describe(described, Case::default(), ANNA).unwrap();
+    set(sale(), Mode::Shadow);
+    assert!(house.automations.inherit_mode("recommend", &sale(), ANNA).is_err(), "live would be more");
+    let Wish::Waiting(asked) = house.automations.set_mode("recommend", sale(), Mode::Live, case(), ANNA).unwrap()
+    else {
+        panic!("it waits")
+    };
+    assert_eq!((asked.market, asked.campaign.as_deref()), (None, Some("sale")));
+    assert_eq!(taken(Some("sale")), Taken::Shadow);
+    house.automations.decide(asked.number, true, "", BERT).unwrap();
+    assert_eq!(taken(Some("sale")), Taken::Live);
+
+    // So many campaigns at a time: those that are over are taken away.
+    let name = |number: usize| Reach::Campaign(format!("campaign-{number}").into());
+    (1..200).for_each(|number| drop(set(name(number), Mode::Off)));
+    assert!(house.automations.set_mode("recommend", name(200), Mode::Off, case(), ANNA).is_err());
 }
 
 #[test]
 fn more_of_an_automation_takes_a_second_person() {
     let house = House::new(0);
-    let set = |mode, case, act| house.automations.set_mode("recommend", None, mode, case, act);
+    let set = |mode, case, act| house.automations.set_mode("recommend", Reach::Everywhere, mode, case, act);
     let watched = Automation { four_eyes: true, ..house.automations.get("recommend").unwrap() };
     let describe = |wanted, case, act| house.automations.describe(wanted, case, act);
     describe(watched.clone(), Case::default(), ANNA).unwrap();
@@ -497,7 +546,7 @@ fn looser_limits_take_a_second_person_and_tighter_ones_nobody() {
     let raised = with(&|one| one.most_per_hour = Some(80));
     let Ok(Wish::Waiting(early)) = describe(&raised, case(), ANNA) else { panic!("it waits") };
     let Ok(Wish::Waiting(late)) = describe(&raised, case(), ANNA) else { panic!("it waits") };
-    house.automations.set_mode("recommend", None, Mode::Shadow, Case::default(), ANNA).unwrap();
+    house.automations.set_mode("recommend", Reach::Everywhere, Mode::Shadow, Case::default(), ANNA).unwrap();
     house.automations.decide(early.number, true, "peak", BERT).unwrap();
     let now = house.automations.get("recommend").unwrap();
     assert_eq!((now.most_per_hour, now.mode, now.guardrails[0].at_most), (Some(80), Mode::Shadow, 0.2));
@@ -513,7 +562,7 @@ fn looser_limits_take_a_second_person_and_tighter_ones_nobody() {
 fn recorded_propensities_are_how_often_it_happens() {
     const PEOPLE: u128 = 6_000;
     let house = House::with_holdouts(1_000, 0.2);
-    let set = |mode| house.automations.set_mode("recommend", None, mode, Case::default(), ANNA).unwrap();
+    let set = |mode| house.automations.set_mode("recommend", Reach::Everywhere, mode, Case::default(), ANNA).unwrap();
     let modes = [(Mode::Canary { share: 3_000 }, 0.9 * 0.8 * 0.3), (Mode::Live, 0.9 * 0.8), (Mode::Off, 0.0)];
     for (round, (mode, meets)) in modes.into_iter().enumerate() {
         set(mode);

@@ -202,6 +202,14 @@ pub struct SearchHit {
     pub measurements: Vec<(String, f32)>,
 }
 
+/// What one measurement of a hit added to its relevance, before a page's relevance is spread over 0 to 1 and other signals join.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Contribution {
+    pub measurement: String,
+    pub value: f32,
+    pub contribution: f32,
+}
+
 /// What was done to find something, in order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

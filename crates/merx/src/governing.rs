@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use crate::operate::{Desk, list, text};
+use crate::operate::{Desk, encoded, list, text};
 
 /// Entries of the audit log that are asked for at once.
 const PAGE: usize = 1_000;
@@ -27,6 +27,9 @@ pub(crate) enum AutomationsAction {
         /// Only there.
         #[arg(long)]
         market: Option<String>,
+        /// Only on pages that belong to it.
+        #[arg(long, conflicts_with = "market")]
+        campaign: Option<String>,
         #[arg(long, default_value = "")]
         why: String,
         #[arg(long, default_value = "")]
@@ -35,6 +38,15 @@ pub(crate) enum AutomationsAction {
         risk: String,
         #[arg(long, default_value = "")]
         roll_back: String,
+    },
+    /// Take the mode of a market or a campaign away: the one for everywhere counts there again.
+    #[command(group(clap::ArgGroup::new("place").required(true)))]
+    Inherit {
+        name: String,
+        #[arg(long, group = "place")]
+        market: Option<String>,
+        #[arg(long, group = "place")]
+        campaign: Option<String>,
     },
     /// Stop an automation at once, everywhere.
     Kill { name: String },
@@ -88,16 +100,25 @@ pub(crate) fn automations(desk: &Desk, action: AutomationsAction) -> Result<()> 
         AutomationsAction::List => {
             list(&desk.client.get("/v1/automations")?["items"]).iter().for_each(print_automation);
         }
-        AutomationsAction::Mode { name, mode, percent, market, why, expected_effect, risk, roll_back } => {
+        AutomationsAction::Mode { name, mode, percent, market, campaign, why, expected_effect, risk, roll_back } => {
             let asked = json!({
-                "mode": mode, "canary_percent": percent, "market": market, "why": why, "expected_effect": expected_effect,
-                "risk": risk, "roll_back": roll_back,
+                "mode": mode, "canary_percent": percent, "market": market, "campaign": campaign, "why": why,
+                "expected_effect": expected_effect, "risk": risk, "roll_back": roll_back,
             });
             let answer = desk.client.post(&address(&name, "mode"), &asked)?;
             match answer["number"].as_u64() {
                 Some(number) => println!("it waits for somebody else: merx approvals approve {number}"),
                 None => print_automation(&answer),
             }
+        }
+        AutomationsAction::Inherit { name, market, campaign } => {
+            let (field, value) = match (&market, &campaign) {
+                (Some(market), _) => ("market", market.as_str()),
+                (_, campaign) => ("campaign", campaign.as_deref().unwrap_or_default()),
+            };
+            let place = format!("mode?{field}={}", encoded(value));
+            desk.client.delete(&address(&name, &place))?;
+            print_automation(&desk.client.get(&format!("/v1/automations/{name}"))?);
         }
         AutomationsAction::Kill { name } => print_automation(&desk.client.post(&address(&name, "kill"), &json!({}))?),
         AutomationsAction::Revive { name } => {
@@ -155,7 +176,9 @@ fn mode_words(mode: &Value) -> String {
 
 fn print_automation(automation: &Value) {
     let markets = automation["markets"].as_object().into_iter().flatten();
+    let campaigns = automation["campaigns"].as_object().into_iter().flatten();
     let mut words: Vec<String> = markets.map(|(market, mode)| format!("{market}: {}", mode_words(mode))).collect();
+    words.extend(campaigns.map(|(campaign, mode)| format!("campaign {campaign}: {}", mode_words(mode))));
     words.extend(["killed", "retired"].into_iter().filter(|name| automation[*name] == true).map(str::to_owned));
     println!(
         "{:12} {:12} {}  {}  {}",

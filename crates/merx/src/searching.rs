@@ -7,11 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use merx_decide::{Arm, DecisionRecord, Pipeline, Request, RequestShelf};
+use merx_decide::{Arm, DecisionRecord, Pipeline, RecordError, Request, RequestShelf};
 use merx_discovery::search::engine::{Person, RankLearner, RankerModel};
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, SearchOptions};
 use merx_domain::merchandising::{Rule, Synonym};
-use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::search::{Contribution, IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
     Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, MINUTE_MS, ModelVersion, Product,
     ProductNumber, Situation, SubjectFeatures, SubjectId, TimestampMs,
@@ -433,6 +433,23 @@ impl Searches for Searching {
             encoding.bring_back(&self.engine().encoded_text(&ask.query));
         }
         self.pipeline.replay(record)
+    }
+
+    fn contributions(&self, record: &DecisionRecord) -> Result<Option<Vec<Vec<Contribution>>>, EngineError> {
+        let unreadable = |error: RecordError| EngineError::Refused(error.to_string());
+        let recorded: SearchAnswer = record.answer().map_err(unreadable)?;
+        let ask: SearchAsk = record.ask().map_err(unreadable)?;
+        let again = record.asking(&SearchAsk { explain: true, ..ask });
+        let Ok(answer) = self.replay(&again) else { return Ok(None) };
+        let ranked = |answer: &SearchAnswer| -> Vec<_> {
+            answer.hits.iter().map(|hit| (hit.product, hit.score.to_bits())).collect()
+        };
+        if ranked(&answer) != ranked(&recorded) {
+            return Ok(None);
+        }
+        let engine = self.engine();
+        let hits = answer.hits.iter().map(|hit| engine.contributions(record.fallback, record.model, hit));
+        hits.collect::<Result<_, _>>().map(Some)
     }
 
     fn arm(&self, subject: Option<SubjectId>) -> Arm {

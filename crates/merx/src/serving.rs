@@ -169,6 +169,7 @@ fn entry(model: RegisteredModel) -> ModelEntry {
         name: model.name,
         version: model.version,
         stage: stage.to_owned(),
+        artifact: model.artifact.to_string(),
         trained_at: model.created_at,
         metrics: serde_json::json!(model.lineage.metrics),
         lineage: serde_json::json!(model.lineage),

@@ -292,7 +292,8 @@ impl Shop {
         grounds: &Value,
     ) -> Result<(), RegistryError> {
         let before = self.registry.with_status(name, VersionStatus::Live)?.map(|live| live.version.0);
-        let detail = json!({ "version": version.0, "before": before, "grounds": grounds });
+        let artifact = self.registry.get(name, version)?.artifact.to_string();
+        let detail = json!({ "version": version.0, "artifact": artifact, "before": before, "grounds": grounds });
         let change = Governed { action: "model.promoted", target: name, detail };
         self.registry.promote(name, version, &mut |transaction| change.append(transaction, act))
     }

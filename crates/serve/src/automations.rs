@@ -6,7 +6,10 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use merx_decide::{Approval, ApprovalState, Automation, AutomationError, Case, Costs, Guardrail, Measure, Mode, Wish};
+use compact_str::CompactString;
+use merx_decide::{
+    Approval, ApprovalState, Automation, AutomationError, Case, Costs, Guardrail, Measure, Mode, Reach, Wish,
+};
 use merx_domain::experiment::BUCKETS;
 use merx_domain::{MarketId, TimestampMs};
 use serde::{Deserialize, Serialize};
@@ -21,6 +24,8 @@ use crate::routes::Shared;
 use crate::wire::Reading;
 
 const MAX_WORDS: usize = 2_000;
+/// Characters of a campaign's name.
+const MAX_CAMPAIGN: usize = 100;
 const MAX_LISTED: usize = 1_000;
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
@@ -232,6 +237,8 @@ pub(crate) struct AutomationAnswer {
     mode: ModeAnswer,
     /// Markets with a mode of their own.
     markets: BTreeMap<String, ModeAnswer>,
+    /// Campaigns with a mode of their own; where the market has one too, the more careful of both counts.
+    campaigns: BTreeMap<String, ModeAnswer>,
     killed: bool,
     retired: bool,
     revision: u64,
@@ -268,10 +275,11 @@ impl From<Automation> for AutomationWire {
 
 impl From<Automation> for AutomationAnswer {
     fn from(automation: Automation) -> Self {
-        let markets = automation.markets.iter();
+        let (markets, campaigns) = (automation.markets.iter(), automation.campaigns.iter());
         Self {
             mode: automation.mode.into(),
             markets: markets.map(|(market, mode)| (market.to_string(), (*mode).into())).collect(),
+            campaigns: campaigns.map(|(campaign, mode)| (campaign.to_string(), (*mode).into())).collect(),
             killed: automation.killed,
             retired: automation.retired,
             revision: automation.revision,
@@ -301,9 +309,13 @@ pub(crate) struct ModeRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 100)]
     canary_percent: Option<f64>,
-    /// Only there; by default in every market without a mode of its own.
+    /// Only there; by default in every market and campaign without a mode of its own.
     #[serde(default)]
     market: Option<String>,
+    /// Only on pages that belong to it, as their requests say (`campaign`). A market or a campaign, not both.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, example = "winter-sale")]
+    campaign: Option<String>,
     #[serde(default)]
     why: String,
     #[serde(default)]
@@ -322,6 +334,7 @@ pub(crate) struct ApprovalAnswer {
     state: &'static str,
     automation: String,
     market: Option<String>,
+    campaign: Option<String>,
     /// The mode that is asked for; absent where it is about limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -361,6 +374,7 @@ impl From<Approval> for ApprovalAnswer {
             },
             automation: approval.automation,
             market: approval.market.map(|market| market.to_string()),
+            campaign: approval.campaign.map(|campaign| campaign.to_string()),
             mode: approval.mode.map(mode_name),
             canary_percent: approval.mode.and_then(canary_percent),
             loosened: approval.terms.as_ref().map_or_else(Vec::new, |terms| terms.loosened.clone()),
@@ -529,8 +543,7 @@ pub(crate) async fn set_automation_mode(
     blocking(move || {
         let mut mistakes = Mistakes::default();
         let percent = mistakes.within("canary_percent".into(), request.canary_percent.unwrap_or(10.0), 0.0, 100.0);
-        let market = request.market.map(MarketId::new);
-        let market = market.and_then(|market| mistakes.taken("market".into(), "invalid_id", market));
+        let reach = reach(request.market, request.campaign, &mut mistakes);
         for (at, text) in [
             ("why", &request.why),
             ("expected_effect", &request.expected_effect),
@@ -555,7 +568,7 @@ pub(crate) async fn set_automation_mode(
             risk: request.risk,
             roll_back: request.roll_back,
         };
-        match app.parts.automations.set_mode(&name, market, mode, case, caller.acts(&app).act())? {
+        match app.parts.automations.set_mode(&name, reach, mode, case, caller.acts(&app).act())? {
             Wish::Granted(automation) => Ok(answered(automation)),
             Wish::Waiting(approval) => {
                 Ok((StatusCode::ACCEPTED, Answered(ApprovalAnswer::from(approval))).into_response())
@@ -563,6 +576,63 @@ pub(crate) async fn set_automation_mode(
         }
     })
     .await
+}
+
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct InheritQuery {
+    #[serde(default)]
+    market: Option<String>,
+    #[serde(default)]
+    #[param(min_length = 1, max_length = 100)]
+    campaign: Option<String>,
+}
+
+/// Take a mode of a market or a campaign away
+///
+/// The mode that counts everywhere counts there again. Where that is more of the automation and somebody would have to agree, it is refused
+/// (409): the mode has to be asked for first.
+#[utoipa::path(delete, path = "/v1/automations/{name}/mode", tag = "automations",
+    params(("name" = String, Path, description = "The engine", example = "recommend"), InheritQuery),
+    responses((status = 200, description = "As it is now", body = AutomationAnswer),
+        (status = 409, description = "It would be more, and takes an approval", body = ProblemDocument, content_type = "application/problem+json")))]
+pub(crate) async fn inherit_automation_mode(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    PathId(name): PathId<String>,
+    Query(query): Query<InheritQuery>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        let mut mistakes = Mistakes::default();
+        let reach = reach(query.market, query.campaign, &mut mistakes);
+        if reach == Reach::Everywhere && mistakes.0.is_empty() {
+            mistakes.add("market".into(), "missing", "a market or a campaign");
+        }
+        if !mistakes.0.is_empty() {
+            return Err(Problem::mistakes(mistakes.0));
+        }
+        Ok(answered(app.parts.automations.inherit_mode(&name, &reach, caller.acts(&app).act())?))
+    })
+    .await
+}
+
+fn reach(market: Option<String>, campaign: Option<String>, mistakes: &mut Mistakes) -> Reach {
+    if market.is_some() && campaign.is_some() {
+        mistakes.add("campaign".into(), "invalid", "a market or a campaign, not both");
+    }
+    let market = market.map(MarketId::new);
+    if let Some(market) = market.and_then(|market| mistakes.taken("market".into(), "invalid_id", market)) {
+        return Reach::Market(market);
+    }
+    campaign_of(campaign, mistakes).map_or(Reach::Everywhere, Reach::Campaign)
+}
+
+/// The name of a campaign, where a request has one.
+pub(crate) fn campaign_of(name: Option<String>, mistakes: &mut Mistakes) -> Option<CompactString> {
+    let name = name?;
+    mistakes.within("campaign".to_owned(), name.chars().count(), 1, MAX_CAMPAIGN);
+    Some(name.into())
 }
 
 /// Stop an automation at once

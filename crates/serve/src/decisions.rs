@@ -1,13 +1,18 @@
 //! Decisions after the fact: the record, the reasons in words, and the same decision made again.
 
+use std::collections::HashMap;
+
 use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use merx_decide::{Arm, CatalogueReader, DecisionRecord, Wanted, level_words};
 use merx_domain::experiment::Assignment;
-use merx_domain::search::{SearchAnswer, SearchAsk};
-use merx_domain::{Answer, Ask, DecisionId, LayoutAnswer, Purposes};
+use merx_domain::search::{Contribution, SearchAnswer, SearchAsk};
+use merx_domain::{
+    Affinity, Answer, Ask, DecisionId, HistoryEntry, LayoutAnswer, ModelVersion, ProductNumber, Purposes, Reason,
+    SubjectFeatures,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -42,6 +47,10 @@ pub(crate) struct DecisionAnswer {
     fallback: &'static str,
     /// Version of the model that answered.
     model_version: Option<u32>,
+    /// Content hash of that version's bytes: what the audit log names where it was promoted.
+    model_artifact: Option<String>,
+    /// The campaign that the page belonged to.
+    campaign: Option<String>,
     #[schema(example = "treated")]
     arm: &'static str,
     /// How likely this arm was: what off-policy estimates divide by.
@@ -64,8 +73,10 @@ pub(crate) struct DecisionAnswer {
     /// What the person's data could be used for.
     #[schema(example = json!(["necessary", "personalisation"]))]
     granted: Vec<&'static str>,
-    /// Products that the person had dealt with, oldest first, as the engine saw them.
-    history: Vec<String>,
+    /// What the engine was told of the person; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    features: Option<DecidedFeatures>,
     /// What was searched for, in decisions of search.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -78,6 +89,63 @@ pub(crate) struct DecisionAnswer {
     /// What went wrong on the way, in words.
     trouble: Vec<String>,
     latency_us: u32,
+}
+
+/// The values of the features that an engine was handed: all that it can know of a person. Empty without a grant.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedFeatures {
+    /// Oldest first.
+    history: Vec<DecidedHistory>,
+    #[schema(format = DateTime)]
+    session_started_at: Option<String>,
+    /// What the person leans to; weights fade with time.
+    affinities: Vec<DecidedAffinity>,
+    /// Visits, and products viewed, carted and bought; all fade with time.
+    sessions: f32,
+    views: f32,
+    carts: f32,
+    purchases: f32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedHistory {
+    product_id: String,
+    #[schema(value_type = String, example = "viewed")]
+    meaning: merx_domain::EventMeaning,
+    #[schema(format = DateTime)]
+    at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct DecidedAffinity {
+    #[schema(example = "category")]
+    feature: String,
+    key: String,
+    weight: f32,
+}
+
+impl DecidedFeatures {
+    fn of(features: &SubjectFeatures, catalogue: &CatalogueReader<'_>) -> Self {
+        let entry = |entry: &HistoryEntry| DecidedHistory {
+            product_id: product_id(entry.product, catalogue),
+            meaning: entry.meaning,
+            at: entry.at.to_string(),
+        };
+        let affinity = |affinity: &Affinity| DecidedAffinity {
+            feature: affinity.feature.clone(),
+            key: affinity.key.clone(),
+            weight: finite(affinity.weight),
+        };
+        Self {
+            history: features.history.iter().map(entry).collect(),
+            session_started_at: features.session_started_at.map(|at| at.to_string()),
+            affinities: features.affinities.iter().map(affinity).collect(),
+            sessions: finite(features.sessions),
+            views: finite(features.views),
+            carts: finite(features.carts),
+            purchases: finite(features.purchases),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -138,6 +206,61 @@ pub(crate) struct ExplainedItem {
     score: f32,
     #[schema(example = json!(["because you viewed Canvas Bag"]))]
     reasons: Vec<String>,
+    /// The same in numbers, largest first: what each feature added to the score. Of a search, what each measurement added to the relevance,
+    /// as deciding again tells; empty where the shop has changed too much for that.
+    contributions: Vec<ContributionAnswer>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ContributionAnswer {
+    /// Of a recommendation viewed, carted, bought, similar_to, bought_with, popular, trending, age_days, days_since; of a search the
+    /// measurement.
+    #[schema(example = "viewed")]
+    feature: String,
+    /// The product that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    product_id: Option<String>,
+    /// What was measured, where that is a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    value: Option<f32>,
+    /// Absent where a value decided without a weight.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    contribution: Option<f32>,
+}
+
+impl ContributionAnswer {
+    fn of_reason(reason: &Reason, catalogue: &CatalogueReader<'_>) -> Option<Self> {
+        let part = |feature: &str, product: Option<ProductNumber>, value: Option<f32>, weight: Option<f32>| Self {
+            feature: feature.to_owned(),
+            product_id: product.map(|product| product_id(product, catalogue)),
+            value,
+            contribution: weight.map(finite),
+        };
+        Some(match reason {
+            Reason::Viewed { product, weight } => part("viewed", Some(*product), None, Some(*weight)),
+            Reason::Carted { product, weight } => part("carted", Some(*product), None, Some(*weight)),
+            Reason::Bought { product, weight } => part("bought", Some(*product), None, Some(*weight)),
+            Reason::SimilarTo { product, weight } => part("similar_to", Some(*product), None, Some(*weight)),
+            Reason::BoughtWith { product, weight } => part("bought_with", Some(*product), None, Some(*weight)),
+            Reason::Popular { weight } => part("popular", None, None, Some(*weight)),
+            Reason::Trending { weight } => part("trending", None, None, Some(*weight)),
+            Reason::New { age_days } => part("age_days", None, Some(finite(*age_days)), None),
+            Reason::DueAgain { elapsed_days, .. } => part("days_since", None, Some(finite(*elapsed_days)), None),
+            Reason::Listed => return None,
+        })
+    }
+
+    fn of_measurement(part: &Contribution) -> Self {
+        Self {
+            feature: part.measurement.clone(),
+            product_id: None,
+            value: Some(finite(part.value)),
+            contribution: Some(finite(part.contribution)),
+        }
+    }
 }
 
 #[derive(Serialize, ToSchema)]
@@ -255,9 +378,12 @@ pub(crate) async fn list_decisions(
         }
         let records = app.parts.recorder.find(&wanted)?;
         let catalogue = app.parts.catalogue.read();
-        let answers = records.iter().map(|record| describe(record, &catalogue));
-        let answers = answers.map(|answer| answer.map(|answer| if people { answer } else { answer.without_person() }));
-        let items = answers.collect::<Result<_, _>>()?;
+        let artifacts = artifacts(&app)?;
+        let answers = records.iter().map(|record| {
+            let answer = DecisionAnswer { features: None, ..describe(record, &catalogue, &artifacts)? };
+            Ok(if people { answer } else { DecisionAnswer { subject_id: None, ..answer } })
+        });
+        let items = answers.collect::<Result<_, Problem>>()?;
         Ok(Answered(DecisionList { items }).into_response())
     })
     .await
@@ -279,7 +405,8 @@ pub(crate) async fn get_decision(
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
         look.note(&app, "decision", record.situation.subject)?;
-        Ok(Answered(describe(&record, &app.parts.catalogue.read())?).into_response())
+        let artifacts = artifacts(&app)?;
+        Ok(Answered(describe(&record, &app.parts.catalogue.read(), &artifacts)?).into_response())
     })
     .await
 }
@@ -382,13 +509,19 @@ fn decided(
     Ok((slots.collect(), None))
 }
 
-impl DecisionAnswer {
-    fn without_person(self) -> Self {
-        Self { subject_id: None, history: Vec::new(), ..self }
-    }
+/// Content hashes by model and version. A model has the name of its engine.
+type Artifacts = HashMap<(String, ModelVersion), String>;
+
+fn artifacts(app: &App) -> Result<Artifacts, Problem> {
+    let models = app.parts.models.list()?.into_iter();
+    Ok(models.map(|model| ((model.name, model.version), model.artifact)).collect())
 }
 
-fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<DecisionAnswer, Problem> {
+fn describe(
+    record: &DecisionRecord,
+    catalogue: &CatalogueReader<'_>,
+    artifacts: &Artifacts,
+) -> Result<DecisionAnswer, Problem> {
     let (slots, query) = decided(record, catalogue)?;
     let blocks = if record.engine == LAYOUT { blocks_of(&record.answer()?) } else { Vec::new() };
     let (Arm::Treated { propensity } | Arm::Holdout { propensity }) = record.arm;
@@ -400,6 +533,8 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         market: record.situation.market.to_string(),
         fallback: fallback_name(record.fallback),
         model_version: record.model.map(|version| version.0),
+        model_artifact: record.model.and_then(|version| artifacts.get(&(record.engine.clone(), version)).cloned()),
+        campaign: record.campaign.as_ref().map(ToString::to_string),
         arm: arm_name(record.arm),
         propensity,
         held_out: record.held_out,
@@ -408,7 +543,7 @@ fn describe(record: &DecisionRecord, catalogue: &CatalogueReader<'_>) -> Result<
         shadow_blocks: shadow_blocks(record)?,
         experiments: record.experiments.iter().map(DecidedArm::from).collect(),
         granted: purpose_names(record.granted),
-        history: record.features.history.iter().map(|entry| product_id(entry.product, catalogue)).collect(),
+        features: Some(DecidedFeatures::of(&record.features, catalogue)),
         query,
         slots,
         blocks,
@@ -477,7 +612,9 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
         words.extend(answer.steps.iter().map(step_words));
         words.extend(answer.rules.iter().map(|rule| format!("the merchant's rule {rule} applied")));
         words.extend(answer.redirect.iter().map(|url| format!("a rule sent the shopper to {url}")));
-        explain_hits(&answer, &catalogue)
+        drop(catalogue);
+        let parts = app.parts.searches.contributions(record).ok().flatten().unwrap_or_default();
+        explain_hits(&answer, &parts, &app.parts.catalogue.read())
     } else {
         explain_slots(&record.answer()?, &catalogue)
     };
@@ -493,12 +630,21 @@ fn explain_slots(answer: &Answer, catalogue: &CatalogueReader<'_>) -> Vec<Explai
             name: product_name(item.product, catalogue),
             score: finite(item.score),
             reasons: item.reasons.iter().map(|reason| ReasonAnswer::of(reason, catalogue).words).collect(),
+            contributions: item
+                .reasons
+                .iter()
+                .filter_map(|reason| ContributionAnswer::of_reason(reason, catalogue))
+                .collect(),
         })
     });
     items.collect()
 }
 
-fn explain_hits(answer: &SearchAnswer, catalogue: &CatalogueReader<'_>) -> Vec<ExplainedItem> {
+fn explain_hits(
+    answer: &SearchAnswer,
+    parts: &[Vec<Contribution>],
+    catalogue: &CatalogueReader<'_>,
+) -> Vec<ExplainedItem> {
     let items = answer.hits.iter().enumerate().map(|(place, hit)| ExplainedItem {
         slot: "hits".to_owned(),
         position: place + 1,
@@ -506,6 +652,7 @@ fn explain_hits(answer: &SearchAnswer, catalogue: &CatalogueReader<'_>) -> Vec<E
         name: product_name(hit.product, catalogue),
         score: finite(hit.score),
         reasons: hit.reasons.iter().map(reason_words).collect(),
+        contributions: parts.get(place).into_iter().flatten().map(ContributionAnswer::of_measurement).collect(),
     });
     items.collect()
 }

@@ -23,7 +23,7 @@ const MAX_LABELS: usize = 20;
 const MAX_NAME: usize = 100;
 /// Of what a case is about, as JSON.
 const MAX_ABOUT_BYTES: usize = 16 * 1024;
-/// Cases that agreement is told of, the oldest.
+/// Cases that agreement is told of, the newest.
 const JUDGED_TOGETHER: usize = 20_000;
 /// Two annotators with fewer cases in common say nothing of each other.
 const FEWEST_COMMON: usize = 10;
@@ -274,7 +274,7 @@ pub(crate) async fn list_cases(State(app): State<Shared>, Query(query): Query<Ca
     responses((status = 200, description = "Kappa by pair, alpha of all, gold by annotator", body = Agreement)))]
 pub(crate) async fn agreement(State(app): State<Shared>, Query(query): Query<QueueQuery>) -> Result<Response, Problem> {
     blocking(move || {
-        let cases = app.parts.labels.list(&query.queue, 0, JUDGED_TOGETHER)?;
+        let cases = app.parts.labels.known(&query.queue, JUDGED_TOGETHER)?;
         Ok(Answered(agreed(&cases)).into_response())
     })
     .await

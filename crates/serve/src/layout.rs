@@ -4,6 +4,7 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use compact_str::CompactString;
 use merx_decide::{Request, RequestShelf, layout_words};
 use merx_domain::{
     ConsentStamp, DecisionId, Device, LayoutAsk, LayoutBlock, LayoutReason, MarketId, PlacedBlock, Situation, SubjectId,
@@ -13,6 +14,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::automations::campaign_of;
 use crate::body::{Json, blocking};
 use crate::problem::{Code, Problem};
 use crate::recommend::{
@@ -65,6 +67,10 @@ pub(crate) struct LayoutRequest {
     #[serde(default)]
     #[schema(minimum = 1, maximum = 10000)]
     deadline_ms: Option<u32>,
+    /// The campaign that the page belongs to, as a merchant names it: automations may have another mode there.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, example = "winter-sale")]
+    campaign: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -161,6 +167,7 @@ struct Question {
     device: Device,
     consent: ConsentStamp,
     deadline_ms: Option<u32>,
+    campaign: Option<CompactString>,
     ask: LayoutAsk,
 }
 
@@ -175,6 +182,7 @@ impl Question {
         if let Some(deadline_ms) = request.deadline_ms {
             mistakes.within("deadline_ms".into(), deadline_ms, 1, MAX_DEADLINE_MS);
         }
+        let campaign = campaign_of(request.campaign, &mut mistakes);
         mistakes.within("page".into(), request.page.chars().count(), 1, MAX_NAME_CHARS);
         let count = mistakes.within("blocks".into(), request.blocks.len(), 1, MAX_BLOCKS);
         let count = request.count.map_or(count, |count| mistakes.within("count".into(), count, 1, MAX_BLOCKS));
@@ -196,13 +204,14 @@ impl Question {
             device: request.device.map(DeviceName::device).unwrap_or_default(),
             consent: request.consent.unwrap_or_default().stamp(privacy_signal),
             deadline_ms: request.deadline_ms,
+            campaign,
             ask: LayoutAsk { page: request.page, count: count.min(blocks.len()), blocks, learned: false },
         })
     }
 }
 
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
-    let Question { who, market, device, consent, deadline_ms, mut ask } = question;
+    let Question { who, market, device, consent, deadline_ms, campaign, mut ask } = question;
     let parts = &app.parts;
     let subject = find_subject(app, &who);
     let now = parts.clock.now();
@@ -219,7 +228,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     };
     let page = ask.page.clone();
     let mut shelf = RequestShelf::new(parts.catalogue.read(), market, now, Vec::new(), &[]);
-    let request = Request { deadline_ms, ..Request::new(situation, ask) };
+    let request = Request { deadline_ms, campaign, ..Request::new(situation, ask) };
     let decision = parts.layouts.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     app.activity.count_decision(now, decision.fallback);

@@ -31,6 +31,8 @@ pub(crate) struct ModelVersionAnswer {
     stage: String,
     #[schema(format = DateTime)]
     trained_at: String,
+    /// Content hash of its bytes.
+    artifact: String,
     /// What it was trained on, with which code and parameters.
     lineage: Value,
     /// On held-out time.
@@ -44,6 +46,7 @@ impl From<ModelEntry> for ModelVersionAnswer {
             version: entry.version.0,
             stage: entry.stage,
             trained_at: entry.trained_at.to_string(),
+            artifact: entry.artifact,
             lineage: entry.lineage,
             metrics: entry.metrics,
         }

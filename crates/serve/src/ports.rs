@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use merx_decide::{Act, Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::merchandising::{Rule, Synonym};
-use merx_domain::search::{IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::search::{Contribution, IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
 use merx_domain::{
     Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, LayoutAnswer, LayoutAsk,
     MarketId, ModelVersion, Money, Situation, SubjectId, TimestampMs,
@@ -154,6 +154,10 @@ pub trait Searches: Send + Sync {
         shelf: &RequestShelf<'_>,
     ) -> Result<SearchAnswer, EngineError>;
     fn replay(&self, record: &DecisionRecord) -> Result<SearchAnswer, EngineError>;
+    /// What each measurement added to the relevance of each hit, by deciding again; `None` where that comes out otherwise by now.
+    fn contributions(&self, _record: &DecisionRecord) -> Result<Option<Vec<Vec<Contribution>>>, EngineError> {
+        Ok(None)
+    }
     fn arm(&self, subject: Option<SubjectId>) -> Arm;
     fn suggest(&self, ask: &SuggestAsk, situation: &Situation) -> Vec<Suggestion>;
     /// Values of a facet with words that begin as those of `text` do, and their counts, most frequent first.
@@ -386,6 +390,8 @@ pub struct ModelEntry {
     pub version: ModelVersion,
     /// `candidate`, `live`, `previous`, `retired`.
     pub stage: String,
+    /// Content hash of its bytes.
+    pub artifact: String,
     pub trained_at: TimestampMs,
     /// What it was trained on, with which code and parameters; metrics on held-out time.
     pub lineage: serde_json::Value,

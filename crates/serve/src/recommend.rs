@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::{App, SlotPreset};
 use crate::auth::Caller;
+use crate::automations::campaign_of;
 use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
 use crate::decisions::{LAYOUT, SEARCH};
 use crate::keys::Scope;
@@ -81,6 +82,10 @@ pub(crate) struct RecommendRequest {
     #[serde(default)]
     #[schema(max_length = 200)]
     session_id: Option<String>,
+    /// The campaign that the page belongs to, as a merchant names it: automations may have another mode there.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, example = "winter-sale")]
+    campaign: Option<String>,
     /// Segments of the shopper that experiments may be targeted at.
     #[serde(default)]
     #[schema(max_items = 30)]
@@ -405,6 +410,8 @@ pub(crate) struct SlotQuery {
     /// The visit, as the page or app names it.
     #[param(max_length = 200)]
     session_id: Option<String>,
+    #[param(min_length = 1, max_length = 100)]
+    campaign: Option<String>,
 }
 
 /// Recommend products for one slot
@@ -443,6 +450,7 @@ pub(crate) async fn recommend_slot(
         consent: None,
         deadline_ms: query.deadline_ms,
         session_id: query.session_id,
+        campaign: query.campaign,
         segments: Vec::new(),
         slots: vec![slot],
     };
@@ -501,6 +509,7 @@ struct Question {
     consent: ConsentStamp,
     deadline_ms: Option<u32>,
     session: Option<CompactString>,
+    campaign: Option<CompactString>,
     segments: Vec<CompactString>,
     slots: Vec<SoundSlot>,
 }
@@ -556,6 +565,7 @@ impl Question {
         }
         let who = who(&request.user_id, &request.anonymous_id, &request.subject_id, &mut mistakes);
         let session = session_of(request.session_id, &mut mistakes);
+        let campaign = campaign_of(request.campaign, &mut mistakes);
         mistakes.within("segments".into(), request.segments.len(), 0, MAX_SEGMENTS);
         let segments = request.segments.iter().take(MAX_SEGMENTS).map(CompactString::from).collect();
         mistakes.within("slots".into(), request.slots.len(), 1, MAX_SLOTS);
@@ -566,7 +576,7 @@ impl Question {
         }
         let device = request.device.map_or(Device::Unknown, DeviceName::device);
         let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
-        Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, session, segments, slots })
+        Ok(Self { who, market, device, consent, deadline_ms: request.deadline_ms, session, campaign, segments, slots })
     }
 }
 
@@ -695,6 +705,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let request = Request {
         deadline_ms: question.deadline_ms,
         session: question.session,
+        campaign: question.campaign,
         segments: question.segments,
         ..Request::new(situation, Ask { slots })
     };

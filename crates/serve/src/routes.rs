@@ -200,6 +200,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<automations::__path_get_automation>(SECRET, get(automations::get_automation)),
         endpoint::<automations::__path_describe_automation>(ADMIN, put(automations::describe_automation)),
         endpoint::<automations::__path_set_automation_mode>(ADMIN, post(automations::set_automation_mode)),
+        endpoint::<automations::__path_inherit_automation_mode>(ADMIN, delete(automations::inherit_automation_mode)),
         endpoint::<automations::__path_kill_automation>(SECRET, post(automations::kill_automation)),
         endpoint::<automations::__path_revive_automation>(ADMIN, post(automations::revive_automation)),
         endpoint::<automations::__path_retire_automation>(ADMIN, post(automations::retire_automation)),

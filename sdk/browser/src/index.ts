@@ -26,6 +26,8 @@ export interface Options {
   /** A public key. */
   key: string;
   market?: string;
+  /** The campaign that the page belongs to, `winter-sale`: a merchant may let less, or more, be decided there. */
+  campaign?: string;
   /** What counts before the shopper has said anything. Left out: nothing is tracked until they have. */
   consent?: Consent;
   /** Questions wait so long at most, in milliseconds. */
@@ -197,7 +199,8 @@ export class Merx {
   }
 
   #who(): object {
-    return { ...this.#person(), device: matchMedia('(max-width: 640px)').matches ? 'phone' : 'desktop' };
+    const { campaign } = this.options;
+    return { ...this.#person(), ...(campaign && { campaign }), device: matchMedia('(max-width: 640px)').matches ? 'phone' : 'desktop' };
   }
 
   #person(): object {

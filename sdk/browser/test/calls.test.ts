@@ -7,11 +7,11 @@ const ANSWER = { decision_id: 'd1', slots: [{ name: 'for_you', items: [{ product
 
 test('asks as the visitor, with consent', async () => {
   openPage({ answer: () => ({ json: ANSWER }) });
-  const merx = createMerx({ ...settings, market: 'gb', consent: { analytics: true, personalisation: false } });
+  const merx = createMerx({ ...settings, market: 'gb', campaign: 'winter-sale', consent: { analytics: true, personalisation: false } });
   const answer = await merx.recommend([{ scenario: 'for_you', count: 4 }]);
   assert.equal(answer?.slots[0]?.items[0]?.product_id, 'p1');
   assert.deepEqual(calls[0]?.body, {
-    anonymous_id: merx.visitor, market: 'gb', device: 'desktop', consent: { personalisation: false, analytics: true },
+    anonymous_id: merx.visitor, market: 'gb', campaign: 'winter-sale', device: 'desktop', consent: { personalisation: false, analytics: true },
     slots: [{ scenario: 'for_you', count: 4 }],
   });
 });

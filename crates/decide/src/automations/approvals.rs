@@ -1,9 +1,10 @@
 //! What waits for a second pair of eyes.
 
+use compact_str::CompactString;
 use merx_domain::{MarketId, TimestampMs};
 use serde::{Deserialize, Serialize};
 
-use super::automation::{Automation, Mode};
+use super::automation::{Automation, Mode, Reach};
 use crate::audit::Act;
 
 /// Why somebody should agree: each part is asked for, none may be empty.
@@ -54,6 +55,9 @@ pub struct Approval {
     pub automation: String,
     /// `None`: in every market without a mode of its own.
     pub market: Option<MarketId>,
+    /// Only where a page belongs to it.
+    #[serde(default)]
+    pub campaign: Option<CompactString>,
     /// `None`: it is about terms.
     pub mode: Option<Mode>,
     #[serde(default)]
@@ -70,12 +74,22 @@ pub struct Approval {
 }
 
 impl Approval {
+    /// Where the mode that is asked for would count.
+    pub(super) fn reach(&self) -> Reach {
+        match (&self.market, &self.campaign) {
+            (Some(market), _) => Reach::Market(market.clone()),
+            (None, Some(campaign)) => Reach::Campaign(campaign.clone()),
+            (None, None) => Reach::Everywhere,
+        }
+    }
+
     /// Waits, for nothing yet.
     pub(super) fn asked(automation: String, case: Case, act: Act<'_>) -> Self {
         Self {
             number: 0,
             automation,
             market: None,
+            campaign: None,
             mode: None,
             terms: None,
             case,

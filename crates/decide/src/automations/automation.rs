@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use compact_str::CompactString;
 use merx_domain::experiment::{BUCKETS, bucket};
 use merx_domain::{MarketId, SubjectId, TimestampMs};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,26 @@ impl Costs {
     }
 }
 
+/// Campaigns that may have a mode of their own at a time.
+pub(super) const MOST_CAMPAIGNS: usize = 200;
+
+/// Where a decision is made, as far as modes differ by it.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub market: &'a MarketId,
+    /// The campaign that the page belongs to.
+    pub campaign: Option<&'a str>,
+}
+
+/// What a mode is set for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Wherever neither the market nor the campaign has one of its own.
+    Everywhere,
+    Market(MarketId),
+    Campaign(CompactString),
+}
+
 /// An engine's action and its limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Automation {
@@ -127,6 +148,9 @@ pub struct Automation {
     pub mode: Mode,
     /// Where a market has another mode.
     pub markets: BTreeMap<MarketId, Mode>,
+    /// Where a campaign has another mode; where its market has one too, the more careful of both counts.
+    #[serde(default)]
+    pub campaigns: BTreeMap<CompactString, Mode>,
     pub guardrails: Vec<Guardrail>,
     /// Decisions an hour; beyond them the generic answer is served.
     pub most_per_hour: Option<u64>,
@@ -194,6 +218,7 @@ impl Automation {
             kpi: "conversion".to_owned(),
             mode: Mode::Live,
             markets: BTreeMap::new(),
+            campaigns: BTreeMap::new(),
             guardrails: Vec::new(),
             most_per_hour: None,
             starts_at: None,
@@ -208,9 +233,9 @@ impl Automation {
         }
     }
 
-    /// How likely somebody whom no holdout keeps from it meets it in a market; nobody is in a canary without a name.
-    pub(super) fn chance(&self, market: &MarketId, is_known: bool, now: TimestampMs) -> f64 {
-        match self.mode_in(market) {
+    /// How likely somebody whom no holdout keeps from it meets it in a place; nobody is in a canary without a name.
+    pub(super) fn chance(&self, place: Place<'_>, is_known: bool, now: TimestampMs) -> f64 {
+        match self.mode_at(place) {
             mode if !self.may_act_at(now) || !mode.acts() => 0.0,
             Mode::Canary { share } if is_known => (f64::from(share) / f64::from(BUCKETS)).min(1.0),
             Mode::Canary { .. } => 0.0,
@@ -230,6 +255,7 @@ impl Automation {
         Self {
             mode: other.mode,
             markets: other.markets.clone(),
+            campaigns: other.campaigns.clone(),
             killed: other.killed,
             retired: other.retired,
             revision: other.revision,
@@ -290,16 +316,34 @@ impl Automation {
         self.may_act_at(now) && self.mode.acts()
     }
 
-    pub fn mode_in(&self, market: &MarketId) -> Mode {
-        self.markets.get(market).copied().unwrap_or(self.mode)
+    /// A mode of the market's or the campaign's own counts over the one for everywhere; of both the more careful.
+    pub fn mode_at(&self, place: Place<'_>) -> Mode {
+        let of_market = self.markets.get(place.market).copied();
+        let of_campaign = place.campaign.and_then(|campaign| self.campaigns.get(campaign)).copied();
+        of_market.into_iter().chain(of_campaign).min().unwrap_or(self.mode)
+    }
+
+    /// The mode that counts for a reach now.
+    pub(super) fn mode_of(&self, reach: &Reach) -> Mode {
+        let own = match reach {
+            Reach::Everywhere => None,
+            Reach::Market(market) => self.markets.get(market),
+            Reach::Campaign(campaign) => self.campaigns.get(campaign),
+        };
+        own.copied().unwrap_or(self.mode)
+    }
+
+    /// Every mode that stands somewhere.
+    pub(super) fn modes_mut(&mut self) -> impl Iterator<Item = &mut Mode> {
+        std::iter::once(&mut self.mode).chain(self.markets.values_mut()).chain(self.campaigns.values_mut())
     }
 
     /// What it may do for somebody now. The same person is always on the same side of a canary.
-    pub(super) fn allows(&self, market: &MarketId, subject: Option<SubjectId>, now: TimestampMs) -> Taken {
+    pub(super) fn allows(&self, place: Place<'_>, subject: Option<SubjectId>, now: TimestampMs) -> Taken {
         if !self.may_act_at(now) {
             return Taken::Off;
         }
-        match self.mode_in(market) {
+        match self.mode_at(place) {
             Mode::Off => Taken::Off,
             Mode::Shadow => Taken::Shadow,
             Mode::Suggest => Taken::Suggest,
@@ -329,12 +373,29 @@ mod tests {
     #[test]
     fn a_canary_is_as_large_as_it_says_and_always_the_same_people() {
         let market = MarketId::default();
+        let place = Place { market: &market, campaign: None };
         let automation =
             |share| Automation { mode: Mode::Canary { share }, ..Automation::of_engine("recommend", TimestampMs(0)) };
-        let acts = |share, subject| automation(share).allows(&market, Some(SubjectId(subject)), TimestampMs(1)).acts();
+        let acts = |share, subject| automation(share).allows(place, Some(SubjectId(subject)), TimestampMs(1)).acts();
         let count = (0..10_000).filter(|subject| acts(2_000, *subject)).count();
         assert!((1_850..2_150).contains(&count), "{count}");
         assert!((0..2_000).all(|subject| !acts(2_000, subject) || acts(3_000, subject)), "more of it moves nobody out");
-        assert_eq!(automation(9_999).allows(&market, None, TimestampMs(1)), Taken::OutsideCanary);
+        assert_eq!(automation(9_999).allows(place, None, TimestampMs(1)), Taken::OutsideCanary);
+    }
+
+    #[test]
+    fn the_more_careful_of_a_market_and_a_campaign_counts() {
+        let (us, de) = (MarketId::new("us").unwrap(), MarketId::new("de").unwrap());
+        let automation = Automation {
+            mode: Mode::Shadow,
+            markets: BTreeMap::from([(us.clone(), Mode::Off)]),
+            campaigns: BTreeMap::from([("sale".into(), Mode::Live)]),
+            ..Automation::of_engine("recommend", TimestampMs(0))
+        };
+        let mode = |market, campaign| automation.mode_at(Place { market, campaign });
+        assert_eq!(mode(&de, None), Mode::Shadow);
+        assert_eq!(mode(&de, Some("sale")), Mode::Live);
+        assert_eq!(mode(&de, Some("another")), Mode::Shadow);
+        assert_eq!(mode(&us, Some("sale")), Mode::Off, "what a market forbids no campaign allows");
     }
 }

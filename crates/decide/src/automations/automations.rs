@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use merx_domain::{MarketId, SubjectId, TimestampMs};
+use merx_domain::{SubjectId, TimestampMs};
 use merx_store::{Migration, Records, StoreError, Transaction, Value};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::approvals::{Approval, ApprovalState, Case, Terms};
-use super::automation::{Automation, Guardrail, Measure, Mode, Taken};
+use super::automation::{Automation, Guardrail, MOST_CAMPAIGNS, Measure, Mode, Place, Reach, Taken};
 use super::meter::{Meter, Seen};
 use super::slo::{Objectives, burnt};
 use crate::alerts::{Alert, AlertError, AlertKind, Alerts, Raise, Severity, next_number};
@@ -123,11 +123,11 @@ impl Automations {
     // ---- On the way of decisions ----
 
     /// What an engine may do for somebody now.
-    pub fn take(&self, engine: &str, market: &MarketId, subject: Option<SubjectId>, now: TimestampMs) -> Taken {
+    pub fn take(&self, engine: &str, place: Place<'_>, subject: Option<SubjectId>, now: TimestampMs) -> Taken {
         let kept = self.kept.load();
         // An engine that nobody wired as an automation is none.
         let Some(kept) = kept.get(engine) else { return Taken::Live };
-        let taken = kept.automation.allows(market, subject, now);
+        let taken = kept.automation.allows(place, subject, now);
         let capped = taken.acts()
             && kept.automation.most_per_hour.is_some()
             && !kept.meter.lock().spend(now, kept.automation.most_per_hour);
@@ -135,8 +135,8 @@ impl Automations {
     }
 
     /// How likely somebody whom no holdout keeps from an engine meets it now. `is_known`: whether they have a name to draw lots by.
-    pub fn chance(&self, engine: &str, market: &MarketId, is_known: bool, now: TimestampMs) -> f64 {
-        self.kept.load().get(engine).map_or(1.0, |kept| kept.automation.chance(market, is_known, now))
+    pub fn chance(&self, engine: &str, place: Place<'_>, is_known: bool, now: TimestampMs) -> f64 {
+        self.kept.load().get(engine).map_or(1.0, |kept| kept.automation.chance(place, is_known, now))
     }
 
     /// Counts what an automation did, for its guardrails.
@@ -153,7 +153,7 @@ impl Automations {
         }
     }
 
-    /// Steps back what breached a guardrail, in every market where it acts, and says so; says too which automations have used up their
+    /// Steps back what breached a guardrail, in every market and campaign where it acts, and says so; says too which automations have used up their
     /// hour, and which burn their objectives. Call it every few seconds.
     pub fn watch(&self, now: TimestampMs, objectives: &Objectives) -> Result<Vec<Alert>> {
         let mut alerts = Vec::new();
@@ -172,7 +172,7 @@ impl Automations {
             let Some((guardrail, value)) = breach else { continue };
             let before = &kept.automation;
             let mut after = before.clone();
-            for mode in std::iter::once(&mut after.mode).chain(after.markets.values_mut()) {
+            for mode in after.modes_mut() {
                 *mode = mode.stepped_back();
             }
             if after == *before {
@@ -299,18 +299,40 @@ impl Automations {
 
     /// Sets a mode: less of an automation at once, more of it after a second person agreed where four eyes are asked for, and always
     /// out of `Suggest`.
-    pub fn set_mode(&self, name: &str, market: Option<MarketId>, mode: Mode, case: Case, act: Act<'_>) -> Result<Wish> {
+    pub fn set_mode(&self, name: &str, reach: Reach, mode: Mode, case: Case, act: Act<'_>) -> Result<Wish> {
         let _changing = self.changing.lock();
         let known = self.get(name)?;
         if known.retired {
             return Err(AutomationError::Refused(format!("{name} is retired")));
         }
-        let before = market.as_ref().map_or(known.mode, |market| known.mode_in(market));
-        let needs_agreement = mode > before && mode.acts() && (known.four_eyes || before == Mode::Suggest);
-        if !needs_agreement {
-            return Ok(Wish::Granted(self.apply(known, market, mode, act, &mut |_| Ok(()))?));
+        if !needs_agreement(&known, known.mode_of(&reach), mode) {
+            return Ok(Wish::Granted(self.apply(known, reach, mode, act, &mut |_| Ok(()))?));
         }
-        self.ask(Approval { market, mode: Some(mode), ..Approval::asked(name.to_owned(), case, act) }, act)
+        let (market, campaign) = match reach {
+            Reach::Everywhere => (None, None),
+            Reach::Market(market) => (Some(market), None),
+            Reach::Campaign(campaign) => (None, Some(campaign)),
+        };
+        let asked = Approval::asked(name.to_owned(), case, act);
+        self.ask(Approval { market, campaign, mode: Some(mode), ..asked }, act)
+    }
+
+    /// Takes a market's or a campaign's own mode away: the mode for everywhere counts there again. Where that is more and somebody would
+    /// have to agree, it is refused: the mode has to be asked for first.
+    pub fn inherit_mode(&self, name: &str, reach: &Reach, act: Act<'_>) -> Result<Automation> {
+        let _changing = self.changing.lock();
+        let mut known = self.get(name)?;
+        if needs_agreement(&known, known.mode_of(reach), known.mode) {
+            let detail =
+                format!("{} would be more there, which takes a second person: ask for that mode first", known.mode);
+            return Err(AutomationError::Refused(detail));
+        }
+        match reach {
+            Reach::Everywhere => None,
+            Reach::Market(market) => known.markets.remove(market),
+            Reach::Campaign(campaign) => known.campaigns.remove(campaign),
+        };
+        self.write(act, "automation.mode", known, &mut |_| Ok(()))
     }
 
     /// Newest first.
@@ -357,7 +379,7 @@ impl Automations {
                 let wanted = terms.wanted.clone().in_the_state_of(&known);
                 self.write(act, "automation.described", wanted, beside)?;
             } else if let Some(mode) = approval.mode {
-                self.apply(known, approval.market.clone(), mode, act, beside)?;
+                self.apply(known, approval.reach(), mode, act, beside)?;
             }
         } else {
             self.records.transaction(&mut |transaction| {
@@ -386,16 +408,24 @@ impl Automations {
     fn apply(
         &self,
         mut automation: Automation,
-        market: Option<MarketId>,
+        reach: Reach,
         mode: Mode,
         act: Act<'_>,
         beside: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
     ) -> Result<Automation> {
-        match market {
-            Some(market) => {
+        match reach {
+            Reach::Market(market) => {
                 automation.markets.insert(market, mode);
             }
-            None => {
+            Reach::Campaign(campaign) => {
+                if automation.campaigns.len() >= MOST_CAMPAIGNS && !automation.campaigns.contains_key(&campaign) {
+                    let detail =
+                        format!("{MOST_CAMPAIGNS} campaigns have modes of their own: take away those that are over");
+                    return Err(AutomationError::Refused(detail));
+                }
+                automation.campaigns.insert(campaign, mode);
+            }
+            Reach::Everywhere => {
                 if automation.mode != mode {
                     automation.mode_since = act.at;
                 }
@@ -442,6 +472,11 @@ impl Automations {
         });
         Ok(bodies.map(|body| serde_json::from_str(body).map_err(|error| damaged(&error))).collect::<Result<_, _>>()?)
     }
+}
+
+/// Whether it takes a second person to go from one mode to another.
+fn needs_agreement(automation: &Automation, before: Mode, wanted: Mode) -> bool {
+    wanted > before && wanted.acts() && (automation.four_eyes || before == Mode::Suggest)
 }
 
 /// Refuses limits that make no sense.

@@ -12,7 +12,7 @@ mod meter;
 mod slo;
 
 pub use approvals::{Approval, ApprovalState, Case, Terms};
-pub use automation::{Automation, Costs, Guardrail, Measure, Mode, Taken};
+pub use automation::{Automation, Costs, Guardrail, Measure, Mode, Place, Reach, Taken};
 pub(crate) use automations::MIGRATION;
 pub use automations::{AutomationError, Automations, Wish};
 pub use meter::Seen;

@@ -101,6 +101,17 @@ impl Ranker {
         }
     }
 
+    /// What each measurement adds to a row's score; what trees expect of any row belongs to none of them and orders nothing.
+    pub fn contributions(&self, row: &FeatureRow) -> FeatureRow {
+        let (Self::Weighted(weights) | Self::Learnt { weights, .. }) = self;
+        let mut parts = [0.0; FEATURES];
+        parts.iter_mut().zip(weights).zip(row).for_each(|((part, weight), value)| *part = weight * value);
+        if let Self::Learnt { forest, .. } = self {
+            forest.contribute(row, &mut parts);
+        }
+        parts
+    }
+
     pub fn score(&self, row: &FeatureRow) -> f32 {
         match self {
             Self::Weighted(weights) => weighted_sum(weights, row),

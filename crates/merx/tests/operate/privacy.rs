@@ -198,7 +198,7 @@ fn an_erased_person_is_left_nowhere() {
     assert_eq!((&order["subject_id"], &order["lines"][0]["quantity"]), (&Value::Null, &json!(1)));
     let answer = server.recommend(&json!({ "anonymous_id": VISITOR }), "continue_session");
     let record = server.get(&format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap()));
-    assert_eq!((&record["subject_id"], &record["history"]), (&Value::Null, &json!([])));
+    assert_eq!((&record["subject_id"], &record["features"]["history"]), (&Value::Null, &json!([])));
     assert_eq!(server.call("GET", &format!("/v1/decisions/{decision}"), &server.keys.admin, None).status, 404);
 
     // The same told again stays untaken; what happens from now on is somebody new.

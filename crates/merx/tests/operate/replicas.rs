@@ -87,7 +87,7 @@ fn three_processes_serve_one_shop() {
 
     // What is sent to one that doesn't lead is taken by the one that does, and counts for the third.
     take(&b, &viewed("kim", "P000007", "kim-1")).ok();
-    wait_for("the view", || decided(&c, "kim")["history"].to_string().contains("P000007"));
+    wait_for("the view", || decided(&c, "kim")["features"]["history"].to_string().contains("P000007"));
 
     // A refusal counts everywhere once it is answered.
     let said = json!({ "anonymous_id": "kim", "purposes": { "personalisation": false } });
@@ -95,7 +95,7 @@ fn three_processes_serve_one_shop() {
     for server in [&a, &b, &c] {
         let record = decided(server, "kim");
         assert!(!record["granted"].to_string().contains("personalisation"), "{record}");
-        assert_eq!(record["history"], json!([]));
+        assert_eq!(record["features"]["history"], json!([]));
     }
 
     // The catalogue, and what is asked of it.
@@ -168,7 +168,7 @@ fn shoppers_are_answered_while_the_lead_changes_hands() {
         assert!(answers > 10, "{answers} answers");
     });
     take(&b, &viewed("lee", "P000003", "lee-1")).ok();
-    wait_for("the view", || decided(&b, "lee")["history"].to_string().contains("P000003"));
+    wait_for("the view", || decided(&b, "lee")["features"]["history"].to_string().contains("P000003"));
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn one_that_was_paused_finds_itself_replaced() {
     wait_for("a to hand on", || take(&a, &viewed("kim", "P000003", "kim-3")).status == 200);
     for server in [&a, &b] {
         wait_for("all views", || {
-            let history = decided(server, "kim")["history"].to_string();
+            let history = decided(server, "kim")["features"]["history"].to_string();
             ["P000001", "P000002", "P000003"].iter().all(|product| history.contains(product))
         });
     }

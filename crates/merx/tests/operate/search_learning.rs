@@ -224,6 +224,13 @@ fn rules_and_synonyms_steer_the_next_search_and_say_so() {
     assert!(why["words"].to_string().contains("rule landing applied"), "{why}");
     assert!(why["items"][0]["reasons"].to_string().contains("rule landing moved it"), "{why}");
 
+    // Each hit's relevance in parts, by deciding again; the pinned one was never measured.
+    let parts = why["items"][1]["contributions"].as_array().unwrap();
+    assert!(
+        parts.iter().any(|part| part["feature"] == "Lexical" && part["contribution"].as_f64() > Some(0.0)),
+        "{why}"
+    );
+
     put("/v1/search/synonyms/s", &json!({ "words": ["xylothing", query] }));
     let by_synonym = server.post("/v1/search", &json!({ "query": "xylothing", "count": 50 }));
     assert!(ids(&by_synonym).iter().any(|id| found.contains(id)), "{by_synonym}");

@@ -127,7 +127,7 @@ fn a_shop_lives_on_services_and_moves_to_another_machine() {
     let answer = server.recommend(&json!({ "anonymous_id": "kim" }), "continue_session");
     assert!(answer.to_string().contains("P0"), "{answer}");
     let decision = answer["decision_id"].as_str().unwrap().to_owned();
-    assert!(server.get(&format!("/v1/decisions/{decision}"))["history"].to_string().contains("P000007"));
+    assert!(server.get(&format!("/v1/decisions/{decision}"))["features"]["history"].to_string().contains("P000007"));
     let export = server.post("/v1/jobs", &json!({ "kind": "export" }));
     server.eventually(&format!("/v1/jobs/{}", export["id"]), |reply| reply.json()["state"] == "done");
     ask(&["train", "--now", "--set", "train.gate_latency_ms=10000"]);
@@ -137,7 +137,7 @@ fn a_shop_lives_on_services_and_moves_to_another_machine() {
     assert!(said.contains(": completed") && said.contains("not searched"), "{said}");
     let forgotten = server.recommend(&json!({ "anonymous_id": "kim" }), "continue_session");
     let record = server.get(&format!("/v1/decisions/{}", forgotten["decision_id"].as_str().unwrap()));
-    assert_eq!(record["history"], json!([]));
+    assert_eq!(record["features"]["history"], json!([]));
     let orders = server.call("GET", "/v1/products?limit=3", &server.keys.admin, None).ok();
     server.kill();
 
@@ -262,6 +262,6 @@ fn a_shop_moves_to_services_and_back() {
     server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
     let answer = server.recommend(&json!({ "anonymous_id": "lee" }), "continue_session");
     let record = server.get(&format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap()));
-    assert!(record["history"].to_string().contains("P000003"), "{record}");
+    assert!(record["features"]["history"].to_string().contains("P000003"), "{record}");
     server.stop();
 }

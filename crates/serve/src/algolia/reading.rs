@@ -101,6 +101,7 @@ impl Search {
             consent: ConsentWire::default().stamp(privacy_signal),
             deadline_ms: None,
             session: None,
+            campaign: None,
             ask,
         };
         let snippets = params.names("attributesToSnippet").unwrap_or_default();

@@ -21,6 +21,7 @@ pub(crate) struct Asked {
     pub(crate) consent: ConsentStamp,
     pub(crate) deadline_ms: Option<u32>,
     pub(crate) session: Option<CompactString>,
+    pub(crate) campaign: Option<CompactString>,
     pub(crate) ask: SearchAsk,
 }
 
@@ -54,6 +55,7 @@ impl Asked {
         let request = Request {
             deadline_ms: self.deadline_ms,
             session: self.session,
+            campaign: self.campaign,
             segments: self.ask.segments.iter().map(CompactString::from).collect(),
             ..Request::new(situation, self.ask)
         };

@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::app::App;
 use crate::auth::Caller;
+use crate::automations::campaign_of;
 use crate::body::{Json, Query, blocking};
 use crate::problem::{Code, Problem};
 use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, find_subject, may_ask_for, personal, session_of, who};
@@ -119,6 +120,10 @@ pub(crate) struct SearchRequest {
     /// The category page that the search happens on, for merchants' rules.
     #[serde(default)]
     category: Option<String>,
+    /// The campaign that the page belongs to, as a merchant names it: automations may have another mode there.
+    #[serde(default)]
+    #[schema(min_length = 1, max_length = 100, example = "winter-sale")]
+    campaign: Option<String>,
     /// Segments and contexts that merchants' rules ask for.
     #[serde(default)]
     segments: Vec<String>,
@@ -179,6 +184,8 @@ pub(crate) struct SearchQuery {
     subject_id: Option<String>,
     #[param(value_type = Option<Id>)]
     market: Option<String>,
+    #[param(min_length = 1, max_length = 100)]
+    campaign: Option<String>,
     filter: Option<String>,
     /// Field names, separated by commas.
     #[param(example = "brand,price")]
@@ -215,6 +222,7 @@ pub(crate) async fn search_simply(
         anonymous_id: query.anonymous_id,
         subject_id: query.subject_id,
         market: query.market,
+        campaign: query.campaign,
         filter: query.filter,
         facets: facets.split(',').map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect(),
         offset: query.offset.unwrap_or(0),
@@ -250,6 +258,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
     mistakes.within("facets".into(), request.facets.len(), 0, MAX_FACETS);
     mistakes.within("refinements".into(), request.refinements.len(), 0, MAX_REFINEMENTS);
     mistakes.within("sort".into(), request.sort.len(), 0, MAX_SORT_KEYS);
+    let campaign = campaign_of(request.campaign, &mut mistakes);
     mistakes.within("segments".into(), request.segments.len(), 0, MAX_REFINEMENTS);
     mistakes.within("languages".into(), request.languages.len(), 0, MAX_LANGUAGES);
     for (place, field) in request.fields.iter().enumerate() {
@@ -297,7 +306,7 @@ fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked
     };
     let device = request.device.map_or(merx_domain::Device::Unknown, DeviceName::device);
     let consent = request.consent.unwrap_or_default().stamp(privacy_signal);
-    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, session, ask })
+    Ok(Asked { who, market, device, consent, deadline_ms: request.deadline_ms, session, campaign, ask })
 }
 
 fn read_filter(app: &App, at: String, text: &str, mistakes: &mut Mistakes) -> Option<Filter> {

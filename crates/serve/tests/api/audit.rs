@@ -62,6 +62,12 @@ fn asked() -> Vec<(&'static str, String, Option<Value>)> {
         ("DELETE /v1/webhooks/{id}", at("/v1/webhooks/{made}"), None),
         ("PUT /v1/automations/{name}", at("/v1/automations/recommend"), Some(described)),
         ("POST /v1/automations/{name}/mode", at("/v1/automations/recommend/mode"), Some(json!({"mode": "shadow"}))),
+        (
+            "POST /v1/automations/{name}/mode",
+            at("/v1/automations/recommend/mode"),
+            Some(json!({"mode": "off", "campaign": "sale"})),
+        ),
+        ("DELETE /v1/automations/{name}/mode", at("/v1/automations/recommend/mode?campaign=sale"), None),
         ("POST /v1/automations/{name}/revive", at("/v1/automations/recommend/revive"), None),
         ("POST /v1/automations/{name}/mode", at("/v1/automations/recommend/mode"), Some(case.clone())),
         ("POST /v1/approvals/{number}/refuse", at("/v1/approvals/1/refuse"), None),

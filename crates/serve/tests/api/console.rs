@@ -40,6 +40,38 @@ impl<'a> Browser<'a> {
 }
 
 #[tokio::test]
+async fn a_campaign_has_a_mode_of_its_own() {
+    let shop = Shop::open();
+    let path = "/v1/automations/recommend/mode";
+    let mode = json!({"mode": "canary", "canary_percent": 20.0, "campaign": "winter-sale"});
+    let set = call(&shop, "POST", path, &shop.admin, Some(mode)).await.ok();
+    assert_eq!(set["campaigns"], json!({"winter-sale": {"mode": "canary", "canary_percent": 20.0}}));
+    assert_eq!(set["mode"], "live");
+    let off = json!({"mode": "off", "campaign": "winter-sale"});
+    call(&shop, "POST", path, &shop.admin, Some(off)).await.ok();
+    let ask = async |campaign: Value| {
+        let asked = json!({"anonymous_id": "a", "campaign": campaign, "slots": [{"scenario": "popular"}]});
+        let answer = call(&shop, "POST", "/v1/recommend", &shop.public, Some(asked)).await.ok();
+        let path = format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap());
+        let record = call(&shop, "GET", &path, &shop.secret, None).await.ok();
+        (record["campaign"].clone(), record["automation"].clone())
+    };
+    assert_eq!(ask(json!("winter-sale")).await, (json!("winter-sale"), json!("off")));
+    assert_eq!(ask(Value::Null).await, (Value::Null, json!("live")));
+
+    let both = json!({"mode": "off", "campaign": "x", "market": "us"});
+    let refused = call(&shop, "POST", path, &shop.admin, Some(both)).await.mistakes();
+    assert_eq!(refused, [("campaign".to_owned(), "invalid".to_owned())]);
+    let long = json!({"campaign": "x".repeat(101), "slots": [{"scenario": "popular"}]});
+    let refused = call(&shop, "POST", "/v1/recommend", &shop.public, Some(long)).await.mistakes();
+    assert_eq!(refused, [("campaign".to_owned(), "out_of_range".to_owned())]);
+    let everywhere = call(&shop, "DELETE", path, &shop.admin, None).await.mistakes();
+    assert_eq!(everywhere, [("market".to_owned(), "missing".to_owned())]);
+    let one = format!("{path}?campaign=winter-sale");
+    assert_eq!(call(&shop, "DELETE", &one, &shop.admin, None).await.ok()["campaigns"], json!({}));
+}
+
+#[tokio::test]
 async fn a_session_reads_with_its_cookie_and_changes_with_its_token() {
     let shop = Shop::open();
     let browser = Browser::sign_in(&shop, &shop.admin).await;

@@ -127,10 +127,18 @@ async fn a_decision_is_recorded_explained_and_made_again() {
     assert_eq!(record["slots"][0]["items"][0]["product_id"], answer["slots"][0]["items"][0]["product_id"]);
     assert_eq!(record["subject_id"].as_str().unwrap().len(), 32, "an event made the visitor known");
     assert_eq!(record["propensity"], 1.0);
+    let version = record["model_version"].as_u64().unwrap();
+    assert_eq!(record["model_artifact"], format!("{version:064x}"));
+    let models = call(&shop, "GET", "/v1/models", &shop.secret, None).await.ok();
+    assert!(models["items"].as_array().unwrap().iter().any(|model| model["artifact"] == record["model_artifact"]));
+    assert_eq!(record["features"]["history"].as_array().unwrap().len(), 0, "nothing personal without consent");
 
     let why = call(&shop, "GET", &format!("{path}/why"), &shop.secret, None).await.ok();
     assert_eq!(why["words"][0], "the live model answered");
     assert_eq!(why["items"][0]["reasons"], json!(["similar to Product 2"]));
+    let part = &why["items"][0]["contributions"][0];
+    assert_eq!((&part["feature"], &part["product_id"]), (&json!("similar_to"), &json!("p2")));
+    assert!(part["contribution"].as_f64().unwrap() > 0.0, "{part}");
 
     let replay = call(&shop, "POST", &format!("{path}/replay"), &shop.secret, None).await.ok();
     assert_eq!(replay["identical"], true);

@@ -465,6 +465,7 @@ impl ModelVersions for TwoVersions {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
         let live = *self.live.lock();
         let entry = |version: u32| ModelEntry {
+            artifact: format!("{version:064x}"),
             name: "recommend".to_owned(),
             version: ModelVersion(version),
             stage: if version == live { "live" } else { "candidate" }.to_owned(),

@@ -53,6 +53,7 @@ Approval = TypedDict('Approval', {
     'asked_at': 'str',
     'asked_by': 'str',
     'automation': 'str',
+    'campaign': NotRequired['str | None'],
     'canary_percent': NotRequired['float'],
     'decided_at': NotRequired['str | None'],
     'decided_by': NotRequired['str | None'],
@@ -272,6 +273,13 @@ ConsentWord = TypedDict('ConsentWord', {
     'user_id': NotRequired['str'],
 })
 
+ContributionAnswer = TypedDict('ContributionAnswer', {
+    'contribution': NotRequired['float'],
+    'feature': 'str',
+    'product_id': NotRequired['str'],
+    'value': NotRequired['float'],
+})
+
 Coverage = TypedDict('Coverage', {
     'attributes': 'list[AttributeCoverage]',
     'departments': 'list[DepartmentCount]',
@@ -287,10 +295,32 @@ CurrencyCount = TypedDict('CurrencyCount', {
     'products': 'int',
 })
 
+DecidedAffinity = TypedDict('DecidedAffinity', {
+    'feature': 'str',
+    'key': 'str',
+    'weight': 'float',
+})
+
 DecidedArm = TypedDict('DecidedArm', {
     'arm': 'str',
     'experiment': 'str',
     'propensity': 'float',
+})
+
+DecidedFeatures = TypedDict('DecidedFeatures', {
+    'affinities': 'list[DecidedAffinity]',
+    'carts': 'float',
+    'history': 'list[DecidedHistory]',
+    'purchases': 'float',
+    'session_started_at': NotRequired['str | None'],
+    'sessions': 'float',
+    'views': 'float',
+})
+
+DecidedHistory = TypedDict('DecidedHistory', {
+    'at': 'str',
+    'meaning': 'str',
+    'product_id': 'str',
 })
 
 DecidedItem = TypedDict('DecidedItem', {
@@ -311,15 +341,17 @@ DecisionAnswer = TypedDict('DecisionAnswer', {
     'at': 'str',
     'automation': 'str',
     'blocks': NotRequired['list[BlockAnswer]'],
+    'campaign': NotRequired['str | None'],
     'decision_id': 'str',
     'engine': 'str',
     'experiments': 'list[DecidedArm]',
     'fallback': 'str',
+    'features': NotRequired['DecidedFeatures'],
     'granted': 'list[str]',
     'held_out': 'bool',
-    'history': 'list[str]',
     'latency_us': 'int',
     'market': 'str',
+    'model_artifact': NotRequired['str | None'],
     'model_version': NotRequired['int | None'],
     'propensity': 'float',
     'query': NotRequired['str'],
@@ -357,6 +389,32 @@ DepartmentCount = TypedDict('DepartmentCount', {
 })
 
 DeviceName: TypeAlias = "Literal['unknown', 'desktop', 'phone', 'tablet', 'server']"
+
+EncodedQueries = TypedDict('EncodedQueries', {
+    'at_hand': 'int',
+    'in_time': 'int',
+    'kept': 'int',
+    'late': 'int',
+})
+
+EncoderBudget = TypedDict('EncoderBudget', {
+    'calls_today': 'int',
+    'failures_today': 'int',
+    'texts_per_day': 'int',
+    'texts_today': 'int',
+    'tokens_per_day': 'int',
+    'tokens_today': 'int',
+})
+
+EncoderStatus = TypedDict('EncoderStatus', {
+    'budget': NotRequired['EncoderBudget'],
+    'encoder': 'str',
+    'products': 'int',
+    'products_with_vectors': 'int',
+    'queries': 'EncodedQueries',
+    'trouble': NotRequired['str'],
+    'used': 'bool',
+})
 
 EvaluationRequest = TypedDict('EvaluationRequest', {
     'context': 'Any',
@@ -432,6 +490,7 @@ ExperimentTargeting = TypedDict('ExperimentTargeting', {
 ExperimentUnit: TypeAlias = "Literal['subject', 'session', 'market_slot']"
 
 ExplainedItem = TypedDict('ExplainedItem', {
+    'contributions': 'list[ContributionAnswer]',
     'name': 'str',
     'position': 'int',
     'product_id': 'str',
@@ -599,6 +658,7 @@ LayoutAnswerWire = TypedDict('LayoutAnswerWire', {
 LayoutRequest = TypedDict('LayoutRequest', {
     'anonymous_id': NotRequired['str | None'],
     'blocks': 'list[BlockRequest]',
+    'campaign': NotRequired['str | None'],
     'consent': NotRequired['ConsentWire | None'],
     'count': NotRequired['int | None'],
     'deadline_ms': NotRequired['int | None'],
@@ -721,6 +781,7 @@ ModeAnswer = TypedDict('ModeAnswer', {
 })
 
 ModeRequest = TypedDict('ModeRequest', {
+    'campaign': NotRequired['str | None'],
     'canary_percent': NotRequired['float | None'],
     'expected_effect': NotRequired['str'],
     'market': NotRequired['str | None'],
@@ -749,6 +810,7 @@ ModelSegment = TypedDict('ModelSegment', {
 })
 
 ModelVersionAnswer = TypedDict('ModelVersionAnswer', {
+    'artifact': 'str',
     'lineage': 'Any',
     'metrics': 'Any',
     'name': 'str',
@@ -1106,6 +1168,7 @@ RecommendAnswer = TypedDict('RecommendAnswer', {
 
 RecommendRequest = TypedDict('RecommendRequest', {
     'anonymous_id': NotRequired['str | None'],
+    'campaign': NotRequired['str | None'],
     'consent': NotRequired['ConsentWire | None'],
     'deadline_ms': NotRequired['int | None'],
     'device': NotRequired['DeviceName | None'],
@@ -1238,6 +1301,7 @@ SearchRefinement = TypedDict('SearchRefinement', {
 
 SearchRequest = TypedDict('SearchRequest', {
     'anonymous_id': NotRequired['str | None'],
+    'campaign': NotRequired['str | None'],
     'category': NotRequired['str | None'],
     'consent': NotRequired['ConsentWire | None'],
     'count': NotRequired['int | None'],

@@ -23,7 +23,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use merx_domain::search::IndexState;
+use merx_domain::search::{Contribution, IndexState};
 use merx_domain::{
     Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
     Situation, SubjectFeatures,
@@ -36,6 +36,7 @@ use crate::search::SearchError;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
 use crate::search::clicks::ClickModel;
 use crate::search::document::SearchDocument;
+use crate::search::features::{FEATURES, FeatureRow};
 use crate::search::learning::clicked_examples;
 use crate::search::sentence::{QueryVectors, Sentence, SentenceVectors, Sentences, query_text};
 use crate::search::shop_index::{Change, SearchIndex, SearchOptions};
@@ -536,6 +537,29 @@ impl SearchEngine {
             late,
         };
         search.run()
+    }
+
+    /// What each measurement of a hit added to its relevance, largest first, by the version that ranked it; empty where no measurement did.
+    pub fn contributions(
+        &self,
+        level: FallbackLevel,
+        version: Option<ModelVersion>,
+        hit: &SearchHit,
+    ) -> Result<Vec<Contribution>, EngineError> {
+        let chosen = self.rankers.version(level, version)?;
+        let ranker = &chosen.as_ref().map_or(&self.untaught, |(_, model)| model).ranker;
+        if level > FallbackLevel::PreviousModel || hit.measurements.len() != FEATURES {
+            return Ok(Vec::new());
+        }
+        let mut row: FeatureRow = [0.0; FEATURES];
+        row.iter_mut().zip(&hit.measurements).for_each(|(to, (_, value))| *to = *value);
+        let parts = ranker.contributions(&row);
+        let named = hit.measurements.iter().zip(parts).filter(|(_, part)| *part != 0.0);
+        let mut told: Vec<Contribution> = named
+            .map(|((name, value), part)| Contribution { measurement: name.clone(), value: *value, contribution: part })
+            .collect();
+        told.sort_by(|a, b| b.contribution.abs().total_cmp(&a.contribution.abs()));
+        Ok(told)
     }
 
     fn usage_of(&self, category: &str, field: &str) -> u32 {

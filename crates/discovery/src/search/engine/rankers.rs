@@ -184,7 +184,10 @@ mod tests {
             &(&names[..WITHOUT_SENTENCE], narrowed(&model.ranker), &model.clicks),
             FORMAT.to_le_bytes().to_vec(),
         );
-        assert_eq!(learner.load(&fewer.unwrap()).unwrap(), model);
+        let deaf = RankerModel { ranker: narrowed(&model.ranker).widened(), ..model.clone() };
+        assert_eq!(learner.load(&fewer.unwrap()).unwrap(), deaf);
+        let Ranker::Learnt { weights, .. } = &deaf.ranker else { panic!("it was learnt") };
+        assert_eq!((weights.len(), &weights[WITHOUT_SENTENCE..]), (FEATURES, &[0.0; FEATURES - WITHOUT_SENTENCE][..]));
         let other = postcard::to_extend(&(&names[1..], &model.ranker, &model.clicks), FORMAT.to_le_bytes().to_vec());
         assert!(learner.load(&other.unwrap()).is_err());
         assert!(learner.load(&bytes[..bytes.len() / 2]).is_err());
