@@ -180,7 +180,7 @@ impl House {
         };
         let rules = vec![SlotRules::default(); 2];
         let mut shelf = RequestShelf::new(self.catalogue.read(), MarketId::default(), NOW, rules, &[]);
-        let ask = Ask { slots: vec![slot("home"), slot("basket")] };
+        let ask = Ask::new(vec![slot("home"), slot("basket")]);
         let campaign = campaign.map(Into::into);
         self.pipeline.decide(Request { campaign, ..Request::new(situation, ask) }, &mut shelf)
     }

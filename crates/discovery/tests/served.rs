@@ -162,7 +162,7 @@ fn ask_at(
     shelf: &Table,
     market: &str,
 ) -> Vec<Vec<Candidate>> {
-    let ask = Ask { slots: slots.to_vec() };
+    let ask = Ask::new(slots.to_vec());
     let proposal = engine().propose(level, None, &situation(market), &ask, features, shelf, &|| false).unwrap();
     proposal.answer.slots.into_iter().map(|slot| slot.items).collect()
 }
@@ -365,7 +365,7 @@ fn each_level_answers_by_its_own_means() {
 #[test]
 fn without_a_model_the_engine_says_so_and_a_late_one_stops() {
     let empty = RecommendEngine::new(Box::new(|_| None));
-    let ask = Ask { slots: vec![slot(Scenario::ForYou, 3, &[])] };
+    let ask = Ask::new(vec![slot(Scenario::ForYou, 3, &[])]);
     let (features, shelf) = (SubjectFeatures::default(), Table::default());
     let propose = |engine: &RecommendEngine, level, late: bool| {
         engine.propose(level, None, &situation("de"), &ask, &features, &shelf, &|| late).map(|proposal| proposal.model)
@@ -387,7 +387,7 @@ fn a_saved_model_answers_alike_and_a_pinned_version_is_loaded() {
     let engine = RecommendEngine::new(Box::new(move |version| {
         (version == ModelVersion(9)).then(|| RecommendLearner.load(&loading).unwrap())
     }));
-    let ask_of = Ask { slots: Scenario::ALL.iter().map(|scenario| slot(*scenario, 4, &[14])).collect() };
+    let ask_of = Ask::new(Scenario::ALL.iter().map(|scenario| slot(*scenario, 4, &[14])).collect());
     let (features, shelf) = (looked_at(&[12, 15]), Table::default());
     let propose = |engine: &RecommendEngine, version| {
         let pinned = Some(ModelVersion(version));

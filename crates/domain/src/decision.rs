@@ -180,10 +180,48 @@ pub struct Slot {
     pub diversity: f32,
 }
 
+/// What the products of a strip are to bring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Goal {
+    /// What the person takes up most likely.
+    #[default]
+    Interest,
+    /// The most revenue: how likely it is taken up times its price.
+    Revenue,
+}
+
+impl Goal {
+    pub const ALL: [Self; 2] = [Self::Interest, Self::Revenue];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Interest => "interest",
+            Self::Revenue => "revenue",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|goal| goal.name() == name)
+    }
+}
+
 /// A request for recommendations: slots are filled in order and share no product.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ask {
     pub slots: Vec<Slot>,
+    /// By slot; what is missing is [`Goal::Interest`]. Asks on record end with it: what is added later stands at the end too.
+    pub goals: Vec<Goal>,
+}
+
+impl Ask {
+    pub fn new(slots: Vec<Slot>) -> Self {
+        Self { slots, goals: Vec::new() }
+    }
+
+    pub fn goal(&self, slot: usize) -> Goal {
+        self.goals.get(slot).copied().unwrap_or_default()
+    }
 }
 
 /// Why a product stands where it stands.

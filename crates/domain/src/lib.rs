@@ -24,7 +24,7 @@ pub use consent::{
     ConsentPolicy, ConsentStamp, Grant, PolicyDocument, PolicyMistake, PolicySet, Purposes, RegionDocument, tcf,
 };
 pub use decision::{
-    Affinity, Answer, Ask, Blocked, Candidate, Decision, Engine, EngineError, Fact, FallbackLevel, HistoryEntry,
+    Affinity, Answer, Ask, Blocked, Candidate, Decision, Engine, EngineError, Fact, FallbackLevel, Goal, HistoryEntry,
     Proposal, Reason, Scenario, Shelf, Situation, Slot, SlotAnswer, SubjectFeatures,
 };
 pub use event::{Device, Event, EventContext, EventKind, EventLine, EventMeaning};

@@ -169,6 +169,8 @@ pub(crate) struct SlotConfig {
     #[serde(default)]
     pub(crate) diversity: f32,
     #[serde(default)]
+    pub(crate) goal: merx_domain::Goal,
+    #[serde(default)]
     pub(crate) filter: Option<String>,
     #[serde(default)]
     pub(crate) boosts: Vec<BoostConfig>,

@@ -308,7 +308,7 @@ fn decide(
         diversity: 0.0,
     };
     let mut shelf = RequestShelf::new(shop.catalogue().read(), market, now, vec![SlotRules::default()], &[]);
-    let decision = shop.pipeline.decide(Request::new(situation, Ask { slots: vec![slot] }), &mut shelf);
+    let decision = shop.pipeline.decide(Request::new(situation, Ask::new(vec![slot])), &mut shelf);
     let shown = decision.answer.slots.iter().flat_map(|slot| &slot.items).map(|item| item.product).collect();
     (decision, shown)
 }

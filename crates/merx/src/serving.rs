@@ -489,6 +489,7 @@ fn settings(config: &Config) -> Result<Settings> {
         let filter = slot.filter.as_deref().map(merx_domain::Filter::parse).transpose()?;
         Ok(SlotPreset {
             diversity: slot.diversity,
+            goal: slot.goal,
             filter,
             boosts: slot.boosts()?,
             static_list: slot.static_list.clone(),

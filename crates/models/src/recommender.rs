@@ -105,6 +105,11 @@ pub trait OpenQuery {
         self.score(&items, out);
     }
 
+    /// How likely it is that an item of this score is taken up, on a scale of this query's own: twice as much is twice as likely.
+    fn likelihood(&self, score: f32) -> f32 {
+        score
+    }
+
     /// The largest parts of `item`'s score, at most `limit`, largest first; empty where the model can't tell.
     fn explain(&mut self, _item: u32, _limit: usize) -> Vec<Contribution> {
         Vec::new()

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use merx_decide::{AuditLog, Automations, Boost, Catalogue, Dealer, Labels, Policies, Recorder};
-use merx_domain::{Clock, DecisionId, Filter, MarketId, ProductId, ProductNumber, Scenario};
+use merx_domain::{Clock, DecisionId, Filter, Goal, MarketId, ProductId, ProductNumber, Scenario};
 use merx_ingest::Rules;
 
 use crate::activity::Activity;
@@ -34,6 +34,7 @@ pub struct SlotPreset {
     pub scenario: Scenario,
     pub count: usize,
     pub diversity: f32,
+    pub goal: Goal,
     pub filter: Option<Filter>,
     pub boosts: Vec<Boost>,
     /// For the case that nothing learnt can answer; empty: the shop's list.
@@ -42,7 +43,15 @@ pub struct SlotPreset {
 
 impl SlotPreset {
     pub fn new(scenario: Scenario, count: usize) -> Self {
-        Self { scenario, count, diversity: 0.0, filter: None, boosts: Vec::new(), static_list: Vec::new() }
+        Self {
+            scenario,
+            count,
+            diversity: 0.0,
+            goal: Goal::Interest,
+            filter: None,
+            boosts: Vec::new(),
+            static_list: Vec::new(),
+        }
     }
 }
 

@@ -10,8 +10,8 @@ use compact_str::CompactString;
 use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf, SlotRules, words};
 use merx_domain::experiment::Assignment;
 use merx_domain::{
-    Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, IdentityKind, MarketId,
-    Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
+    Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, Goal, IdentityKind,
+    MarketId, Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
 };
 use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,32 @@ pub(crate) struct RecommendRequest {
     slots: Vec<SlotRequest>,
 }
 
+/// What the products of a slot are to bring: what is taken up most likely, or the most revenue (that times the price).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum GoalName {
+    Interest,
+    Revenue,
+}
+
+impl From<GoalName> for Goal {
+    fn from(name: GoalName) -> Self {
+        match name {
+            GoalName::Interest => Self::Interest,
+            GoalName::Revenue => Self::Revenue,
+        }
+    }
+}
+
+impl From<Goal> for GoalName {
+    fn from(goal: Goal) -> Self {
+        match goal {
+            Goal::Interest => Self::Interest,
+            Goal::Revenue => Self::Revenue,
+        }
+    }
+}
+
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SlotRequest {
@@ -123,6 +149,9 @@ pub(crate) struct SlotRequest {
     #[serde(default)]
     #[schema(minimum = 0, maximum = 1)]
     diversity: Option<f32>,
+    /// What the products are to bring.
+    #[serde(default)]
+    goal: Option<GoalName>,
     /// Products that must not be shown.
     #[serde(default)]
     #[schema(max_items = 1000, value_type = Vec<Id>)]
@@ -519,6 +548,7 @@ struct SoundSlot {
     scenario: Scenario,
     count: usize,
     diversity: f32,
+    goal: Goal,
     products: Vec<ProductId>,
     exclude: Vec<ProductId>,
     after: Option<DecisionId>,
@@ -641,6 +671,7 @@ fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistake
         scenario: preset.scenario,
         count,
         diversity,
+        goal: slot.goal.map_or(preset.goal, Goal::from),
         products: read_ids(slot.products, at("products"), MAX_PRODUCTS, mistakes),
         exclude: read_ids(slot.exclude, at("exclude"), MAX_EXCLUDED, mistakes),
         after: after.and_then(|after| mistakes.taken(at("after"), "invalid_id", after)),
@@ -675,6 +706,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let mut rules = Vec::with_capacity(question.slots.len());
     let mut slots = Vec::with_capacity(question.slots.len());
     let mut lists = Vec::with_capacity(question.slots.len());
+    let mut goals = Vec::with_capacity(question.slots.len());
     let mut notes = Vec::new();
     let catalogue = parts.catalogue.read();
     for (number, (slot, earlier)) in question.slots.into_iter().zip(earlier).enumerate() {
@@ -682,6 +714,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
         let mut exclude = earlier;
         exclude.extend(slot.exclude.iter().filter_map(|id| catalogue.number(id)));
         rules.push(slot.rules);
+        goals.push(slot.goal);
         lists.push(slot.static_list.iter().filter_map(|id| catalogue.number(id)).collect());
         slots.push(Slot {
             name: slot.name,
@@ -707,7 +740,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
         session: question.session,
         campaign: question.campaign,
         segments: question.segments,
-        ..Request::new(situation, Ask { slots })
+        ..Request::new(situation, Ask { slots, goals })
     };
     let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);

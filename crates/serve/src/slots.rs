@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::app::SlotPreset;
 use crate::body::Answered;
+use crate::recommend::GoalName;
 use crate::routes::Shared;
 
 #[derive(Serialize, ToSchema)]
@@ -22,6 +23,7 @@ pub(crate) struct ConfiguredSlot {
     scenario: &'static str,
     count: usize,
     diversity: f32,
+    goal: GoalName,
     /// Whether only some products may stand in it.
     filtered: bool,
     /// How many boosts change its order.
@@ -35,6 +37,7 @@ impl ConfiguredSlot {
             scenario: slot.scenario.name(),
             count: slot.count,
             diversity: slot.diversity,
+            goal: slot.goal.into(),
             filtered: slot.filter.is_some(),
             boosts: slot.boosts.len(),
         }

@@ -35,6 +35,8 @@ export interface SlotRequest {
   exclude?: string[];
   filter?: string;
   diversity?: number;
+  /** What the products are to bring: what is taken up most likely (the default), or most revenue. */
+  goal?: 'interest' | 'revenue';
   after?: string;
 }
 

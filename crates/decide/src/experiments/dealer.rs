@@ -11,8 +11,8 @@ use merx_domain::experiment::{
 };
 use merx_domain::search::SearchAsk;
 use merx_domain::{
-    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Grant, LayoutAsk, MarketId, Purposes,
-    Slot, SubjectId, TimestampMs,
+    Ask, DecisionId, Device, Event, EventContext, EventId, EventKind, Filter, Goal, Grant, LayoutAsk, MarketId,
+    Purposes, Slot, SubjectId, TimestampMs,
 };
 use merx_features::OWN_EXPOSURE;
 
@@ -50,8 +50,10 @@ impl Adjust for Ask {
     fn adjust(&mut self, surface: &Surface, variant: &PreparedVariant, rules: &mut Vec<SlotRules>) {
         let Surface::Recommend { slots: names } = surface else { return };
         rules.resize_with(self.slots.len().max(rules.len()), SlotRules::default);
-        let met = self.slots.iter_mut().zip(rules).filter(|(slot, _)| is_of(slot, names));
-        for (slot, rules) in met {
+        self.goals.resize(self.slots.len(), Goal::default());
+        let met = self.slots.iter_mut().zip(&mut self.goals).zip(rules).filter(|((slot, _), _)| is_of(slot, names));
+        for ((slot, goal), rules) in met {
+            *goal = variant.change.goal.unwrap_or(*goal);
             slot.scenario = variant.change.scenario.unwrap_or(slot.scenario);
             slot.count = variant.change.count.unwrap_or(slot.count);
             slot.diversity = variant.change.diversity.unwrap_or(slot.diversity);

@@ -2,7 +2,7 @@
 
 use compact_str::CompactString;
 use merx_domain::experiment::{BUCKETS, Bandit, Experiment, ExperimentError, ExperimentKind, UnitKind};
-use merx_domain::{FallbackLevel, Filter, ModelVersion, Scenario};
+use merx_domain::{FallbackLevel, Filter, Goal, ModelVersion, Scenario};
 use serde::{Deserialize, Serialize};
 
 use crate::shelf::{Boost, BoostField};
@@ -46,6 +46,7 @@ pub struct Change {
     pub scenario: Option<Scenario>,
     pub count: Option<usize>,
     pub diversity: Option<f32>,
+    pub goal: Option<Goal>,
     /// In the filter language, beside the request's own.
     pub filter: Option<String>,
     /// Beside the request's own.
@@ -218,6 +219,7 @@ impl ExperimentDefinition {
             (change.scenario.is_some(), "scenario"),
             (change.count.is_some(), "count"),
             (change.diversity.is_some(), "diversity"),
+            (change.goal.is_some(), "goal"),
             (!change.boosts.is_empty(), "boosts"),
         ];
         let of_search = [(change.typo_tolerance.is_some(), "typo_tolerance")];

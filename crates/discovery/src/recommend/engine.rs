@@ -109,7 +109,16 @@ impl Engine for RecommendEngine {
             if late() {
                 return Err(EngineError::Late);
             }
-            let filler = SlotFiller { situation, features, shelf, model, slot_number, slot, used: &used };
+            let filler = SlotFiller {
+                situation,
+                features,
+                shelf,
+                model,
+                slot_number,
+                slot,
+                goal: ask.goal(slot_number),
+                used: &used,
+            };
             let items = match level {
                 FallbackLevel::LiveModel | FallbackLevel::PreviousModel => filler.fill(),
                 FallbackLevel::Popularity => filler.fill_popular(),

@@ -1,7 +1,7 @@
 //! Fills one slot: whom to ask for candidates, what to leave out, and why each product stands there.
 
 use merx_domain::{
-    Candidate, EventMeaning, HistoryEntry, ProductNumber, Reason, SECOND_MS, Scenario, Shelf, Situation, Slot,
+    Candidate, EventMeaning, Goal, HistoryEntry, ProductNumber, Reason, SECOND_MS, Scenario, Shelf, Situation, Slot,
     SubjectFeatures,
 };
 use merx_models::{Contribution, Interaction, OpenQuery, Query, Scored};
@@ -28,6 +28,7 @@ pub(super) struct SlotFiller<'a> {
     pub(super) model: Option<&'a RecommendModel>,
     pub(super) slot_number: usize,
     pub(super) slot: &'a Slot,
+    pub(super) goal: Goal,
     /// Products that earlier slots show.
     pub(super) used: &'a FxHashSet<u32>,
 }
@@ -128,8 +129,17 @@ impl SlotFiller<'_> {
             };
             if fact.blocked.is_none() && dear_enough {
                 let labels = self.model.map(|model| model.labels(scored.item)).unwrap_or_default();
-                pool.push(Eligible { item: scored.item, score: scored.score * fact.boost, labels });
+                let worth = match self.goal {
+                    Goal::Interest => scored.score,
+                    Goal::Revenue => open.likelihood(scored.score) * fact.price_minor.max(1) as f32,
+                };
+                pool.push(Eligible { item: scored.item, score: worth * fact.boost, labels });
             }
+        }
+        if self.goal == Goal::Revenue {
+            // Beside the best: neither scale means anything outside this list.
+            let best = pool.iter().map(|eligible| eligible.score).fold(f32::MIN_POSITIVE, f32::max);
+            pool.iter_mut().for_each(|eligible| eligible.score /= best);
         }
         pool.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.item.cmp(&b.item)));
         for chosen in select(&pool, self.slot.count - shown.len(), self.slot.diversity) {
@@ -280,9 +290,15 @@ impl SlotFiller<'_> {
         if asked { self.slot.products.iter().map(|product| product.0).collect() } else { Vec::new() }
     }
 
-    /// Enough that guardrails, boosts and variety leave a full slot in the ordinary case.
+    /// Enough that guardrails, boosts and variety leave a full slot in the ordinary case, and that a dear product less likely taken up is
+    /// among them where revenue is the goal.
     fn pool_size(&self) -> usize {
-        (self.slot.count * 4 + self.features.history.len() + self.slot.exclude.len() + self.used.len()).clamp(60, 1_000)
+        let (places, fewest) = match self.goal {
+            Goal::Interest => (4, 60),
+            Goal::Revenue => (20, 300),
+        };
+        let left_out = self.features.history.len() + self.slot.exclude.len() + self.used.len();
+        (self.slot.count * places + left_out).clamp(fewest, 1_000)
     }
 
     /// Mean price of the slot's products, in minor units; 0 where unknown or not needed.

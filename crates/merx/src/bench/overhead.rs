@@ -150,7 +150,7 @@ pub(super) fn ask() -> Ask {
         exclude: Vec::new(),
         diversity: 0.0,
     };
-    Ask { slots: vec![slot] }
+    Ask::new(vec![slot])
 }
 
 pub(super) fn shelf(shop: &Shop, now: TimestampMs) -> RequestShelf<'_> {

@@ -423,10 +423,13 @@ impl OpenBlend<'_> {
             return 0.0;
         }
         // The scale of a score is free; this one keeps all of them above 0 and in order.
-        let score = scorer.score(row).clamp(-60.0, 60.0);
+        let score = scorer.score(row).clamp(-LARGEST_LOGIT, LARGEST_LOGIT);
         if score >= 0.0 { 1.0 + score } else { 1.0 / (1.0 - score) }
     }
 }
+
+/// Keeps powers of e within an `f32`, a price's factor included.
+const LARGEST_LOGIT: f32 = 60.0;
 
 impl OpenQuery for OpenBlend<'_> {
     fn candidates(&mut self, limit: usize, out: &mut Vec<Scored>) {
@@ -457,6 +460,12 @@ impl OpenQuery for OpenBlend<'_> {
             self.pool.write_inputs_of(item, scores, &mut row);
             *out = self.score_row(&row, &mut scorer);
         }
+    }
+
+    /// Learned listwise: the network's scores are logits of what is wanted next.
+    fn likelihood(&self, score: f32) -> f32 {
+        let logit = if score >= 1.0 { score - 1.0 } else { 1.0 - 1.0 / score.max(f32::MIN_POSITIVE) };
+        logit.clamp(-LARGEST_LOGIT, LARGEST_LOGIT).exp()
     }
 
     /// The parts of the members that stand for the item most, each weighed by how near it stands to the member's best.

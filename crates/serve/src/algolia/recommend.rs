@@ -259,7 +259,7 @@ fn decide(
     let mut shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
     let consent = search.asked.consent;
     let situation = Situation { decision, subject, market, device: Device::Unknown, now, seed, consent };
-    let request = Request::new(situation, Ask { slots: vec![slot] });
+    let request = Request::new(situation, Ask::new(vec![slot]));
     let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     Ok(decision)

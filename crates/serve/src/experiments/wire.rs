@@ -6,13 +6,13 @@ use merx_domain::experiment::{
     ArmDefinition, BUCKETS, Bandit, BanditKind, BucketRange, Experiment, ExperimentId, ExperimentKind, ExperimentState,
     LayerId, Reward, Targeting, UnitKind,
 };
-use merx_domain::{Device, FallbackLevel, MINUTE_MS, MarketId, ModelVersion, Scenario, TimestampMs};
+use merx_domain::{Device, FallbackLevel, Goal, MINUTE_MS, MarketId, ModelVersion, Scenario, TimestampMs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::problem::Mistake;
-use crate::recommend::fallback_name;
+use crate::recommend::{GoalName, fallback_name};
 
 const MAX_ARMS: usize = 20;
 const MAX_METRICS: usize = 30;
@@ -217,6 +217,10 @@ pub(crate) struct ChangeWire {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, minimum = 0, maximum = 1)]
     diversity: Option<f32>,
+    /// interest, revenue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, value_type = Option<GoalName>)]
+    goal: Option<GoalName>,
     /// Beside the request's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -416,6 +420,7 @@ impl From<&Change> for ChangeWire {
             scenario: change.scenario.map(|scenario| scenario.name().to_owned()),
             count: change.count,
             diversity: change.diversity,
+            goal: change.goal.map(GoalName::from),
             filter: change.filter.clone(),
             boosts: change.boosts.iter().map(boost).collect(),
             typo_tolerance: change.typo_tolerance,
@@ -538,6 +543,7 @@ pub(super) fn definition_of(
             scenario,
             count: arm.change.count,
             diversity: arm.change.diversity,
+            goal: arm.change.goal.map(Goal::from),
             filter: arm.change.filter,
             boosts: arm.change.boosts.into_iter().map(boost).collect(),
             typo_tolerance: arm.change.typo_tolerance,

@@ -129,7 +129,7 @@ async fn a_decision_is_recorded_explained_and_made_again() {
     assert_eq!(record["propensity"], 1.0);
     let version = record["model_version"].as_u64().unwrap();
     assert_eq!(record["model_artifact"], format!("{version:064x}"));
-    let models = call(&shop, "GET", "/v1/models", &shop.secret, None).await.ok();
+    let models = call(&shop, "GET", "/v1/models", &shop.admin, None).await.ok();
     assert!(models["items"].as_array().unwrap().iter().any(|model| model["artifact"] == record["model_artifact"]));
     assert_eq!(record["features"]["history"].as_array().unwrap().len(), 0, "nothing personal without consent");
 

@@ -8,8 +8,8 @@ use anyhow::Result;
 use merx_decide::{Request, RequestShelf, SlotRules};
 use merx_discovery::recommend::{RecommendModel, Role};
 use merx_domain::{
-    Ask, ConsentStamp, DecisionId, Device, Event, LocationId, MarketId, ModelVersion, Product, ProductId, Scenario,
-    Situation, Slot, StockLevel, SubjectId, TimestampMs,
+    Ask, ConsentStamp, DecisionId, Device, Event, Goal, LocationId, MarketId, ModelVersion, Product, ProductId,
+    Scenario, Situation, Slot, StockLevel, SubjectId, TimestampMs,
 };
 use merx_models::{Learner as _, PopularityLearner, Recommender};
 
@@ -28,7 +28,9 @@ const IN_STOCK: i64 = 1_000;
 pub(super) enum Way {
     /// What is viewed, carted and bought most in a market, newer counts weighing more; counted anew whenever it learns.
     Popularity,
-    /// As shipped: every family fitted and chosen anew whenever it learns, behind the gate; histories as they are at the moment of asking.
+    /// The same times the price.
+    BestSellers,
+    /// As shipped, with revenue as the slots' goal: every family fitted and chosen anew whenever it learns, behind the gate; histories as they are at the moment of asking.
     Merx,
 }
 
@@ -112,9 +114,10 @@ impl Learner {
             consent: visitor.consent,
         };
         let exclude = exclude.iter().filter_map(|id| self.shop.projection.number(id)).collect();
-        let (scenario, diversity) = self.scenario(moment);
-        let slot = Slot { name: "strip".to_owned(), scenario, count: STRIP, products: Vec::new(), exclude, diversity };
-        let mut request = Request::new(situation, Ask { slots: vec![slot] });
+        let (scenario, goal) = self.scenario(moment);
+        let (name, products) = ("strip".to_owned(), Vec::new());
+        let slot = Slot { name, scenario, count: STRIP, products, exclude, diversity: 0.0 };
+        let mut request = Request::new(situation, Ask { slots: vec![slot], goals: vec![goal] });
         request.deadline_ms = Some(PATIENCE_MS);
         let rules = vec![SlotRules::default()];
         let catalogue = self.shop.catalogue().read();
@@ -125,12 +128,12 @@ impl Learner {
         (id, ids.collect())
     }
 
-    /// Scenario and variety, as the shipped configuration has them for a home page.
-    fn scenario(&self, moment: Moment) -> (Scenario, f32) {
+    fn scenario(&self, moment: Moment) -> (Scenario, Goal) {
         match (self.way, moment) {
-            (Way::Popularity, _) => (Scenario::Popular, 0.0),
-            (Way::Merx, Moment::Arrival) => (Scenario::ForYou, 0.2),
-            (Way::Merx, Moment::Leaving) => (Scenario::ContinueSession, 0.2),
+            (Way::Popularity, _) => (Scenario::Popular, Goal::Interest),
+            (Way::BestSellers, _) => (Scenario::Popular, Goal::Revenue),
+            (Way::Merx, Moment::Arrival) => (Scenario::ForYou, Goal::Revenue),
+            (Way::Merx, Moment::Leaving) => (Scenario::ContinueSession, Goal::Revenue),
         }
     }
 
@@ -152,7 +155,7 @@ impl Learner {
                 let report = training::train_recommendations(&self.shop, now)?;
                 self.promoted += u32::from(report.promoted);
             }
-            Way::Popularity => {
+            Way::Popularity | Way::BestSellers => {
                 let (set, ..) = training::training_set(&self.shop, now, &|_| Ok(()))?;
                 let popular: Arc<dyn Recommender> = Arc::new(PopularityLearner::default().fit(&set, 1)?);
                 let members = BTreeMap::from([(Role::Popular, popular)]);

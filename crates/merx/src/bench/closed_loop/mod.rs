@@ -1,5 +1,5 @@
 //! `merx bench closed-loop`: simulated shoppers come day by day, are shown strips of products, and answer by the planted truth. In one arm
-//! popularity chooses, in one Merx that learns from what it showed, in one an oracle that knows the truth.
+//! popularity chooses, in one popularity times price, in one Merx that learns from what it showed, in one an oracle that knows the truth.
 
 mod learner;
 mod play;
@@ -168,9 +168,9 @@ impl Figures<'_> {
     }
 
     /// The same without the luck of who happened to buy.
-    fn expected_ratios(&self, from: usize) -> Vec<f64> {
+    fn expected_ratios(&self, over: Arm, from: usize) -> Vec<f64> {
         let of = |tally: &Tally, arm| tally.sums(arm, from, self.days()).expected;
-        self.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, Arm::Popularity)).collect()
+        self.played.iter().map(|tally| of(tally, Arm::Merx) / of(tally, over)).collect()
     }
 
     fn expected_per_visit(&self, arm: Arm, from: usize, until: usize) -> Interval {
@@ -195,14 +195,21 @@ impl Figures<'_> {
         all("revenue_ratio", Interval::of_ratios(self.lifts(0)), "merx / popularity");
         all("revenue_ratio_second_half", Interval::of_ratios(self.lifts(half)), "merx / popularity");
         for (metric, from) in [("expected_revenue_ratio", 0), ("expected_revenue_ratio_second_half", half)] {
-            all(metric, Interval::of_ratios(self.expected_ratios(from)), "merx / popularity");
+            all(metric, Interval::of_ratios(self.expected_ratios(Arm::Popularity, from)), "merx / popularity");
         }
+        for (metric, from) in
+            [("expected_revenue_over_best_sellers", 0), ("expected_revenue_over_best_sellers_second_half", half)]
+        {
+            all(metric, Interval::of_ratios(self.expected_ratios(Arm::BestSellers, from)), "merx / best sellers");
+        }
+        let over = self.expected_ratios(Arm::BestSellers, 0).iter().filter(|ratio| **ratio > 1.0).count();
+        all("shops_won_over_best_sellers", Interval::exactly(over as f64), "shops");
         let units = self.played.iter().map(|tally| {
             let of = |arm| tally.sums(arm, 0, days).expected_units;
             of(Arm::Merx) / of(Arm::Popularity)
         });
         all("expected_units_ratio", Interval::of_ratios(units), "merx / popularity");
-        let won = self.expected_ratios(0).iter().filter(|ratio| **ratio > 1.0).count();
+        let won = self.expected_ratios(Arm::Popularity, 0).iter().filter(|ratio| **ratio > 1.0).count();
         all("shops_won", Interval::exactly(won as f64), "shops");
         let luck = sign_test(won, self.played.len() - won);
         all("sign_test", Interval::exactly(luck), "chance of a split as uneven");
@@ -216,7 +223,7 @@ impl Figures<'_> {
             of(Arm::Merx) - of(Arm::Popularity)
         });
         all("revenue_per_visit_more", more, "EUR");
-        for arm in [Arm::Random, Arm::Popularity, Arm::Merx] {
+        for arm in [Arm::Random, Arm::Popularity, Arm::BestSellers, Arm::Merx] {
             let say = |metric, interval| self.say(metric, Some(arm), None, None, interval, "share of the oracle's");
             say("regret", self.regret(arm, 0, days));
             say("regret_first_week", self.regret(arm, 0, WEEK));
@@ -260,7 +267,7 @@ impl Figures<'_> {
 
     fn draw(&self, folder: &Path) -> Result<()> {
         std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-        let ratios = self.expected_ratios(0);
+        let ratios = self.expected_ratios(Arm::Popularity, 0);
         let overall = Interval::of_ratios(ratios.iter().copied());
         let title = "Expected revenue per visit of Merx over popularity's, a dot a shop";
         for (name, drawing) in [
@@ -293,7 +300,11 @@ impl Figures<'_> {
             unit: "%",
             scale: 100.0,
             from_zero: false,
-            series: vec![of(Arm::Popularity, "popularity", "plain"), of(Arm::Merx, "Merx", "accent")],
+            series: vec![
+                of(Arm::Popularity, "popularity", "plain"),
+                of(Arm::BestSellers, "best sellers", "other"),
+                of(Arm::Merx, "Merx", "accent"),
+            ],
         }
     }
 
@@ -308,6 +319,7 @@ impl Figures<'_> {
             from_zero: true,
             series: vec![
                 of(Arm::Merx, "Merx", "accent"),
+                of(Arm::BestSellers, "best sellers", "other"),
                 of(Arm::Popularity, "popularity", "plain"),
                 of(Arm::Random, "chance", "quiet"),
             ],

@@ -45,7 +45,11 @@ pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
     let seed = config.seed;
     let simulated = Simulated::new(config);
     let market = &simulated.config().markets.first().context("a shop sells somewhere")?.id;
-    let learners = [Learner::open(Way::Popularity, market)?, Learner::open(Way::Merx, market)?];
+    let learners = [
+        Learner::open(Way::Popularity, market)?,
+        Learner::open(Way::BestSellers, market)?,
+        Learner::open(Way::Merx, market)?,
+    ];
     let products: Vec<Product> = simulated.products().collect();
     let prices = products.iter().map(home_price).collect();
     let mut stage = Stage {
@@ -64,8 +68,8 @@ pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
         stage.open_shop(&day)?;
         stage.play_day(day)?;
     }
-    stage.tally.nights = stage.learners[1].nights;
-    stage.tally.promoted = stage.learners[1].promoted;
+    stage.tally.nights = stage.learners[2].nights;
+    stage.tally.promoted = stage.learners[2].promoted;
     Ok(stage.tally)
 }
 
@@ -77,8 +81,8 @@ fn home_price(product: &Product) -> i64 {
 
 struct Stage<'a> {
     simulated: &'a Simulated,
-    /// Popularity, Merx.
-    learners: [Learner; 2],
+    /// Popularity, best sellers, Merx.
+    learners: [Learner; 3],
     products: Vec<Product>,
     prices: Vec<i64>,
     /// How much a shopper has shown of themselves: products viewed, carted and bought outside the strips.
@@ -205,7 +209,8 @@ impl Stage<'_> {
     fn learner(&self, arm: Arm) -> Option<&Learner> {
         match arm {
             Arm::Popularity => Some(&self.learners[0]),
-            Arm::Merx => Some(&self.learners[1]),
+            Arm::BestSellers => Some(&self.learners[1]),
+            Arm::Merx => Some(&self.learners[2]),
             Arm::Random | Arm::Oracle => None,
         }
     }

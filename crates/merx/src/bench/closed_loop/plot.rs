@@ -16,10 +16,10 @@ const BOTTOM: f64 = 40.0;
 const STYLE: &str = "<style>\
 text{font:13px system-ui,sans-serif;fill:#444}.title{font-size:15px;font-weight:600;fill:#222}\
 .grid{stroke:#ddd}.line{fill:none;stroke-width:2}.band{opacity:.16;stroke:none}\
-.accent{stroke:#1763cf;fill:#1763cf}.plain{stroke:#c2571a;fill:#c2571a}.quiet{stroke:#777;fill:#777}\
-.line{fill:none}text.accent,text.plain,text.quiet{stroke:none;font-weight:600}.even{stroke:#777;stroke-dasharray:4 4}\
+.accent{stroke:#1763cf;fill:#1763cf}.plain{stroke:#c2571a;fill:#c2571a}.quiet{stroke:#777;fill:#777}.other{stroke:#2f7d4f;fill:#2f7d4f}\
+.line{fill:none}text.accent,text.plain,text.quiet,text.other{stroke:none;font-weight:600}.even{stroke:#777;stroke-dasharray:4 4}\
 @media(prefers-color-scheme:dark){text{fill:#bbb}.title{fill:#eee}.grid{stroke:#3a3a3a}\
-.accent{stroke:#6ea8ff;fill:#6ea8ff}.plain{stroke:#f0954f;fill:#f0954f}.quiet{stroke:#999;fill:#999}.line{fill:none}}\
+.accent{stroke:#6ea8ff;fill:#6ea8ff}.plain{stroke:#f0954f;fill:#f0954f}.quiet{stroke:#999;fill:#999}.other{stroke:#5fbd85;fill:#5fbd85}.line{fill:none}}\
 </style>";
 
 pub(super) struct Series {

@@ -8,12 +8,14 @@ use serde::Serialize;
 pub(super) enum Arm {
     Random,
     Popularity,
+    /// Popularity times price.
+    BestSellers,
     Merx,
     Oracle,
 }
 
 impl Arm {
-    pub(super) const ALL: [Self; 4] = [Self::Random, Self::Popularity, Self::Merx, Self::Oracle];
+    pub(super) const ALL: [Self; 5] = [Self::Random, Self::Popularity, Self::BestSellers, Self::Merx, Self::Oracle];
 }
 
 /// Whom or what a part of the figures is about.
