@@ -448,6 +448,38 @@ async function suggestionIsApproved(page, browser) {
   await other.context.close();
 }
 
+/** A market, and a campaign where the server knows them, has a mode of its own, and loses it again. */
+async function placesHaveModes(page) {
+  const automation = async () => (await fetch(`${origin}/v1/automations/search`, { headers: { Authorization: `Bearer ${secretKey}` } })).json();
+  const row = name => page.waitForFunction(name => [...document.querySelectorAll('main table tr')].find(row => row.innerText.startsWith(name)), {}, name);
+  const set = async (kind, name) => {
+    await page.evaluate(() => [...document.querySelectorAll('main button')].find(one => one.innerText.replace(/\s+/g, ' ').includes('A mode for one market') && one.innerText.includes('search')).click());
+    await page.waitForSelector('dialog [aria-label="Where it counts"]');
+    await press(page, 'Off', 'dialog');
+    await press(page, kind, 'dialog');
+    await page.type('dialog input[name=where]', name);
+    await accessible(page, 'a mode of its own');
+    await press(page, 'Set it', 'dialog');
+    await row(name);
+  };
+  await open(page, 'automations');
+  await set('One market', 'gb');
+  assert.equal((await automation()).markets.gb.mode, 'off');
+  await accessible(page, 'modes by market');
+  await shot(page, 'console-automations');
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+  assert.equal((await automation()).markets.gb.mode, 'live');
+  if ((await automation()).campaigns === undefined) return;
+  await open(page, 'automations');
+  await set('One campaign', `sale-${RUN}`);
+  assert.equal((await automation()).campaigns[`sale-${RUN}`].mode, 'off');
+  const button = await page.waitForFunction(name => [...document.querySelectorAll('main table tr')].find(row => row.innerText.startsWith(name))?.querySelector('button:last-of-type'), {}, `sale-${RUN}`);
+  await button.click();
+  await shows(page, 'is as everywhere');
+  assert.equal((await automation()).campaigns[`sale-${RUN}`], undefined);
+}
+
 /** The kill switch is one click, and one more back. */
 async function automationIsStopped(page) {
   await open(page, 'automations');
@@ -565,6 +597,7 @@ try {
   await synonymIsProposedAndApproved(page);
   await channelIsToldAndRemoved(page);
   await automationIsStopped(page);
+  await placesHaveModes(page);
   await suggestionIsApproved(page, browser);
   await overviewsLookAtNobody(page);
   await experimentIsRun(page);
