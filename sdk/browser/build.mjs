@@ -1,7 +1,8 @@
-// Makes dist/merx.js (tracking and calls) and dist/widgets.js (web components), or with --test
+// Makes dist/merx.js (tracking and calls) and dist/widgets.js (web components), each with its compressed forms, or with --test
 // the tests as plain scripts.
 import { build } from 'esbuild';
 import { readdirSync } from 'node:fs';
+import { precompress } from './precompress.mjs';
 
 const shared = { bundle: true, format: 'esm', target: 'es2022', logLevel: 'warning', legalComments: 'none' };
 
@@ -11,3 +12,4 @@ if (process.argv.includes('--test')) {
 }
 await build({ ...shared, entryPoints: ['src/index.ts'], outfile: 'dist/merx.js', minify: true });
 await build({ ...shared, entryPoints: ['src/widgets/index.ts'], outfile: 'dist/widgets.js', minify: true });
+precompress(['dist/merx.js', 'dist/widgets.js']);

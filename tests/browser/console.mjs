@@ -169,6 +169,55 @@ async function decisionIsExplainedAndRepeated(page) {
   await shows(page, 'The same, bit for bit');
 }
 
+/** The order of a page is drawn from its first block to its last, each with how likely it was. */
+async function layoutIsDrawn(page) {
+  const blocks = [{ id: 'hero', fixed: true }, { id: 'for_you' }, { id: 'trending' }, { id: 'new' }];
+  const { decision_id, blocks: decided } = await post('/v1/layout', { page: 'home', anonymous_id: `layout-${RUN}`, blocks });
+  const listed = async () => (await fetch(`${origin}/v1/decisions/${decision_id}`, { headers: { Authorization: `Bearer ${secretKey}` } })).ok;
+  for (let tries = 0; !(await listed()) && tries < 100; tries += 1) await new Promise(done => setTimeout(done, 100));
+  await open(page, `decisions?engine=layout&id=${decision_id}`);
+  await page.waitForSelector('dialog ol[aria-label="Blocks, from the top on"] li');
+  const drawn = await page.$$eval('dialog ol[aria-label="Blocks, from the top on"] li', rows => rows.map(row => [row.querySelector('strong').innerText, row.innerText.match(/(\d+) % likely/)?.[1]]));
+  const words = id => id.charAt(0).toUpperCase() + id.slice(1).replaceAll('_', ' ');
+  assert.deepEqual(drawn, decided.map(({ id, chance }) => [words(id), (100 * chance).toFixed(0)]));
+  await accessible(page, 'the order of a page');
+  const about = await page.$$eval('main div[role=row].line', rows => rows.map(row => row.innerText));
+  assert.ok(about.some(row => row.includes(decided.map(({ id }) => id).join(', '))), 'the list says which blocks');
+  await press(page, 'Decide again', 'dialog');
+  await shows(page, 'The same, bit for bit');
+}
+
+/** What a record holds of its model and of each product's features is shown; a record without is shown as well. */
+async function featuresAreShown(browser) {
+  const context = await browser.createBrowserContext();
+  const page = await context.newPage();
+  await page.goto(`${origin}/console`);
+  await byKey(page, adminKey);
+  await page.waitForSelector('nav');
+  const { decision_id } = await post('/v1/recommend', { slots: [{ scenario: 'popular', count: 2 }] });
+  const about = { Authorization: `Bearer ${secretKey}` };
+  let record;
+  for (let tries = 0; !record && tries < 100; tries += 1) {
+    const reply = await fetch(`${origin}/v1/decisions/${decision_id}`, { headers: about });
+    if (reply.ok) record = await reply.json(); else await new Promise(done => setTimeout(done, 100));
+  }
+  const [item] = record.slots[0].items;
+  record = { ...record, model_version: record.model_version ?? 1, model: { artifact: 'f00d'.repeat(16) } };
+  record.slots[0].items[0] = { ...item, contributions: [{ feature: 'co_viewed', value: 3, contribution: 0.25 }, { feature: 'price', value: null, contribution: -0.5 }] };
+  await page.setRequestInterception(true);
+  page.on('request', request => (request.url().endsWith(`/v1/decisions/${decision_id}`) ? request.respond({ contentType: 'application/json', body: JSON.stringify(record) }) : request.continue()));
+  await open(page, `decisions?id=${decision_id}`);
+  await shows(page, 'f00d'.repeat(16));
+  await page.waitForSelector('dialog summary');
+  assert.equal((await page.$$('dialog summary')).length, 1, 'of the one product that has figures');
+  await page.focus('dialog summary');
+  await page.keyboard.press('Enter');
+  const rows = await page.$$eval('dialog details tbody tr', rows => rows.map(row => [...row.cells].map(cell => cell.innerText).filter(Boolean)));
+  assert.deepEqual(rows, [['Price', 'not known', '−0.500'], ['Co viewed', '3', '+0.250']]);
+  await accessible(page, 'what moved a product');
+  await context.close();
+}
+
 async function searchIsTried(page) {
   await open(page, 'search');
   await page.type('input[type=search]', 'shirt');
@@ -399,6 +448,38 @@ async function suggestionIsApproved(page, browser) {
   await other.context.close();
 }
 
+/** A market, and a campaign where the server knows them, has a mode of its own, and loses it again. */
+async function placesHaveModes(page) {
+  const automation = async () => (await fetch(`${origin}/v1/automations/search`, { headers: { Authorization: `Bearer ${secretKey}` } })).json();
+  const row = name => page.waitForFunction(name => [...document.querySelectorAll('main table tr')].find(row => row.innerText.startsWith(name)), {}, name);
+  const set = async (kind, name) => {
+    await page.evaluate(() => [...document.querySelectorAll('main button')].find(one => one.innerText.replace(/\s+/g, ' ').includes('A mode for one market') && one.innerText.includes('search')).click());
+    await page.waitForSelector('dialog [aria-label="Where it counts"]');
+    await press(page, 'Off', 'dialog');
+    await press(page, kind, 'dialog');
+    await page.type('dialog input[name=where]', name);
+    await accessible(page, 'a mode of its own');
+    await press(page, 'Set it', 'dialog');
+    await row(name);
+  };
+  await open(page, 'automations');
+  await set('One market', 'gb');
+  assert.equal((await automation()).markets.gb.mode, 'off');
+  await accessible(page, 'modes by market');
+  await shot(page, 'console-automations');
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+  assert.equal((await automation()).markets.gb.mode, 'live');
+  if ((await automation()).campaigns === undefined) return;
+  await open(page, 'automations');
+  await set('One campaign', `sale-${RUN}`);
+  assert.equal((await automation()).campaigns[`sale-${RUN}`].mode, 'off');
+  const button = await page.waitForFunction(name => [...document.querySelectorAll('main table tr')].find(row => row.innerText.startsWith(name))?.querySelector('button:last-of-type'), {}, `sale-${RUN}`);
+  await button.click();
+  await shows(page, 'is as everywhere');
+  assert.equal((await automation()).campaigns[`sale-${RUN}`], undefined);
+}
+
 /** The kill switch is one click, and one more back. */
 async function automationIsStopped(page) {
   await open(page, 'automations');
@@ -504,6 +585,9 @@ try {
   await decisionIsExplainedAndRepeated(page);
   await accessible(page, 'a decision');
   await shot(page, 'console-decision');
+  await layoutIsDrawn(page);
+  await shot(page, 'console-layout');
+  await featuresAreShown(browser);
   await searchIsTried(page);
   await keysLeadAnywhere(page);
   await keyIsMadeAndRevoked(page);
@@ -513,6 +597,7 @@ try {
   await synonymIsProposedAndApproved(page);
   await channelIsToldAndRemoved(page);
   await automationIsStopped(page);
+  await placesHaveModes(page);
   await suggestionIsApproved(page, browser);
   await overviewsLookAtNobody(page);
   await experimentIsRun(page);

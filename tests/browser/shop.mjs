@@ -75,9 +75,13 @@ const still = async (page, what) => {
   return shifted;
 };
 
+/** As they are stored: what is sent again while the answer is slow carries the same id, and counts once. */
 const events = page => {
   const told = [];
-  page.on('request', request => { if (request.url().endsWith('/v1/batch')) told.push(...JSON.parse(request.postData()).batch); });
+  page.on('request', request => {
+    if (!request.url().endsWith('/v1/batch')) return;
+    told.push(...JSON.parse(request.postData()).batch.filter(event => !told.some(known => known.messageId === event.messageId)));
+  });
   return told;
 };
 

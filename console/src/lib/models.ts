@@ -6,6 +6,12 @@ export const METRICS: [string, string, (value: number) => string][] = [
   ['ndcg@20', 'NDCG@20', decimal], ['recall@20', 'Recall@20', decimal], ['coverage@20', 'Coverage', decimal], ['answer_ms', 'An answer takes', duration], ['questions', 'Questions', count],
 ];
 
+/** What a version was measured at; without a question nothing was, and zeros would read as bad ones. */
+export function measures(version: { metrics?: unknown }): Record<string, number> {
+  const all = (version.metrics ?? {}) as Record<string, number>;
+  return all.questions === 0 ? { questions: 0 } : all;
+}
+
 /** 95 % interval of a share, by Wilson's score: it stays within 0 and 1, and holds for few cases too. */
 export function shareInterval(successes: number, of: number): [number, number] {
   if (of <= 0) return [0, 1];

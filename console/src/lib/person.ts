@@ -24,6 +24,10 @@ export interface Moment { key: string; at: string; icon: string; what: string; w
 
 const ICONS: Record<string, string> = { 'Products Searched': 'search', 'Order Completed': 'check', 'Product Added': 'plus', 'Product Viewed': 'box' };
 
+const ANSWERED: Record<string, readonly [icon: string, what: string]> = {
+  search: ['search', 'Was answered a search'], recommend: ['spark', 'Was recommended something'], layout: ['layers', 'Was shown a page in an order'],
+};
+
 /** Newest first. */
 export function timeline(person: Person): Moment[] {
   const events = person.events.map((one): Moment => ({
@@ -32,7 +36,7 @@ export function timeline(person: Person): Moment[] {
     products: one.lines.map(line => line.product), ...(one.decision ? { decision: one.decision } : {}),
   }));
   const decisions = person.decisions.map((one): Moment => ({
-    key: one.decision_id, at: one.at, icon: one.engine === 'search' ? 'search' : 'spark', what: one.engine === 'search' ? 'Was answered a search' : 'Was recommended something', kind: 'decision',
+    key: one.decision_id, at: one.at, icon: ANSWERED[one.engine]?.[0] ?? 'spark', what: ANSWERED[one.engine]?.[1] ?? `Was answered by ${one.engine}`, kind: 'decision',
     words: one.model_version === null ? 'without a model' : `by model v${one.model_version}`, products: [], decision: one.decision_id,
   }));
   const orders = person.orders.map((one): Moment => ({

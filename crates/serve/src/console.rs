@@ -95,7 +95,7 @@ fn with_policy(body: Body, kind: &'static str, cache: &'static str) -> Response 
 }
 
 /// Whether the browser takes an encoding: named, and not with a weight of nothing.
-fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
+pub(crate) fn accepts(headers: &HeaderMap, encoding: &str) -> bool {
     let Some(Ok(accepted)) = headers.get(header::ACCEPT_ENCODING).map(HeaderValue::to_str) else { return false };
     accepted.split(',').any(|one| {
         let mut parts = one.split(';').map(str::trim);

@@ -13,6 +13,7 @@ use axum::{Json, Router};
 use merx_domain::{Product, ProductId};
 
 use crate::body::{PathId, blocking};
+use crate::console::accepts;
 use crate::problem::{Code, Problem};
 use crate::routes::Shared;
 use crate::stage::Stage;
@@ -26,7 +27,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const HEAD: &str = "<!--merx:head-->";
 const BODY: &str = "<!--merx:body-->";
 
-/// Names and contents.
+/// Names and contents. `NAME.br` and `NAME.gz` are compressed forms of `NAME`, and have no address of their own.
 pub type Files = &'static [(&'static str, &'static [u8])];
 
 /// What is served beside the API; empty where the binary was built without it.
@@ -144,15 +145,28 @@ fn not_built() -> Response {
 }
 
 fn file(files: Files, path: &str, headers: &HeaderMap) -> Option<Response> {
-    let (name, bytes) = files.iter().find(|(name, _)| *name == path && *name != "index.html")?;
-    let kind = match name.rsplit('.').next()? {
+    let find = |wanted: &str| files.iter().find(|(name, _)| *name == wanted).map(|(_, bytes)| *bytes);
+    let plain = find(path).filter(|_| path != "index.html")?;
+    let kind = match path.rsplit('.').next()? {
         "js" => "text/javascript; charset=utf-8",
         "css" => "text/css; charset=utf-8",
         "svg" => "image/svg+xml",
         "json" | "webmanifest" => "application/json",
+        "br" | "gz" => return None,
         _ => "application/octet-stream",
     };
-    Some(answer(kind, bytes.to_vec(), "public, max-age=300", headers))
+    // The smallest form that is understood.
+    let compressed = [("br", "br"), ("gzip", "gz")].into_iter().find_map(|(encoding, ending)| {
+        let bytes = find(&format!("{path}.{ending}"))?;
+        accepts(headers, encoding).then_some((encoding, bytes))
+    });
+    let bytes = compressed.map_or(plain, |(_, bytes)| bytes);
+    let mut response = answer(kind, bytes.to_vec(), "public, max-age=300", headers);
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    if let Some((encoding, _)) = compressed.filter(|_| response.status() == StatusCode::OK) {
+        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
+    Some(response)
 }
 
 /// With a tag, so that what a browser has is not sent again.
@@ -183,6 +197,30 @@ mod tests {
     #[test]
     fn a_page_without_a_product_is_not_for_search_engines() {
         assert!(with_product(HEAD, None).contains("noindex"));
+    }
+
+    #[test]
+    fn scripts_are_sent_as_small_as_the_browser_understands() {
+        let files: Files =
+            &[("shop.js", b"plain"), ("shop.js.br", b"br"), ("shop.js.gz", b"gzip"), ("icon.svg", b"<svg/>")];
+        let asked = |value: &str| HeaderMap::from_iter([(header::ACCEPT_ENCODING, value.parse().unwrap())]);
+        let sent = |path: &str, headers: &HeaderMap| {
+            let response = file(files, path, headers).unwrap();
+            let encoding = response.headers().get(header::CONTENT_ENCODING);
+            encoding.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(sent("shop.js", &asked("gzip, deflate, br")).as_deref(), Some("br"));
+        assert_eq!(sent("shop.js", &asked("gzip")).as_deref(), Some("gzip"));
+        assert_eq!(sent("shop.js", &HeaderMap::new()), None);
+        assert_eq!(sent("icon.svg", &asked("br")), None);
+        assert!(file(files, "shop.js.br", &asked("br")).is_none(), "a form is no file");
+
+        let mut again = asked("br");
+        let first = file(files, "shop.js", &again).unwrap();
+        again.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
+        let second = file(files, "shop.js", &again).unwrap();
+        assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+        assert!(second.headers().get(header::CONTENT_ENCODING).is_none());
     }
 
     #[test]

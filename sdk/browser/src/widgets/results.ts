@@ -25,7 +25,7 @@ input[type=checkbox] { width: 18px; height: 18px; accent-color: var(--_accent); 
 .chips { display: flex; flex-wrap: wrap; gap: .5rem; margin-bottom: 1rem; }
 .chips button { border: 1px solid var(--_line); background: var(--_soft); border-radius: 999px; padding: .35rem .8rem; min-height: 36px; }
 .more { display: block; margin: 2rem auto 0; } .none { padding: 3rem 0; text-align: center; }
-@media (max-width: 820px) { .all { grid-template-columns: 1fr; gap: 1rem; } .facets > summary { display: block; padding: .7rem 1rem; border: 1px solid var(--_line); border-radius: 999px; font-weight: 600; cursor: pointer; } }`;
+@media (max-width: 820px) { .all { grid-template-columns: 1fr; gap: 1rem; } .facets.awaited { min-height: calc(1.4rem + 1.5em + 2px); } .facets > summary { display: block; padding: .7rem 1rem; border: 1px solid var(--_line); border-radius: 999px; font-weight: 600; cursor: pointer; } }`;
 
   #chosen = new Map<string, Set<string>>();
   #priceTo: number | undefined;
@@ -40,7 +40,8 @@ input[type=checkbox] { width: 18px; height: 18px; accent-color: var(--_accent); 
       this.#of = of;
       this.#chosen.clear();
       this.#priceTo = this.#priceMost = undefined;
-      this.draw(this.#frame(h('div', { class: 'facets' }), h('div', { class: 'grid' }, ...Array.from({ length: 12 }, skeleton))));
+      // As high as what will stand here, so that the cards stay where they are.
+      this.draw(this.#frame(h('div', { class: 'facets awaited' }), h('div', {}, h('div', { class: 'bar' }), h('div', { class: 'grid' }, ...Array.from({ length: 12 }, skeleton)))));
     }
     await this.#ask();
   }
