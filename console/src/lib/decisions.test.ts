@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { Schemas } from '../api/client';
-import { about, artifact, contributions, filled } from './decisions';
+import { about, contributions, filled } from './decisions';
 
 const record = (parts: object) => ({ slots: [], ...parts }) as unknown as Schemas['DecisionAnswer'];
 const block = (id: string) => ({ id, score: 0, chance: 1, reason: { type: 'fixed', words: '' } });
@@ -16,11 +16,9 @@ it('blocks and products are counted', () => {
   expect(filled(record({ slots: [{ items: [{}, {}, {}] }] }))).toBe(3);
 });
 
-it('what pulls most comes first, and what is not held is nothing', () => {
-  const held = contributions({ contributions: [{ feature: 'a', value: 1, contribution: 0.1 }, { feature: 'b', value: 2, contribution: -0.4 }] });
-  expect(held.map(one => one.feature)).toEqual(['b', 'a']);
-  expect(contributions({ product_id: 'p' })).toEqual([]);
-  expect(contributions({ contributions: null })).toEqual([]);
-  expect(artifact(record({}))).toBe('');
-  expect(artifact(record({ model: { artifact: 'abc' } }))).toBe('abc');
+it('what pulls most comes first', () => {
+  const item = { slot: 'home', position: 1, product_id: 'p', name: '', score: 1, reasons: [] };
+  const held = contributions({ ...item, contributions: [{ feature: 'a', value: 1, contribution: 0.1 }, { feature: 'age_days', value: 3 }, { feature: 'b', contribution: -0.4 }] });
+  expect(held.map(one => one.feature)).toEqual(['b', 'a', 'age_days']);
+  expect(contributions({ ...item, contributions: [] })).toEqual([]);
 });

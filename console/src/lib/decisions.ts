@@ -2,21 +2,11 @@
 import type { Schemas } from '../api/client';
 
 /** What one feature of a product did to its score. */
-export interface Contribution { feature: string; value: number | string | boolean | null; contribution: number }
-
-/** Older records and other engines don't hold all of it. */
-interface Held { model?: { name?: string | null; version?: number | null; artifact?: string | null } | null; campaign?: string | null }
-
-const held = (record: Schemas['DecisionAnswer']) => record as unknown as Held;
-/** Hash of the model's file: two versions with the same one are the same model. */
-export const artifact = (record: Schemas['DecisionAnswer']): string => held(record).model?.artifact ?? '';
-export const campaign = (record: Schemas['DecisionAnswer']): string => held(record).campaign ?? '';
+export type Contribution = Schemas['ContributionAnswer'];
 
 /** The strongest first, whichever way they pull. */
-export function contributions(item: object): Contribution[] {
-  const all = (item as { contributions?: Contribution[] | null }).contributions ?? [];
-  return [...all].sort((a, b) => Math.abs(b.contribution) - Math.abs(a.contribution));
-}
+export const contributions = (item: Schemas['ExplainedItem']): Contribution[] =>
+  [...item.contributions].sort((a, b) => Math.abs(b.contribution ?? 0) - Math.abs(a.contribution ?? 0));
 
 export const ENGINES: Record<string, string> = { recommend: 'Recommendations', search: 'Searches', layout: 'Orders of pages' };
 

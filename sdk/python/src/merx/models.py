@@ -231,6 +231,7 @@ ConfiguredSlot = TypedDict('ConfiguredSlot', {
     'count': 'int',
     'diversity': 'float',
     'filtered': 'bool',
+    'goal': 'GoalName',
     'name': 'str',
     'scenario': 'str',
 })
@@ -462,6 +463,7 @@ ExperimentChange = TypedDict('ExperimentChange', {
     'count': NotRequired['int'],
     'diversity': NotRequired['float'],
     'filter': NotRequired['str'],
+    'goal': NotRequired['GoalName'],
     'model_version': NotRequired['int'],
     'scenario': NotRequired['str'],
     'serve': NotRequired['str'],
@@ -564,6 +566,8 @@ FlagRefusal = TypedDict('FlagRefusal', {
     'errorDetails': 'str',
     'key': NotRequired['str'],
 })
+
+GoalName: TypeAlias = "Literal['interest', 'revenue']"
 
 Guardrail = TypedDict('Guardrail', {
     'at_most': 'float',
@@ -1426,6 +1430,7 @@ SlotRequest = TypedDict('SlotRequest', {
     'diversity': NotRequired['float | None'],
     'exclude': NotRequired['list[str]'],
     'filter': NotRequired['str | None'],
+    'goal': NotRequired['GoalName | None'],
     'name': NotRequired['str | None'],
     'products': NotRequired['list[str]'],
     'scenario': 'str',
