@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner, RecommendModel, Role};
 use merx_domain::{
     Ask, Blocked, Candidate, ConsentStamp, DAY_MS, DecisionId, Device, Engine, EngineError, EventMeaning, Fact,
-    FallbackLevel, HistoryEntry, MarketId, ModelVersion, ProductNumber, Reason, Scenario, Shelf, Situation, Slot,
+    FallbackLevel, Goal, HistoryEntry, MarketId, ModelVersion, ProductNumber, Reason, Scenario, Shelf, Situation, Slot,
     SubjectFeatures, TimestampMs,
 };
 use merx_models::{Interaction, Interactions, ItemContent, Learner, Model, TrainingSet};
@@ -321,6 +321,27 @@ fn diversity_and_boosts_change_the_order() {
     assert_eq!(numbers(&ask(&[slot(Scenario::ForYou, 6, &[])], &features, &shelf)[0])[0], last);
     let shelf = Table { boosts: BTreeMap::from([(plain[0], 0.01)]), ..Table::default() };
     assert_ne!(numbers(&ask(&[slot(Scenario::ForYou, 6, &[])], &features, &shelf)[0])[0], plain[0]);
+}
+
+#[test]
+fn revenue_weighs_what_is_taken_up_by_its_price() {
+    let features = looked_at(&[12, 15]);
+    let shown = |goal, scenario| {
+        let ask = Ask { slots: vec![slot(scenario, 8, &[])], goals: vec![goal] };
+        let (level, shelf) = (FallbackLevel::LiveModel, Table::default());
+        let proposal = engine().propose(level, None, &situation("de"), &ask, &features, &shelf, &|| false).unwrap();
+        proposal.answer.slots[0].items.clone()
+    };
+    let price = |product: u32| Table::default().fact(0, ProductNumber(product)).price_minor;
+    let worth = |items: &[Candidate]| numbers(items).into_iter().map(price).sum::<i64>();
+    for scenario in [Scenario::ForYou, Scenario::Popular] {
+        let (plain, dear) = (shown(Goal::Interest, scenario), shown(Goal::Revenue, scenario));
+        assert!(worth(&dear) > worth(&plain), "{scenario:?}: {} beside {}", worth(&dear), worth(&plain));
+        assert_eq!(dear[0].score, 1.0, "beside the best");
+        assert!(dear.is_sorted_by(|a, b| a.score >= b.score));
+    }
+    // What likes say still counts: the department that was looked at leads.
+    assert!(of_department(&numbers(&shown(Goal::Revenue, Scenario::ForYou)), department(12)) >= 4);
 }
 
 #[test]

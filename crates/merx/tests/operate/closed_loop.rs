@@ -48,3 +48,18 @@ fn a_closed_loop_is_a_fair_comparison() {
         assert!(drawing.starts_with("<svg") && drawing.ends_with("</svg>") && !drawing.contains("NaN"), "{name}");
     }
 }
+
+/// A slot that aims at revenue earns more than popularity does, in every shop.
+#[test]
+fn what_is_learnt_brings_more_revenue_than_popularity() {
+    let shop = Shop::empty();
+    let mut bench = shop.merx();
+    bench.args(["bench", "closed-loop", "--seeds", "3", "--first-seed", "311", "--days", "21", "--learn-every", "10"]);
+    bench.args(["--products", "300", "--shoppers", "1000", "--shown-percent", "20"]);
+    let lines: Vec<Value> = succeed(&mut bench).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |metric| figure(&lines, metric, None, None);
+    assert_eq!(of("shops_won"), 3.0);
+    assert!(of("expected_revenue_ratio_second_half") > 1.2, "{}", of("expected_revenue_ratio_second_half"));
+    // Price alone does most of that: what Merx knows besides must not cost it.
+    assert!(of("expected_revenue_over_best_sellers") > 0.9, "{}", of("expected_revenue_over_best_sellers"));
+}

@@ -33,7 +33,7 @@ pub(crate) struct ClosedLoopArguments {
     #[arg(long, default_value_t = 1)]
     first_seed: u64,
     /// Days on which strips are shown.
-    #[arg(long, default_value_t = 84, value_parser = clap::value_parser!(u32).range(14..=730))]
+    #[arg(long, default_value_t = 42, value_parser = clap::value_parser!(u32).range(14..=730))]
     days: u32,
     /// Days before them: a history that every arm learns from before its first decision.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=730))]
@@ -43,12 +43,12 @@ pub(crate) struct ClosedLoopArguments {
     from: String,
     #[arg(long, default_value_t = 400)]
     products: u32,
-    #[arg(long, default_value_t = 1_500)]
+    #[arg(long, default_value_t = 3_000)]
     shoppers: u32,
-    #[arg(long, default_value_t = 26.0)]
+    #[arg(long, default_value_t = 52.0)]
     visits_per_year: f32,
     /// So many visits of a hundred are shown strips; the others shop all the same, and are learnt from.
-    #[arg(long, default_value_t = 15.0)]
+    #[arg(long, default_value_t = 8.0)]
     shown_percent: f64,
     /// Nights between trainings; in the first week after 1, 2 and 4.
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(i32).range(1..=365))]
