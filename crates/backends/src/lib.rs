@@ -19,12 +19,13 @@ mod redis;
 #[cfg(feature = "s3")]
 mod s3;
 mod secret;
+pub mod simulated;
 
 #[cfg(feature = "redis")]
-pub use self::redis::RedisOnlineStore;
+pub use self::redis::{RedisOnlineStore, SimulatedRedis};
 pub use address::{Address, AddressError};
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaEventLog, MIGRATIONS as KAFKA_MIGRATIONS};
+pub use kafka::{KafkaEventLog, MIGRATIONS as KAFKA_MIGRATIONS, SimulatedTopic};
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresRecords;
 #[cfg(feature = "s3")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use merx_domain::{ConsentStamp, Purposes, SubjectId, TimestampMs};
-use merx_store::{Migration, Records, Row, Value};
+use merx_store::{Migration, Records, Row, Transaction, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -41,6 +41,10 @@ pub(crate) struct Saying<'e> {
     pub(crate) subject: SubjectId,
     pub(crate) merged_from: Option<SubjectId>,
     pub(crate) at: TimestampMs,
+    /// Said to this server at this moment: later than what was said before, whatever another machine's clock said then.
+    pub(crate) now: bool,
+    /// An event of its own, not what every event says again.
+    pub(crate) expressly: bool,
     pub(crate) stamp: &'e mut ConsentStamp,
 }
 
@@ -118,13 +122,14 @@ impl Consents {
             if let Some(absorbed) = absorbed {
                 *own = together(absorbed, *own);
             }
-            let spoken = Said { stamp: *saying.stamp, at: saying.at };
+            let at = if saying.now { saying.at.max(own.at) } else { saying.at };
+            let spoken = Said { stamp: *saying.stamp, at };
             let complete = together(*own, spoken);
             *saying.stamp = complete.stamp;
             if spoken.stamp != EMPTY {
                 *own = complete;
             }
-            if own.stamp != before.stamp {
+            if own.stamp != before.stamp || (saying.expressly && own.at != before.at) {
                 changed.insert(saying.subject, *own);
             } else if own.at != before.at {
                 // Said again: an older word that comes late must not win. Kept in memory only, as most events say it again.
@@ -132,6 +137,13 @@ impl Consents {
             }
         }
         self.store(&changed)
+    }
+
+    /// What one subject said is no longer believed from memory: it was joined with another's.
+    pub(crate) fn reread(&self, subjects: impl Iterator<Item = SubjectId>) {
+        let _held = self.changing.lock();
+        let mut cache = self.cache.lock();
+        subjects.for_each(|subject| cache.remove(&subject));
     }
 
     /// `changing` must be held.
@@ -172,25 +184,48 @@ impl Consents {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut values = Vec::with_capacity(changed.len() * 5);
-        for (subject, said) in changed {
-            let bits = [said.stamp.granted.bits(), said.stamp.denied.bits(), said.stamp.global_privacy_control.into()];
-            values.push(wide(subject.0));
-            values.extend(bits.map(|bits| Value::Integer(bits.into())));
-            values.push(Value::Integer(said.at.0));
+        let stored = self
+            .records
+            .transaction(&mut |transaction| write(transaction, changed.iter().map(|(id, said)| (*id, *said))));
+        if stored.is_err() {
+            // It may be stored all the same: what is held in memory is not to be believed.
+            let mut cache = self.cache.lock();
+            changed.keys().for_each(|subject| cache.remove(subject));
         }
-        self.records.transaction(&mut |transaction| {
-            let head = "INSERT INTO consents (subject, granted, denied, global_privacy_control, said_at_ms)";
-            let tail = "ON CONFLICT (subject) DO UPDATE SET granted = excluded.granted, denied = excluded.denied, \
-                        global_privacy_control = excluded.global_privacy_control, said_at_ms = excluded.said_at_ms";
-            insert(transaction, head, 5, tail, &values)
-        })?;
+        stored?;
         let mut cache = self.cache.lock();
         for (&subject, &said) in changed {
             cache.insert(subject, said);
         }
         Ok(())
     }
+}
+
+/// In the transaction in which one subject absorbs another: what that one said counts for both from then on.
+pub(crate) fn absorb_in(transaction: &mut dyn Transaction, absorbed: SubjectId, subject: SubjectId) -> Result<()> {
+    let sql = "SELECT subject, granted, denied, global_privacy_control, said_at_ms FROM consents \
+               WHERE subject IN ({list})";
+    let both = [wide(absorbed.0), wide(subject.0)];
+    let rows = query_in(|sql, values| transaction.query(sql, values), sql, &both)?;
+    let said = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    match said.into_iter().reduce(together) {
+        Some(said) => write(transaction, [(subject, said)].into_iter()),
+        None => Ok(()),
+    }
+}
+
+fn write(transaction: &mut dyn Transaction, said: impl Iterator<Item = (SubjectId, Said)>) -> Result<()> {
+    let mut values = Vec::new();
+    for (subject, said) in said {
+        let bits = [said.stamp.granted.bits(), said.stamp.denied.bits(), said.stamp.global_privacy_control.into()];
+        values.push(wide(subject.0));
+        values.extend(bits.map(|bits| Value::Integer(bits.into())));
+        values.push(Value::Integer(said.at.0));
+    }
+    let head = "INSERT INTO consents (subject, granted, denied, global_privacy_control, said_at_ms)";
+    let tail = "ON CONFLICT (subject) DO UPDATE SET granted = excluded.granted, denied = excluded.denied, \
+                global_privacy_control = excluded.global_privacy_control, said_at_ms = excluded.said_at_ms";
+    insert(transaction, head, 5, tail, &values)
 }
 
 /// Both words in the order they were said, whatever the order they came in.

@@ -5,7 +5,9 @@
 use std::sync::Arc;
 
 use compact_str::CompactString;
-use merx_domain::{Event, IdentityKind, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs};
+use merx_domain::{
+    Event, EventKind, IdentityKind, Order, OrderId, Product, ProductId, StockLevel, SubjectId, TimestampMs,
+};
 use merx_store::{Appended, EventLog, Migration, Records, StoreError, Transaction};
 use rustc_hash::FxHashMap;
 
@@ -70,7 +72,7 @@ pub struct Ingest {
     pub catalogue: Catalogue,
     pub stock: Stock,
     pub orders: Orders,
-    pub consents: Consents,
+    pub consents: Arc<Consents>,
     pub requests: Requests,
     pub reads: Reads,
     records: Arc<dyn Records>,
@@ -80,12 +82,13 @@ pub struct Ingest {
 impl Ingest {
     /// The migrations must have run on `records`.
     pub fn new(records: Arc<dyn Records>, log: Arc<dyn EventLog>, vault: Vault) -> Self {
+        let consents = Arc::new(Consents::new(Arc::clone(&records)));
         Self {
-            vault,
+            vault: vault.joining_words(Arc::clone(&consents)),
             catalogue: Catalogue::new(Arc::clone(&records)),
             stock: Stock::new(Arc::clone(&records)),
             orders: Orders::new(Arc::clone(&records)),
-            consents: Consents::new(Arc::clone(&records)),
+            consents,
             requests: Requests::new(Arc::clone(&records)),
             reads: Reads::new(Arc::clone(&records)),
             records,
@@ -192,6 +195,18 @@ impl Ingest {
         Ok(written)
     }
 
+    /// From now on this process takes things in, where another did before: what that one wrote is read again.
+    pub fn lead(&self) -> Result<()> {
+        self.vault.reload()?;
+        self.consents.follow(false);
+        Ok(())
+    }
+
+    /// Another process takes things in: nothing that it may change is believed from memory.
+    pub fn stand_back(&self) {
+        self.consents.follow(true);
+    }
+
     pub(crate) fn records(&self) -> &dyn Records {
         &*self.records
     }
@@ -269,6 +284,8 @@ impl Ingest {
             subject: event.subject,
             merged_from: event.merged_from,
             at: event.occurred_at,
+            now: event.occurred_at >= event.received_at,
+            expressly: event.kind == EventKind::ConsentUpdated,
             stamp: &mut event.consent,
         });
         self.consents.complete(sayings.collect())?;

@@ -6,13 +6,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use merx_domain::{
-    Currency, Event, EventKind, IdentityKind, LocationId, MarketId, Money, Order, OrderLine, OrderLineKind,
-    OrderStatus, Product, ProductId, ProductNumber, ProductStatus, Purposes, StockLevel, SubjectId, TimestampMs,
-    VariantId,
+    ConsentStamp, Currency, Event, EventKind, IdentityKind, LocationId, MarketId, Money, Order, OrderLine,
+    OrderLineKind, OrderStatus, Product, ProductId, ProductNumber, ProductStatus, Purposes, StockLevel, SubjectId,
+    TimestampMs, VariantId,
 };
 use merx_ingest::segment::{self, Call};
 use merx_ingest::vault::{MasterKey, Vault, VaultError};
-use merx_ingest::{Arrival, ChangeNumber, CustomerOrder, Ingest, MIGRATIONS, RawEvent, Rules, StockKey, Written};
+use merx_ingest::{
+    Arrival, ChangeNumber, CustomerOrder, Identities, Ingest, MIGRATIONS, RawEvent, Rules, StockKey, Written,
+};
 use merx_store::{Appended, LogSettings, Store, StoreError};
 
 struct Shop {
@@ -310,6 +312,63 @@ fn consent_once_given_stands_on_silent_events_too() {
     shop.accept(&[&hop("t", "u", "v")]);
     assert_eq!((shop.last().consent.granted, shop.last().consent.denied), (Purposes::empty(), Purposes::ANALYTICS));
     assert_eq!(shop.ingest.consents.of(shop.last().subject).unwrap().denied, Purposes::ANALYTICS);
+}
+
+fn word(visitor: &str, allows: bool, at: i64) -> RawEvent {
+    let purpose = Purposes::PERSONALISATION;
+    let stamp = match allows {
+        true => ConsentStamp { granted: purpose, ..Default::default() },
+        false => ConsentStamp { denied: purpose, ..Default::default() },
+    };
+    let names = Identities { anonymous_id: Some(visitor.into()), ..Default::default() };
+    RawEvent::consent(names, stamp, MarketId::default(), TimestampMs(at))
+}
+
+/// Another process may take words in whose machine's clock is minutes behind.
+#[test]
+fn what_is_said_now_counts_whatever_clock_said_it() {
+    let shop = Shop::new();
+    shop.ingest.accept(vec![word("v", true, 300_000)], TimestampMs(300_000)).unwrap();
+    shop.ingest.accept(vec![word("v", false, 1_000)], TimestampMs(1_000)).unwrap();
+    let subject = shop.last().subject;
+    assert_eq!(shop.ingest.consents.of(subject).unwrap().denied, Purposes::PERSONALISATION);
+    let shop = shop.reopened();
+    assert_eq!(shop.ingest.consents.of(subject).unwrap().denied, Purposes::PERSONALISATION);
+}
+
+#[test]
+fn a_word_repeated_is_remembered_as_of_its_last_time() {
+    let consent = |message: &str, answer: bool, second: u8| {
+        format!(
+            r#"{{"type":"track","event":"Segment Consent Preference Updated","messageId":"{message}","anonymousId":"v",
+            "timestamp":"2026-03-04T11:00:{second}Z","context":{{"consent":{{"categoryPreferences":{{"Analytics":{answer}}}}}}}}}"#
+        )
+    };
+    let shop = Shop::new();
+    shop.accept(&[&consent("1", false, 10)]);
+    shop.accept(&[&consent("2", false, 30)]);
+    let shop = shop.reopened();
+    // Said between the two, and sent late.
+    shop.accept(&[&consent("3", true, 20)]);
+    assert_eq!(shop.ingest.consents.of(shop.last().subject).unwrap().denied, Purposes::ANALYTICS);
+}
+
+#[test]
+fn whoever_is_absorbed_takes_their_refusal_along_at_once() {
+    let shop = Shop::new();
+    shop.accept(&[&hop("1", "u1", "phone"), &hop("2", "", "laptop")]);
+    let customer = shop.events()[0].subject;
+    assert_eq!(shop.ingest.consents.of(customer).unwrap(), ConsentStamp::default());
+    shop.ingest.accept(vec![word("laptop", false, 2_000)], TimestampMs(2_000)).unwrap();
+    let names = raw(&[&hop("3", "u1", "laptop")]);
+    // The event that tells of it is not stored.
+    let failed: Result<(), VaultError> =
+        shop.ingest.vault.with_subjects(&[&names[0].identities], TimestampMs(3_000), |_| {
+            Err(StoreError::Busy { what: "log", retry_after_ms: 1 }.into())
+        });
+    assert!(failed.is_err());
+    assert_eq!(shop.ingest.vault.find(IdentityKind::AnonymousId, "laptop").unwrap(), Some(customer));
+    assert_eq!(shop.ingest.consents.of(customer).unwrap().denied, Purposes::PERSONALISATION);
 }
 
 #[test]

@@ -35,6 +35,8 @@ mod search_training;
 mod searching;
 mod serving;
 mod shop;
+#[cfg(test)]
+mod simulation;
 mod storage;
 mod training;
 

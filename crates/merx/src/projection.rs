@@ -1,5 +1,7 @@
 //! What follows the log and the records: features in the online store, the catalogue in memory.
 
+mod drafts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,7 +21,9 @@ use rustc_hash::FxHashMap;
 
 use crate::background::Repeated;
 use crate::directory::Directory;
+use crate::lead::{Lead, Touch};
 use crate::shop::Shop;
+use drafts::Drafts;
 
 /// How long a change of the catalogue may go unseen.
 const POLL_MS: u64 = 200;
@@ -40,11 +44,16 @@ pub(crate) struct Projection {
     pub(crate) catalogue: Arc<Catalogue>,
     pub(crate) directory: RwLock<Directory>,
     pub(crate) features: FeatureStore,
+    /// What the event that is applied changes.
+    drafts: Arc<Drafts>,
+    writing: FeatureStore,
+    /// The last event whose changes are drafted; 0: none is.
+    drafted: AtomicU64,
     seen: Mutex<Seen>,
     /// Offset of the last event whose features are written by this process; 0 before the first.
     applied: AtomicU64,
     /// Several processes may serve the shop: one of them applies events, and tells the others how far it is.
-    shared: bool,
+    touch: Option<Arc<Touch>>,
     /// Whether that is this one.
     applies: AtomicBool,
     told: AtomicU64,
@@ -59,19 +68,25 @@ struct Seen {
 }
 
 impl Projection {
-    pub(crate) fn new(store: Store, ingest: Arc<Ingest>, shared: bool) -> Self {
+    /// `remote`: the online store is a service, which may fail in the middle of an event.
+    pub(crate) fn new(store: Store, ingest: Arc<Ingest>, touch: Option<Arc<Touch>>, remote: bool) -> Self {
         let features = FeatureStore::new(Arc::clone(&store.online));
+        let drafts = Arc::new(Drafts::over(Arc::clone(&store.online)));
         let restored = store.online.restored_at().map_or(0, |offset| offset.0);
+        let writing = FeatureStore::new(if remote { Arc::clone(&drafts) as _ } else { Arc::clone(&store.online) });
         Self {
             store,
             ingest,
             catalogue: Arc::default(),
             directory: RwLock::default(),
             features,
+            writing,
+            drafts,
+            drafted: AtomicU64::new(0),
             seen: Mutex::default(),
             applied: AtomicU64::new(restored),
-            shared,
-            applies: AtomicBool::new(!shared),
+            applies: AtomicBool::new(touch.is_none()),
+            touch,
             told: AtomicU64::new(0),
         }
     }
@@ -81,11 +96,21 @@ impl Projection {
         {
             let _held = self.seen.lock();
             let at = self.store.online.lead()?;
+            self.discard();
             self.applied.store(at.map_or(0, |offset| offset.0), Ordering::Relaxed);
             self.applies.store(true, Ordering::Release);
         }
         self.catch_up().context("bringing features up to the log")?;
         self.tell()
+    }
+
+    /// Whether this process holds in memory, for it leads, what another may have changed by now, for it may lead.
+    pub(crate) fn may_be_outdated(&self) -> bool {
+        self.applies() && self.touch.as_ref().is_some_and(|touch| touch.is_lost())
+    }
+
+    pub(crate) fn applies(&self) -> bool {
+        self.applies.load(Ordering::Acquire)
     }
 
     /// Another process applies events from now on.
@@ -95,7 +120,8 @@ impl Projection {
 
     /// Tells other processes how far this one is.
     fn tell(&self) -> Result<()> {
-        let Some(at) = self.applied().filter(|at| self.shared && self.told.swap(at.0, Ordering::Relaxed) != at.0)
+        let Some(at) =
+            self.applied().filter(|at| self.touch.is_some() && self.told.swap(at.0, Ordering::Relaxed) != at.0)
         else {
             return Ok(());
         };
@@ -106,7 +132,6 @@ impl Projection {
     pub(crate) fn catch_up(&self) -> Result<u64> {
         let mut applied = 0;
         loop {
-            self.follow_catalogue()?;
             match self.apply_batch()? {
                 0 => return Ok(applied),
                 count => applied += count,
@@ -134,15 +159,21 @@ impl Projection {
     pub(crate) fn snapshot(&self) -> Result<()> {
         // Nothing may be applied between reading the offset and writing the state.
         let _held = self.seen.lock();
-        if let Some(at) = self.applied().filter(|_| self.applies.load(Ordering::Acquire)) {
+        if !self.applies() {
+            return Ok(());
+        }
+        self.settle()?;
+        if let Some(at) = self.applied() {
             self.store.online.snapshot(at).context("online snapshot")?;
         }
         Ok(())
     }
 
-    /// A product's events come after its number is on record, so following the catalogue first loses none.
     pub(crate) fn follow_catalogue(&self) -> Result<()> {
-        let mut seen = self.seen.lock();
+        self.follow_catalogue_in(&mut self.seen.lock())
+    }
+
+    fn follow_catalogue_in(&self, seen: &mut Seen) -> Result<()> {
         loop {
             let changed = self.ingest.catalogue.changed_since(seen.products, BATCH)?;
             let Some(last) = changed.last() else { break };
@@ -179,17 +210,41 @@ impl Projection {
     }
 
     fn apply_batch(&self) -> Result<u64> {
-        let _held = self.seen.lock();
-        if !self.applies.load(Ordering::Acquire) {
+        let mut seen = self.seen.lock();
+        if !self.applies() {
+            self.follow_catalogue_in(&mut seen)?;
             return Ok(0);
         }
+        self.settle()?;
         let events = self.store.log.read(self.applied(), BATCH)?;
+        // A product's events come after its number is on record: following the catalogue once they were read loses none. Before,
+        // it would lose those that came in between.
+        self.follow_catalogue_in(&mut seen)?;
         let directory = self.directory.read();
         for (offset, event) in &events {
-            self.features.apply(event, &*directory)?;
-            self.applied.store(offset.0, Ordering::Relaxed);
+            if let Err(error) = self.writing.apply(event, &*directory) {
+                self.discard();
+                return Err(error.into());
+            }
+            self.drafted.store(offset.0, Ordering::Relaxed);
+            self.settle()?;
         }
         Ok(events.len() as u64)
+    }
+
+    /// Brings to the store what an event changes, also one whose changes were under way when the store failed.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.drafts.settle()?;
+        match self.drafted.swap(0, Ordering::Relaxed) {
+            0 => {}
+            offset => self.applied.store(offset, Ordering::Relaxed),
+        }
+        Ok(())
+    }
+
+    fn discard(&self) {
+        self.drafts.discard();
+        self.drafted.store(0, Ordering::Relaxed);
     }
 
     /// Units over all variants and locations; `None`: not tracked.
@@ -207,6 +262,7 @@ impl Projection {
     pub(crate) fn forget(&self, subjects: &[SubjectId]) -> Result<()> {
         {
             let _held = self.seen.lock();
+            self.settle()?;
             subjects.iter().try_for_each(|subject| self.features.forget(*subject))?;
         }
         self.snapshot()
@@ -241,10 +297,14 @@ fn total(levels: &FxHashMap<(VariantId, merx_domain::LocationId), i64>) -> i64 {
 
 impl FeatureSource for Projection {
     fn consent(&self, subject: SubjectId) -> ConsentStamp {
+        let refused = ConsentStamp { denied: Purposes::all() - Purposes::NECESSARY, ..ConsentStamp::default() };
+        if self.may_be_outdated() {
+            return refused;
+        }
         // A refusal that can't be read must not count as silence.
         self.ingest.consents.of(subject).unwrap_or_else(|error| {
             tracing::error!(%error, "consent could not be read; it counts as refused");
-            ConsentStamp { denied: Purposes::all() - Purposes::NECESSARY, ..ConsentStamp::default() }
+            refused
         })
     }
 
@@ -264,32 +324,51 @@ impl FeatureSource for Projection {
     }
 }
 
-/// Keeps the projection current: the catalogue in every process, features where it leads.
+/// One round of keeping the projection current: the catalogue in every process, features where it leads.
+pub(crate) struct Round {
+    since_snapshot: u64,
+    /// Events between snapshots.
+    most: u64,
+}
+
+impl Round {
+    pub(crate) fn new(most: u64) -> Self {
+        Self { since_snapshot: 0, most }
+    }
+
+    pub(crate) fn go(&mut self, projection: &Projection) -> Result<()> {
+        self.since_snapshot += projection.catch_up()?;
+        projection.tell()?;
+        if self.since_snapshot >= self.most {
+            self.since_snapshot = 0;
+            projection.snapshot().context("online snapshot")?;
+        }
+        Ok(())
+    }
+}
+
+/// After a round that failed.
+pub(crate) fn recover(projection: &Projection, lead: Option<&Lead>, error: anyhow::Error) -> Result<()> {
+    // The store lost its memory, or another process leads: the log has what it held.
+    let lost = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Conflict { .. }));
+    match lead {
+        Some(lead) if lost && lead.still_leads() => projection.take_over(),
+        _ => Err(error),
+    }
+}
+
+/// Keeps the projection current.
 pub(crate) fn follow(shop: Arc<Shop>) -> Result<Repeated> {
-    let mut since_snapshot = 0;
-    let most = if shop.lead.is_some() { SHARED_SNAPSHOT_EVENTS } else { SNAPSHOT_EVENTS };
+    let mut round = Round::new(if shop.lead.is_some() { SHARED_SNAPSHOT_EVENTS } else { SNAPSHOT_EVENTS });
     Repeated::start("projection", Duration::ZERO, move |_| {
         let projection = &shop.projection;
-        if !projection.applies.load(Ordering::Acquire) {
+        if !projection.applies() {
             std::thread::sleep(Duration::from_millis(POLL_MS));
             return projection.follow_catalogue();
         }
-        match projection.catch_up() {
-            Ok(applied) => since_snapshot += applied,
-            Err(error) => {
-                std::thread::sleep(AFTER_FAILURE);
-                // The store lost its memory, or another process leads: the log has what it held.
-                let lost = matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Conflict { .. }));
-                return match &shop.lead {
-                    Some(lead) if lost && lead.still_leads() => projection.take_over(),
-                    _ => Err(error),
-                };
-            }
-        }
-        projection.tell()?;
-        if since_snapshot >= most {
-            since_snapshot = 0;
-            projection.snapshot().context("online snapshot")?;
+        if let Err(error) = round.go(projection) {
+            std::thread::sleep(AFTER_FAILURE);
+            return recover(projection, shop.lead.as_ref(), error);
         }
         projection.store.log.wait_beyond(projection.applied(), POLL_MS)?;
         Ok(())

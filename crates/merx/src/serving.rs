@@ -86,6 +86,12 @@ impl Intake for Rooms {
     }
 
     fn consent(&self, subject: SubjectId) -> Result<ConsentStamp, StoreError> {
+        if self.shop.projection.may_be_outdated() {
+            return Err(StoreError::Busy {
+                what: "consent (another process may lead this shop)",
+                retry_after_ms: 1_000,
+            });
+        }
         self.shop.ingest.consents.of(subject)
     }
 

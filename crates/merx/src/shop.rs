@@ -89,7 +89,8 @@ impl Shop {
         let visitors = lead.as_ref().map(|_| vault(&recording, 0)).transpose()?;
         let vault = vault(&store.records, DEFAULT_CACHED_IDENTITIES)?;
         let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), intake_log, vault));
-        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), lead.is_some()));
+        let (touch, remote) = (lead.as_ref().map(Lead::touch), config.storage.online.is_some());
+        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), touch, remote));
         projection.follow_catalogue()?;
         let registry = Arc::new(Registry::new(Arc::clone(&store.records), Arc::clone(&store.artifacts)));
         let engine = Arc::new(engine(&registry));
@@ -202,8 +203,7 @@ impl Shop {
 
     /// Makes this process ready to lead: what another wrote meanwhile is read again, the online store is ours from its last snapshot on.
     pub(crate) fn take_over(&self) -> Result<()> {
-        self.ingest.vault.reload()?;
-        self.ingest.consents.follow(false);
+        self.ingest.lead()?;
         self.automations.book().reload()?;
         self.projection.take_over()
     }
@@ -224,7 +224,7 @@ impl Shop {
     /// Another process leads: nothing is believed that this one holds in memory and that one may change.
     pub(crate) fn stand_back(&self) {
         self.projection.stand_back();
-        self.ingest.consents.follow(true);
+        self.ingest.stand_back();
     }
 
     /// Who people are, as decisions ask for it.

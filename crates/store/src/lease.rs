@@ -113,6 +113,13 @@ impl Lease {
         standing.ok_or_else(broken)
     }
 
+    /// Whether this process holds it in that term. No look at another's beat: that is for even intervals.
+    pub fn is_held_in(&self, term: i64) -> Result<bool> {
+        let sql = "SELECT holder, term FROM leases WHERE name = $1";
+        let rows = self.records.query(sql, &[text(self.name)])?;
+        Ok(rows.first() == Some(&Row(vec![text(&self.holder), Value::Integer(term)])))
+    }
+
     /// Lets it go, so that another takes it at its next look. Of a lease that another holds, nothing.
     pub fn give_up(&self) -> Result<()> {
         self.records.transaction(&mut |transaction| {
@@ -271,6 +278,7 @@ mod tests {
         }
         assert_eq!(two.beat().unwrap(), Standing::Held { term: 2 });
         assert_eq!(one.beat().unwrap(), Standing::Other { address: "two".to_owned() });
+        assert!(two.is_held_in(2).unwrap() && !two.is_held_in(1).unwrap() && !one.is_held_in(2).unwrap());
         // What one doesn't hold any more it can't give up.
         one.give_up().unwrap();
         assert_eq!(two.beat().unwrap(), Standing::Held { term: 2 });

@@ -32,6 +32,14 @@ pub(super) struct Place {
     pub(super) offset: i64,
 }
 
+/// Where bodies lie, and come back from.
+pub(super) trait Topic: Send + Sync {
+    /// Returns after every body is durable; places by position.
+    fn put(&self, bodies: Vec<Body>) -> Result<Vec<Place>>;
+    /// Bodies by position.
+    fn get(&self, places: &[Place]) -> Result<Vec<Vec<u8>>>;
+}
+
 pub(super) struct Body {
     pub(super) id: EventId,
     pub(super) subject: SubjectId,
@@ -90,9 +98,11 @@ impl Bodies {
         let partitions = prepare_topic(&settings)?;
         Ok(Self { settings, partitions: partitions as u128, producer, idle: Mutex::default() })
     }
+}
 
-    /// Returns after every body is acknowledged by all in-sync replicas; places by position.
-    pub(super) fn put(&self, bodies: Vec<Body>) -> Result<Vec<Place>> {
+impl Topic for Bodies {
+    /// Durable: acknowledged by all in-sync replicas.
+    fn put(&self, bodies: Vec<Body>) -> Result<Vec<Place>> {
         let (reply, delivered) = unbounded();
         let count = bodies.len();
         for (number, body) in bodies.into_iter().enumerate() {
@@ -117,8 +127,7 @@ impl Bodies {
         all.ok_or_else(|| refused(format!("{}: the producer stopped", self.settings.shown)))
     }
 
-    /// Bodies by position.
-    pub(super) fn get(&self, places: &[Place]) -> Result<Vec<Vec<u8>>> {
+    fn get(&self, places: &[Place]) -> Result<Vec<Vec<u8>>> {
         if places.is_empty() {
             return Ok(Vec::new());
         }
@@ -131,7 +140,9 @@ impl Bodies {
         }
         Ok(bodies)
     }
+}
 
+impl Bodies {
     /// A consumer of no group: it is told where to read.
     fn consumer(&self) -> Result<BaseConsumer> {
         let mut config = self.settings.client.clone();

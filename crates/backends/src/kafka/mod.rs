@@ -13,6 +13,7 @@ mod bodies;
 mod index;
 mod seal;
 mod settings;
+mod simulated;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -27,12 +28,13 @@ use merx_store::{Appended, EventLog, LogOffset, Records, Result, Scrub, StoreErr
 use parking_lot::{Condvar, Mutex};
 
 use crate::address::Address;
-use bodies::{Bodies, Body};
+use bodies::{Bodies, Body, Topic};
 use index::{Index, Located};
 use seal::Keys;
 use settings::Settings;
 
 pub use index::MIGRATIONS;
+pub use simulated::SimulatedTopic;
 
 const WHAT: &str = "event log";
 /// Events whose rows go into one transaction.
@@ -46,7 +48,7 @@ const POLL_MS: u64 = 50;
 type Append = (Vec<Located>, Sender<Result<HashSet<EventId>>>);
 
 pub struct KafkaEventLog {
-    bodies: Arc<Bodies>,
+    bodies: Arc<dyn Topic>,
     index: Arc<Index>,
     records: Arc<dyn Records>,
     appends: Option<Sender<Append>>,
@@ -80,7 +82,7 @@ impl KafkaEventLog {
         Self::over(Arc::clone(&self.bodies), Arc::clone(&self.bell), records, self.queue)
     }
 
-    fn over(bodies: Arc<Bodies>, bell: Arc<Bell>, records: Arc<dyn Records>, queue: usize) -> Result<Self> {
+    fn over(bodies: Arc<dyn Topic>, bell: Arc<Bell>, records: Arc<dyn Records>, queue: usize) -> Result<Self> {
         let index = Arc::new(Index::open(Arc::clone(&records))?);
         // The bound is counted in events (`queued`), not in requests.
         let (appends, waiting) = unbounded();

@@ -27,6 +27,16 @@ impl Version {
         bytes[5..].copy_from_slice(&self.number.to_le_bytes());
         bytes
     }
+
+    pub(super) fn read(bytes: &[u8; VERSION_BYTES]) -> Option<Self> {
+        let (&format, rest) = bytes.split_first()?;
+        let (epoch, number) = rest.split_at_checked(4)?;
+        let version = Self {
+            epoch: u32::from_le_bytes(epoch.try_into().ok()?),
+            number: u64::from_le_bytes(number.try_into().ok()?),
+        };
+        (format == FORMAT).then_some(version)
+    }
 }
 
 /// The epoch that is written now, and those whose writings don't count.
@@ -100,14 +110,9 @@ impl Entry {
 }
 
 fn parse(bytes: &[u8]) -> Option<Entry> {
-    let (&format, rest) = bytes.split_first()?;
-    let (epoch, rest) = rest.split_at_checked(4)?;
-    let (number, rest) = rest.split_at_checked(8)?;
+    let (version, rest) = bytes.split_first_chunk::<VERSION_BYTES>()?;
+    let version = Version::read(version)?;
     let (length, rest) = rest.split_at_checked(4)?;
-    let version = Version {
-        epoch: u32::from_le_bytes(epoch.try_into().ok()?),
-        number: u64::from_le_bytes(number.try_into().ok()?),
-    };
     let (before, current) = match u32::from_le_bytes(length.try_into().ok()?) {
         NONE => (None, rest),
         length => {
@@ -115,7 +120,7 @@ fn parse(bytes: &[u8]) -> Option<Entry> {
             (Some(before.to_vec()), current)
         }
     };
-    (format == FORMAT).then(|| Entry { version, before, current: current.to_vec() })
+    Some(Entry { version, before, current: current.to_vec() })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@
 mod entry;
 mod pool;
 mod server;
+mod simulated;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,8 +31,9 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::address::Address;
 use entry::{Entry, Epochs, Version};
-use pool::Pool;
-use server::Server;
+use server::{Server, Wire};
+
+pub use simulated::SimulatedRedis;
 
 const WHAT: &str = "online store";
 /// How long a write waits for others.
@@ -89,11 +91,24 @@ impl RedisOnlineStore {
 
     /// The same, to read what another process writes, until [`OnlineStore::lead`].
     pub fn watch(address: &Address) -> Result<Self> {
-        let server = Server::new(Pool::new(address)?, address)?;
-        server.check()?;
-        let (epochs, restored_at) = server.epochs()?;
+        let wire = Wire::new(address)?;
+        wire.check()?;
         let max = address.number("max_value_bytes", 1 << 20, 1_024..=64 << 20, "1024 to 67108864");
-        let max_value_bytes = max.map_err(|error| server::refused(error.to_string()))? as usize;
+        let max = max.map_err(|error| server::refused(error.to_string()))? as usize;
+        let mut store = Self::over(Server::reached_by(wire, address.to_string(), writer_name()?), max)?;
+        let (stop, stopped) = bounded(0);
+        let flushing = Arc::clone(&store.inner);
+        let flusher = std::thread::Builder::new()
+            .name("online-flush".into())
+            .spawn(move || flush_now_and_then(&flushing, &stopped))
+            .map_err(|error| server::refused(error.to_string()))?;
+        (store.stop, store.flusher) = (Some(stop), Some(flusher));
+        Ok(store)
+    }
+
+    /// Without the thread that sends and looks.
+    fn over(server: Server, max_value_bytes: usize) -> Result<Self> {
+        let (epochs, restored_at) = server.epochs()?;
         let inner = Arc::new(Inner {
             server,
             epochs: RwLock::new(epochs),
@@ -104,26 +119,29 @@ impl RedisOnlineStore {
             shards: std::array::from_fn(|_| Mutex::default()),
             max_value_bytes,
         });
-        let (stop, stopped) = bounded(0);
-        let flushing = Arc::clone(&inner);
-        let flusher = std::thread::Builder::new()
-            .name("online-flush".into())
-            .spawn(move || flush_now_and_then(&flushing, &stopped))
-            .map_err(|error| server::refused(error.to_string()))?;
-        let restored_at = Mutex::new(restored_at);
-        Ok(Self { inner, restored_at, stop: Some(stop), flusher: Some(flusher) })
+        Ok(Self { inner, restored_at: Mutex::new(restored_at), stop: None, flusher: None })
+    }
+
+    /// Sends what waits, where this process writes.
+    pub fn send(&self) -> Result<()> {
+        if self.inner.leads.load(Ordering::Acquire) { self.inner.flush() } else { Ok(()) }
+    }
+
+    /// Learns how far another process is that writes.
+    pub fn look(&self) -> Result<()> {
+        if self.inner.leads.load(Ordering::Acquire) { Ok(()) } else { self.inner.look() }
     }
 
     /// Removes everything below the prefix: the state is rebuilt from the log by whoever opens it next.
     pub fn clear(address: &Address) -> Result<()> {
-        let server = Server::new(Pool::new(address)?, address)?;
-        server.check()?;
-        server.clear()
+        let wire = Wire::new(address)?;
+        wire.check()?;
+        wire.clear()
     }
 
     /// Connects and checks, and changes nothing: who writes there goes on writing. Words for who asked.
     pub fn check(address: &Address) -> Result<String> {
-        Server::new(Pool::new(address)?, address)?.check()
+        Wire::new(address)?.check()
     }
 }
 
@@ -134,6 +152,13 @@ impl Drop for RedisOnlineStore {
             let _ = flusher.join();
         }
     }
+}
+
+/// A name that no other process has.
+fn writer_name() -> Result<String> {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).map_err(|error| server::refused(format!("no randomness: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(name)))
 }
 
 fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
@@ -221,11 +246,13 @@ impl Inner {
 
     fn flush_in(&self, current: u32) -> Result<()> {
         let _one = self.flushing.lock();
-        let batch: Vec<(OnlineKey, Waiting)> =
+        let mut batch: Vec<(OnlineKey, Waiting)> =
             self.waiting.lock().iter().map(|(key, waiting)| (*key, waiting.clone())).collect();
         if batch.is_empty() {
             return Ok(());
         }
+        // In the order of the keys, so that what a broken connection left can be had again.
+        batch.sort_unstable_by_key(|(key, _)| *key);
         let sent = self.server.put(&batch, current);
         let mut waiting = self.waiting.lock();
         match sent {
@@ -320,7 +347,10 @@ impl OnlineStore for RedisOnlineStore {
         *epochs = begun;
         inner.leads.store(true, Ordering::Release);
         *self.restored_at.lock() = at;
-        inner.server.forget_removed(&epochs)?;
+        // The epoch has begun: whoever were told of a failure would go on from where the last one was.
+        if let Err(error) = inner.server.forget_removed(&epochs) {
+            tracing::warn!(%error, "online store: what was removed is forgotten at the next snapshot");
+        }
         Ok(at)
     }
 }

@@ -15,6 +15,8 @@ const OPTIONS: [&str; 5] = ["prefix", "pool", "timeout_ms", "expire_days", "max_
 const PIPELINE: usize = 500;
 const SCAN_COUNT: usize = 1_000;
 const DAY_MS: u64 = 86_400_000;
+/// Epochs are numbers of 32 bits: a server may lose its memory thousands of times.
+const MOST_LEAP: u32 = 1 << 20;
 
 /// Replaces a value where it is the one that was read, or an earlier one of the same epoch: that was written by an attempt
 /// whose answer was lost. KEYS: value. ARGV: version that is replaced, version that is written, new bytes (none: remove),
@@ -36,34 +38,71 @@ const PUT: &str = "
     return 1";
 
 /// Abandons the open epoch and begins the next. KEYS: meta. ARGV: the least epoch, beyond any that this process has seen:
-/// a server that lost its memory must not count from one again. Returns epoch, abandoned epochs, offset of the snapshot.
+/// a server that lost its memory must not count from one again; and who writes from now on: another process may have seen
+/// later epochs; and how far beyond the least to begin where nothing is known: what such a process still has on its way must
+/// not be of the same epoch. Returns epoch, abandoned epochs, offset of the snapshot.
 const BEGIN: &str = "
     local open = redis.call('HGET', KEYS[1], 'epoch')
     local abandoned = redis.call('HGET', KEYS[1], 'abandoned') or ''
-    local epoch = tonumber(ARGV[1])
+    local epoch = tonumber(ARGV[1]) + tonumber(ARGV[3])
     if open then
         abandoned = abandoned .. open .. ' '
-        epoch = math.max(epoch, tonumber(open) + 1)
+        epoch = math.max(tonumber(ARGV[1]), tonumber(open) + 1)
     end
-    redis.call('HSET', KEYS[1], 'epoch', epoch, 'abandoned', abandoned)
+    redis.call('HSET', KEYS[1], 'epoch', epoch, 'abandoned', abandoned, 'writer', ARGV[2])
     return {tostring(epoch), abandoned, redis.call('HGET', KEYS[1], 'at') or ''}";
 
-/// Closes an epoch at an offset of the log. KEYS: meta. ARGV: epoch, offset. 0 where another epoch is open.
+/// Closes an epoch at an offset of the log. KEYS: meta. ARGV: epoch, offset, who writes. 0 where another epoch is open, or another
+/// process writes.
 const CLOSE: &str = "
-    if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return 0 end
+    if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'writer') ~= ARGV[3] then return 0 end
     redis.call('HSET', KEYS[1], 'epoch', tonumber(ARGV[1]) + 1, 'at', ARGV[2])
     return 1";
 
-pub(super) struct Server {
+/// One writing: a value in the place of the version that was read.
+pub(super) struct Put {
+    pub(super) key: OnlineKey,
+    pub(super) replaces: Option<Version>,
+    pub(super) version: Version,
+    /// None: the value goes.
+    pub(super) bytes: Vec<u8>,
+    /// The value may be gone: an attempt whose answer was lost removed it.
+    pub(super) maybe_gone: bool,
+    /// Its key is noted among those whose value was removed.
+    pub(super) notes_removal: bool,
+}
+
+/// What is asked of the server that keeps the values. Each is done as a whole, [`Commands::put`] writing by writing.
+pub(super) trait Commands: Send + Sync {
+    fn is_silent(&self) -> bool;
+    fn probe(&self);
+    /// Epoch, abandoned epochs, the snapshot's offset and who writes, as they are noted.
+    fn meta(&self) -> Result<[Option<String>; 4]>;
+    /// See [`BEGIN`].
+    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 3]>;
+    /// See [`CLOSE`].
+    fn close(&self, epoch: u32, at: LogOffset, writer: &str) -> Result<bool>;
+    fn get(&self, key: OnlineKey) -> Result<Option<Vec<u8>>>;
+    /// See [`PUT`]; by position whether it was written.
+    fn put(&self, puts: &[Put]) -> Result<Vec<bool>>;
+    /// Some keys whose value was removed.
+    fn removed(&self, limit: usize) -> Result<Vec<OnlineKey>>;
+    fn settle_removed(&self, keys: &[OnlineKey]) -> Result<()>;
+    fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, &[u8]) -> Result<()>) -> Result<()>;
+}
+
+/// The commands, spoken to Redis.
+pub(super) struct Wire {
     pool: Pool,
     address: Address,
     prefix: String,
     expire_ms: u64,
 }
 
-impl Server {
-    pub(super) fn new(pool: Pool, address: &Address) -> Result<Self> {
+impl Wire {
+    pub(super) fn new(address: &Address) -> Result<Self> {
         let fail = |error: crate::AddressError| refused(error.to_string());
+        let pool = Pool::new(address)?;
         address.only_options(&OPTIONS).map_err(fail)?;
         let prefix = address.option("prefix").unwrap_or("merx").to_owned();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
@@ -73,24 +112,16 @@ impl Server {
         Ok(Self { pool, address: address.clone(), prefix, expire_ms: days * DAY_MS })
     }
 
-    pub(super) fn is_silent(&self) -> bool {
-        self.pool.is_silent()
-    }
-
-    pub(super) fn probe(&self) {
-        self.pool.probe();
-    }
-
     fn key(&self, key: OnlineKey) -> String {
         format!("{}:{{{:032x}}}:{}", self.prefix, key.id, key.space)
     }
 
     /// One key holds epochs and snapshot, another the keys of removed values; both in one slot.
-    fn meta(&self) -> String {
+    fn meta_key(&self) -> String {
         format!("{}:{{meta}}", self.prefix)
     }
 
-    fn removed(&self) -> String {
+    fn removed_key(&self) -> String {
         format!("{}:{{meta}}:removed", self.prefix)
     }
 
@@ -142,138 +173,87 @@ impl Server {
                 break;
             }
         }
-        let meta = self.meta();
+        let meta = self.meta_key();
         self.pool.with(|connection| redis::cmd("DEL").arg(&meta).query::<u64>(connection)).map(drop)
     }
 
-    /// Begins an epoch of this process's own, not before `least`.
-    pub(super) fn begin(&self, least: u32) -> Result<(Epochs, Option<LogOffset>)> {
-        let script = Script::new(BEGIN);
-        let meta = self.meta();
-        let (epoch, abandoned, at): (String, String, String) =
-            self.pool.with(|connection| script.key(&meta).arg(least).invoke(connection))?;
-        self.epochs_of(&epoch, &abandoned, &at)
-    }
-
-    /// Epochs and the snapshot as another process keeps them.
-    pub(super) fn epochs(&self) -> Result<(Epochs, Option<LogOffset>)> {
-        let meta = self.meta();
-        let fields = ["epoch", "abandoned", "at"];
-        let [epoch, abandoned, at]: [Option<String>; 3] =
-            self.pool.with(|connection| redis::cmd("HMGET").arg(&meta).arg(&fields).query(connection))?;
-        let epoch = epoch.unwrap_or_else(|| "0".to_owned());
-        self.epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default())
-    }
-
-    fn epochs_of(&self, epoch: &str, abandoned: &str, at: &str) -> Result<(Epochs, Option<LogOffset>)> {
-        let detail = || format!("the key {} is not in a known format", self.meta());
-        let damaged = || StoreError::Damaged { what: WHAT, detail: detail() };
-        let abandoned: Option<BTreeSet<u32>> = abandoned.split_whitespace().map(|epoch| epoch.parse().ok()).collect();
-        let epochs =
-            Epochs { current: epoch.parse().map_err(|_| damaged())?, abandoned: abandoned.ok_or_else(damaged)? };
-        let at = if at.is_empty() { None } else { Some(LogOffset(at.parse().map_err(|_| damaged())?)) };
-        Ok((epochs, at))
-    }
-
-    pub(super) fn close_epoch(&self, epoch: u32, at: LogOffset) -> Result<()> {
-        let script = Script::new(CLOSE);
-        let meta = self.meta();
-        let closed: u32 = self.pool.with(|connection| script.key(&meta).arg(epoch).arg(at.0).invoke(connection))?;
-        if closed == 1 { Ok(()) } else { Err(self.taken_over()) }
-    }
-
-    pub(super) fn taken_over(&self) -> StoreError {
-        let detail = format!(
-            "{}: another process writes here now, or the server lost its memory: what is written here counts no more",
-            self.address
-        );
-        StoreError::Conflict { what: WHAT, detail }
-    }
-
-    pub(super) fn get(&self, key: OnlineKey) -> Result<Option<Entry>> {
-        let key = self.key(key);
-        let bytes: Option<Vec<u8>> = self.pool.with(|connection| redis::cmd("GET").arg(&key).query(connection))?;
-        bytes.map(|bytes| Entry::from_bytes(&bytes)).transpose()
-    }
-
-    /// Writes a batch, unless another process has taken over since.
-    pub(super) fn put(&self, batch: &[(OnlineKey, Waiting)], epoch: u32) -> Result<()> {
-        let open: Option<u32> =
-            self.pool.with(|connection| redis::cmd("HGET").arg(self.meta()).arg("epoch").query(connection))?;
-        if open != Some(epoch) {
-            return Err(self.taken_over());
+    fn put_one(&self, pipeline: &mut redis::Pipeline, script: &Script, put: &Put) {
+        let name = self.key(put.key);
+        if put.notes_removal {
+            pipeline.cmd("SADD").arg(self.removed_key()).arg(&name).ignore();
         }
-        let script = Script::new(PUT);
-        for some in batch.chunks(PIPELINE) {
-            // A server that was restarted does not know the script any more.
-            self.pool.with(|connection| script.prepare_invoke().load(connection))?;
-            let written: Vec<u32> = self.pool.with(|connection| {
-                let mut pipeline = redis::pipe();
-                for (key, waiting) in some {
-                    self.put_one(&mut pipeline, &script, *key, waiting);
-                }
-                pipeline.query(connection)
-            })?;
-            if written.contains(&0) {
-                return Err(self.taken_over());
-            }
-        }
-        Ok(())
-    }
-
-    fn put_one(&self, pipeline: &mut redis::Pipeline, script: &Script, key: OnlineKey, waiting: &Waiting) {
-        let name = self.key(key);
-        let replaces = waiting.replaces.map(Version::bytes);
-        if waiting.entry.is_removed() && !waiting.entry.is_nothing() {
-            pipeline.cmd("SADD").arg(self.removed()).arg(&name).ignore();
-        }
+        let replaces = put.replaces.map(Version::bytes);
         pipeline
             .cmd("EVALSHA")
             .arg(script.get_hash())
             .arg(1)
             .arg(&name)
             .arg(replaces.as_ref().map_or(&[][..], |version| &version[..]))
-            .arg(&waiting.entry.version.bytes()[..])
-            .arg(waiting.entry.to_bytes())
+            .arg(&put.version.bytes()[..])
+            .arg(&put.bytes)
             .arg(self.expire_ms)
-            .arg(u8::from(waiting.in_doubt || self.expire_ms > 0));
+            .arg(u8::from(put.maybe_gone || self.expire_ms > 0));
+    }
+}
+
+impl Commands for Wire {
+    fn is_silent(&self) -> bool {
+        self.pool.is_silent()
     }
 
-    /// Removes for good what was removed in epochs that are closed.
-    pub(super) fn forget_removed(&self, epochs: &Epochs) -> Result<()> {
+    fn probe(&self) {
+        self.pool.probe();
+    }
+
+    fn meta(&self) -> Result<[Option<String>; 4]> {
+        let fields = ["epoch", "abandoned", "at", "writer"];
+        self.pool.with(|connection| redis::cmd("HMGET").arg(self.meta_key()).arg(&fields).query(connection))
+    }
+
+    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 3]> {
+        let script = Script::new(BEGIN);
+        self.pool.with(|connection| script.key(self.meta_key()).arg(least).arg(writer).arg(leap).invoke(connection))
+    }
+
+    fn close(&self, epoch: u32, at: LogOffset, writer: &str) -> Result<bool> {
+        let script = Script::new(CLOSE);
+        let closed: u32 = self
+            .pool
+            .with(|connection| script.key(self.meta_key()).arg(epoch).arg(at.0).arg(writer).invoke(connection))?;
+        Ok(closed == 1)
+    }
+
+    fn get(&self, key: OnlineKey) -> Result<Option<Vec<u8>>> {
+        self.pool.with(|connection| redis::cmd("GET").arg(self.key(key)).query(connection))
+    }
+
+    fn put(&self, puts: &[Put]) -> Result<Vec<bool>> {
         let script = Script::new(PUT);
-        loop {
-            let names: Vec<String> = self
-                .pool
-                .with(|connection| redis::cmd("SRANDMEMBER").arg(self.removed()).arg(PIPELINE).query(connection))?;
-            let mut settled = Vec::new();
-            for name in names {
-                let bytes: Option<Vec<u8>> =
-                    self.pool.with(|connection| redis::cmd("GET").arg(&name).query(connection))?;
-                if let Some(entry) = bytes.map(|bytes| Entry::from_bytes(&bytes)).transpose()? {
-                    if entry.version.epoch == epochs.current {
-                        continue;
-                    }
-                    // Of an abandoned epoch it was not removed after all.
-                    if entry.value(epochs).is_none() {
-                        let version = &entry.version.bytes()[..];
-                        self.pool.with(|connection| {
-                            script.key(&name).arg(version).arg(version).arg("").arg(0).arg(0).invoke::<u32>(connection)
-                        })?;
-                    }
-                }
-                settled.push(name);
-            }
-            if settled.is_empty() {
-                return Ok(());
-            }
-            self.pool
-                .with(|connection| redis::cmd("SREM").arg(self.removed()).arg(&settled).query::<u64>(connection))?;
-        }
+        // A server that was restarted does not know the script any more.
+        self.pool.with(|connection| script.prepare_invoke().load(connection))?;
+        let written: Vec<u32> = self.pool.with(|connection| {
+            let mut pipeline = redis::pipe();
+            puts.iter().for_each(|put| self.put_one(&mut pipeline, &script, put));
+            pipeline.query(connection)
+        })?;
+        Ok(written.into_iter().map(|written| written == 1).collect())
     }
 
-    /// Calls `visit` with every entry, of one space or all.
-    pub(super) fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, Entry)) -> Result<()> {
+    fn removed(&self, limit: usize) -> Result<Vec<OnlineKey>> {
+        let names: Vec<String> = self
+            .pool
+            .with(|connection| redis::cmd("SRANDMEMBER").arg(self.removed_key()).arg(limit).query(connection))?;
+        Ok(names.iter().filter_map(|name| self.parse_key(name)).collect())
+    }
+
+    fn settle_removed(&self, keys: &[OnlineKey]) -> Result<()> {
+        let names: Vec<String> = keys.iter().map(|key| self.key(*key)).collect();
+        self.pool
+            .with(|connection| redis::cmd("SREM").arg(self.removed_key()).arg(&names).query::<u64>(connection))
+            .map(drop)
+    }
+
+    fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, &[u8]) -> Result<()>) -> Result<()> {
         let pattern = match space {
             Some(space) => format!("{}:{{*}}:{space}", self.prefix),
             None => format!("{}:{{*}}:*", self.prefix),
@@ -298,7 +278,7 @@ impl Server {
                 })?;
                 for ((key, _), bytes) in some.iter().zip(values) {
                     if let Some(bytes) = bytes.filter(|_| seen.insert(*key)) {
-                        visit(*key, Entry::from_bytes(&bytes)?);
+                        visit(*key, &bytes)?;
                     }
                 }
             }
@@ -308,6 +288,134 @@ impl Server {
             cursor = next;
         }
     }
+}
+
+/// Values, epochs and the snapshot, as they lie behind the commands.
+pub(super) struct Server {
+    commands: Box<dyn Commands>,
+    /// Its name in errors.
+    shown: String,
+    /// Tells this process from every other that writes there.
+    writer: String,
+}
+
+impl Server {
+    pub(super) fn reached_by(commands: impl Commands + 'static, shown: String, writer: String) -> Self {
+        Self { commands: Box::new(commands), shown, writer }
+    }
+
+    pub(super) fn is_silent(&self) -> bool {
+        self.commands.is_silent()
+    }
+
+    pub(super) fn probe(&self) {
+        self.commands.probe();
+    }
+
+    /// Begins an epoch of this process's own, not before `least`.
+    pub(super) fn begin(&self, least: u32) -> Result<(Epochs, Option<LogOffset>)> {
+        let [epoch, abandoned, at] = self.commands.begin(least, &self.writer, leap_of(&self.writer))?;
+        epochs_of(&epoch, &abandoned, &at)
+    }
+
+    /// Epochs and the snapshot as another process keeps them.
+    pub(super) fn epochs(&self) -> Result<(Epochs, Option<LogOffset>)> {
+        let [epoch, abandoned, at, _] = self.commands.meta()?;
+        let epoch = epoch.unwrap_or_else(|| "0".to_owned());
+        epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default())
+    }
+
+    pub(super) fn close_epoch(&self, epoch: u32, at: LogOffset) -> Result<()> {
+        if self.commands.close(epoch, at, &self.writer)? { Ok(()) } else { Err(self.taken_over()) }
+    }
+
+    pub(super) fn taken_over(&self) -> StoreError {
+        let detail = format!(
+            "{}: another process writes here now, or the server lost its memory: what is written here counts no more",
+            self.shown
+        );
+        StoreError::Conflict { what: WHAT, detail }
+    }
+
+    pub(super) fn get(&self, key: OnlineKey) -> Result<Option<Entry>> {
+        self.commands.get(key)?.map(|bytes| Entry::from_bytes(&bytes)).transpose()
+    }
+
+    /// Writes a batch, unless another process has taken over since.
+    pub(super) fn put(&self, batch: &[(OnlineKey, Waiting)], epoch: u32) -> Result<()> {
+        let [open, _, _, writer] = self.commands.meta()?;
+        if open.and_then(|open| open.parse().ok()) != Some(epoch) || writer.as_deref() != Some(&self.writer) {
+            return Err(self.taken_over());
+        }
+        for some in batch.chunks(PIPELINE) {
+            let puts: Vec<Put> = some.iter().map(|(key, waiting)| put_of(*key, waiting)).collect();
+            if self.commands.put(&puts)?.contains(&false) {
+                return Err(self.taken_over());
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes for good what was removed in epochs that are closed.
+    pub(super) fn forget_removed(&self, epochs: &Epochs) -> Result<()> {
+        loop {
+            let mut settled = Vec::new();
+            for key in self.commands.removed(PIPELINE)? {
+                if let Some(entry) = self.get(key)? {
+                    if entry.version.epoch == epochs.current {
+                        continue;
+                    }
+                    // Of an abandoned epoch it was not removed after all.
+                    if entry.value(epochs).is_none() {
+                        self.commands.put(&[removal_of(key, entry.version)])?;
+                    }
+                }
+                settled.push(key);
+            }
+            if settled.is_empty() {
+                return Ok(());
+            }
+            self.commands.settle_removed(&settled)?;
+        }
+    }
+
+    /// Calls `visit` with every entry, of one space or all.
+    pub(super) fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, Entry)) -> Result<()> {
+        self.commands.scan(space, &mut |key, bytes| {
+            visit(key, Entry::from_bytes(bytes)?);
+            Ok(())
+        })
+    }
+}
+
+/// Below [`MOST_LEAP`], and another one for another writer, all but certainly.
+fn leap_of(writer: &str) -> u32 {
+    let hash = blake3::hash(writer.as_bytes());
+    let [a, b, c, d, ..] = *hash.as_bytes();
+    u32::from_le_bytes([a, b, c, d]) % MOST_LEAP
+}
+
+fn put_of(key: OnlineKey, waiting: &Waiting) -> Put {
+    Put {
+        key,
+        replaces: waiting.replaces,
+        version: waiting.entry.version,
+        bytes: waiting.entry.to_bytes(),
+        maybe_gone: waiting.in_doubt,
+        notes_removal: waiting.entry.is_removed() && !waiting.entry.is_nothing(),
+    }
+}
+
+fn removal_of(key: OnlineKey, version: Version) -> Put {
+    Put { key, replaces: Some(version), version, bytes: Vec::new(), maybe_gone: false, notes_removal: false }
+}
+
+fn epochs_of(epoch: &str, abandoned: &str, at: &str) -> Result<(Epochs, Option<LogOffset>)> {
+    let damaged = || StoreError::Damaged { what: WHAT, detail: "its epochs are not in a known format".to_owned() };
+    let abandoned: Option<BTreeSet<u32>> = abandoned.split_whitespace().map(|epoch| epoch.parse().ok()).collect();
+    let epochs = Epochs { current: epoch.parse().map_err(|_| damaged())?, abandoned: abandoned.ok_or_else(damaged)? };
+    let at = if at.is_empty() { None } else { Some(LogOffset(at.parse().map_err(|_| damaged())?)) };
+    Ok((epochs, at))
 }
 
 pub(super) fn refused(detail: String) -> StoreError {

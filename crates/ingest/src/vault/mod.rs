@@ -13,7 +13,7 @@ mod schema;
 mod seal;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use merx_domain::{Identity, IdentityKind, SubjectId, TimestampMs};
 use merx_store::{Records, Row, StoreError, Transaction, Value};
@@ -21,6 +21,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 
 use crate::cache::BoundedMap;
+use crate::consent::{self, Consents};
 use crate::privacy::canonical;
 use crate::raw::Identities;
 use crate::rows::{Columns, execute_in, insert, query_in, text, wide};
@@ -103,6 +104,12 @@ pub struct Vault {
     /// Absorptions that no stored event has told of yet: subject -> absorbed subjects.
     untold: Mutex<FxHashMap<SubjectId, Vec<SubjectId>>>,
     erased: Erased,
+    /// Subjects may have been joined without an answer that says so: what is held in memory is not to be believed.
+    doubtful: AtomicBool,
+    /// What people said: joined with them.
+    consents: Option<Arc<Consents>>,
+    /// Makes a pseudonym for somebody unheard of.
+    new_subject: Box<dyn Fn() -> Result<SubjectId> + Send + Sync>,
 }
 
 impl Vault {
@@ -125,7 +132,20 @@ impl Vault {
             absorbing: RwLock::new(()),
             epoch: AtomicU64::new(0),
             untold: Mutex::new(untold),
+            doubtful: AtomicBool::new(false),
+            consents: None,
+            new_subject: Box::new(new_subject),
         })
+    }
+
+    /// Words that are held in memory are read again once those of two subjects were joined.
+    pub(crate) fn joining_words(self, consents: Arc<Consents>) -> Self {
+        Self { consents: Some(consents), ..self }
+    }
+
+    /// Pseudonyms drawn from elsewhere than the system's randomness: a simulation's, which can be had again.
+    pub fn drawing_subjects(self, draw: impl Fn() -> SubjectId + Send + Sync + 'static) -> Self {
+        Self { new_subject: Box::new(move || Ok(draw())), ..self }
     }
 
     /// Forgets what is held in memory and reads again what has to be: another process has written.
@@ -137,6 +157,7 @@ impl Vault {
             *shard.lock() = BoundedMap::new(self.cached_identities);
         }
         *self.untold.lock() = untold(&*self.records)?;
+        self.doubtful.store(false, Ordering::Release);
         self.epoch.fetch_add(1, Ordering::AcqRel);
         Ok(())
     }
@@ -149,6 +170,9 @@ impl Vault {
         at: TimestampMs,
         store: impl FnOnce(&[Resolved]) -> Result<(T, Vec<bool>), E>,
     ) -> Result<T, E> {
+        if self.doubtful.load(Ordering::Acquire) {
+            self.reload()?;
+        }
         loop {
             let (subjects, epoch) = self.subjects(batch, at)?;
             let _held = self.absorbing.read();
@@ -350,7 +374,8 @@ impl Vault {
         let mut attempts = 0;
         loop {
             let mut joining = Joining::new(self.entries(lookups, fresh)?);
-            let subjects = batch.iter().zip(lookups).map(|(names, lookups)| joining.join(names, lookups, new_subject));
+            let subjects =
+                batch.iter().zip(lookups).map(|(names, lookups)| joining.join(names, lookups, &self.new_subject));
             let subjects = subjects.collect::<Result<Vec<_>>>()?;
             let subjects = subjects.into_iter().map(|subject| joining.current(subject)).collect();
             // The cache may not know yet that a visitor has signed in elsewhere: nobody is absorbed on its word alone.
@@ -362,8 +387,15 @@ impl Vault {
             attempts += 1;
             match self.write(&joining, at) {
                 Err(VaultError::Store(StoreError::Conflict { .. })) if attempts < ATTEMPTS => fresh = true,
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.doubtful.fetch_or(!joining.merges.is_empty(), Ordering::AcqRel);
+                    return Err(error);
+                }
                 Ok(moved) => {
+                    // Before anybody is led to the subject that they are now.
+                    if let Some(consents) = self.consents.as_ref().filter(|_| !joining.merges.is_empty()) {
+                        consents.reread(joining.merges.iter().map(|(_, subject)| *subject));
+                    }
                     self.remember(&joining, &moved);
                     drop(alone);
                     return Ok((subjects, self.epoch.load(Ordering::Acquire)));
@@ -497,6 +529,7 @@ impl Vault {
         ] {
             transaction.execute(sql, &[to.clone(), from.clone()])?;
         }
+        consent::absorb_in(transaction, absorbed, subject)?;
         Ok(moved)
     }
 

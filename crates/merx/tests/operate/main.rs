@@ -13,6 +13,8 @@ mod experimenting;
 mod faults;
 mod governing;
 mod harness;
+mod histories;
+mod history;
 mod layouts;
 mod live;
 mod outages;

@@ -68,7 +68,7 @@ fn shop_on(addresses: &Mutex<Vec<std::net::SocketAddr>>, key: &str, stop: &Atomi
     answers
 }
 
-fn services(command: &str, service: &str) {
+pub(crate) fn services(command: &str, service: &str) {
     let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../dev/services");
     let folder = std::env::var("MERX_TEST_SERVICES").expect("run tools/test backends");
     let done = Command::new(tool).args([command, service, "--folder", &folder]).status().unwrap();
@@ -90,14 +90,14 @@ fn fill_the_disk() -> std::path::PathBuf {
     path
 }
 
-fn redis(words: &[&str]) {
+pub(crate) fn redis(words: &[&str]) {
     let address = std::env::var("MERX_TEST_ONLINE").unwrap();
     let client = redis::Client::open(address).unwrap();
     let mut connection = client.get_connection().unwrap();
     redis::cmd(words[0]).arg(&words[1..]).exec(&mut connection).unwrap();
 }
 
-fn is_normal(server: &Server) -> bool {
+pub(crate) fn is_normal(server: &Server) -> bool {
     let mark = json!({ "batch": [{ "type": "track", "event": "Product Viewed", "anonymousId": "probe",
         "properties": { "product_id": "P000001", "mark": format!("probe-{:?}", Instant::now()) } }] });
     let taken = server.client().call("POST", "/v1/batch", &server.keys.public, Some(&mark));
@@ -107,7 +107,7 @@ fn is_normal(server: &Server) -> bool {
 }
 
 /// Ends shoppers and senders, also where a fault ends in a panic: they would be waited for without end.
-struct Stops<'a>(&'a AtomicBool);
+pub(crate) struct Stops<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stops<'_> {
     fn drop(&mut self) {
