@@ -431,6 +431,26 @@ fn a_mode_counts_from_the_next_decision_on() {
     house.automations.describe(capped, Case::default(), ANNA).unwrap();
     let taken: Vec<Taken> = (300..310).map(|subject| served(subject).1.taken).collect();
     assert_eq!(taken, [[Taken::Live; 5], [Taken::Capped; 5]].concat());
+    let budgeted = Automation {
+        most_per_hour: None,
+        monthly_budget_minor: Some(500),
+        ..house.automations.get("recommend").unwrap()
+    };
+    house.automations.describe(budgeted, Case::default(), ANNA).unwrap();
+    let tell = |minor| house.automations.tell_spent("recommend", minor, NOW.plus_ms(1_000), NOW).unwrap();
+    tell(499);
+    assert_eq!(served(320).1.taken, Taken::Live);
+    tell(500);
+    tell(501);
+    assert_eq!(served(321).1.taken, Taken::Capped);
+    let spent = house.automations.alerts(10).unwrap();
+    assert_eq!(spent.iter().filter(|alert| alert.key.starts_with("spend:")).count(), 1, "told once");
+    // A higher budget counts at once; the month's end does too.
+    let more = Automation { monthly_budget_minor: Some(900), ..house.automations.get("recommend").unwrap() };
+    house.automations.describe(more, Case::default(), ANNA).unwrap();
+    assert_eq!(served(322).1.taken, Taken::Live);
+    house.automations.tell_spent("recommend", 900, NOW, NOW).unwrap();
+    assert_eq!(served(323).1.taken, Taken::Live, "the month is over");
     let elsewhere = MarketId::new("elsewhere").unwrap();
     house.automations.set_mode("recommend", Reach::Market(elsewhere), Mode::Off, Case::default(), ANNA).unwrap();
     assert_eq!(house.automations.get("recommend").unwrap().mode, Mode::Live, "another market");

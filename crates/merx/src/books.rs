@@ -148,6 +148,30 @@ impl Books {
         Ok(ValuePage { events_behind: behind, ..page })
     }
 
+    /// Tells each automation that has a budget what it has cost since the month began.
+    pub(crate) fn tell_costs(&self, shop: &Shop) -> anyhow::Result<()> {
+        let budgeted = shop.automations.list().into_iter().filter(|one| one.monthly_budget_minor.is_some());
+        let budgeted: Vec<_> = budgeted.collect();
+        if budgeted.is_empty() {
+            return Ok(());
+        }
+        self.count(shop)?;
+        let now = shop.clock.now();
+        let month = merx_measure::shop::month_number(now);
+        let this_month = |at: &TimestampMs| merx_measure::shop::month_number(*at) == month;
+        let days_away = |days: i64| TimestampMs((i64::from(now.day()) + days) * DAY_MS);
+        let begins_at = (0..=30).map(|days| days_away(-days)).take_while(this_month).last().unwrap_or(now);
+        let ends_at = (1..=31).map(days_away).find(|at| !this_month(at)).unwrap_or(now);
+        for automation in budgeted {
+            let decisions = i128::from(self.decisions(&automation.name, begins_at.day()));
+            let by_decision = decisions * i128::from(automation.costs.per_thousand_decisions_minor) / 1_000;
+            let spent = i128::from(automation.costs.monthly_minor) + by_decision;
+            let spent = i64::try_from(spent).unwrap_or(i64::MAX);
+            shop.automations.tell_spent(&automation.name, spent, ends_at, now)?;
+        }
+        Ok(())
+    }
+
     /// Tells each automation by how much it loses at the least, for its guardrails.
     pub(crate) fn tell_losses(&self, shop: &Shop) -> Result<(), StoreError> {
         let mut ledger = self.ledger.lock();

@@ -50,6 +50,7 @@ impl Rounds {
         }
         if is_due(self.losses, now, LOSSES_EVERY_MS) {
             shop.books.tell_losses(shop)?;
+            shop.books.tell_costs(shop)?;
             self.losses = Some(now);
         }
         if self.quality_of != Some(now.day()) {

@@ -172,6 +172,11 @@ pub(crate) struct AutomationWire {
     /// What it costs the shop; its value is told less that.
     #[serde(default)]
     costs: CostsWire,
+    /// What it may cost in a calendar month, in minor units of the shop's currency: `costs.monthly_minor` and its decisions. Beyond it the generic
+    /// answer is served until the month is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0)]
+    monthly_budget_minor: Option<i64>,
     /// Why somebody should agree, where a limit is loosened that four eyes watch.
     #[serde(default, skip_serializing)]
     #[schema(write_only)]
@@ -247,6 +252,10 @@ pub(crate) struct AutomationAnswer {
     /// Since when it has its mode; what it earns is counted from then on.
     #[schema(format = DateTime)]
     mode_since: String,
+    /// The end of the month whose budget is used up: until then the generic answer is served.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
+    spent_until: Option<String>,
     #[serde(flatten)]
     description: AutomationWire,
 }
@@ -260,6 +269,7 @@ impl From<Automation> for AutomationWire {
             starts_at: time(automation.starts_at),
             ends_at: time(automation.ends_at),
             four_eyes: automation.four_eyes,
+            monthly_budget_minor: automation.monthly_budget_minor,
             owner: automation.owner,
             purpose: automation.purpose,
             kpi: automation.kpi,
@@ -285,6 +295,7 @@ impl From<Automation> for AutomationAnswer {
             revision: automation.revision,
             updated_at: automation.updated_at.to_string(),
             mode_since: automation.mode_since.to_string(),
+            spent_until: automation.spent_until.map(|until| until.to_string()),
             name: automation.name.clone(),
             description: automation.into(),
         }
@@ -487,6 +498,9 @@ pub(crate) async fn describe_automation(
         for (field, _) in costs.iter().filter(|(_, minor)| *minor < 0) {
             reading.refuse(field, "out_of_range", "a cost is 0 or more");
         }
+        if wire.monthly_budget_minor.is_some_and(|minor| minor < 0) {
+            reading.refuse("monthly_budget_minor", "out_of_range", "a budget is 0 or more");
+        }
         let starts_at = wire.starts_at.as_deref().and_then(|text| reading.time("starts_at", text));
         let ends_at = wire.ends_at.as_deref().and_then(|text| reading.time("ends_at", text));
         if !mistakes.is_empty() {
@@ -498,6 +512,7 @@ pub(crate) async fn describe_automation(
             kpi: wire.kpi,
             guardrails: wire.guardrails.into_iter().map(Guardrail::from).collect(),
             most_per_hour: wire.most_per_hour,
+            monthly_budget_minor: wire.monthly_budget_minor,
             starts_at,
             ends_at,
             four_eyes: wire.four_eyes,

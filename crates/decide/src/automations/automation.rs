@@ -165,6 +165,12 @@ pub struct Automation {
     pub updated_at: TimestampMs,
     #[serde(default)]
     pub costs: Costs,
+    /// What it may cost in a calendar month (UTC), in minor units; beyond it the generic answer is served until the month is over.
+    #[serde(default)]
+    pub monthly_budget_minor: Option<i64>,
+    /// The end of the month whose budget is used up.
+    #[serde(default)]
+    pub spent_until: Option<TimestampMs>,
     /// Since when it has its mode: what it earns is counted from then on.
     #[serde(default)]
     pub mode_since: TimestampMs,
@@ -181,7 +187,7 @@ pub enum Taken {
     Shadow,
     Suggest,
     Off,
-    /// It has decided enough for this hour.
+    /// It has decided enough for this hour, or cost enough for this month.
     Capped,
 }
 
@@ -203,7 +209,9 @@ impl Taken {
             Self::Shadow => "the automation is in shadow: its proposal was recorded and not shown",
             Self::Suggest => "the automation waits for an approval: its proposal was recorded and not shown",
             Self::Off => "the automation is off",
-            Self::Capped => "the automation has decided as much as it may in an hour",
+            Self::Capped => {
+                "the automation has decided as much as it may in an hour, or cost as much as it may in a month"
+            }
         })
     }
 }
@@ -229,6 +237,8 @@ impl Automation {
             revision: 0,
             updated_at: at,
             costs: Costs::default(),
+            monthly_budget_minor: None,
+            spent_until: None,
             mode_since: at,
         }
     }
@@ -241,6 +251,11 @@ impl Automation {
             Mode::Canary { .. } => 0.0,
             _ => 1.0,
         }
+    }
+
+    /// Whether this month's budget is used up.
+    pub(super) fn is_spent(&self, now: TimestampMs) -> bool {
+        self.spent_until.is_some_and(|until| now < until)
     }
 
     /// Neither stopped nor retired, and within its time.
@@ -256,6 +271,8 @@ impl Automation {
             mode: other.mode,
             markets: other.markets.clone(),
             campaigns: other.campaigns.clone(),
+            // Another budget has to be used up anew.
+            spent_until: other.spent_until.filter(|_| self.monthly_budget_minor == other.monthly_budget_minor),
             killed: other.killed,
             retired: other.retired,
             revision: other.revision,
@@ -293,6 +310,11 @@ impl Automation {
             && wanted.ends_at.is_none_or(|other| other > end)
         {
             loosened.push(format!("it goes on after {end}"));
+        }
+        if let Some(budget) = self.monthly_budget_minor
+            && wanted.monthly_budget_minor.is_none_or(|other| other > budget)
+        {
+            loosened.push("it may cost more in a month".to_owned());
         }
         if wanted.costs.is_below(&self.costs) {
             loosened.push("its earnings have to make up for less".to_owned());
@@ -347,6 +369,7 @@ impl Automation {
             Mode::Off => Taken::Off,
             Mode::Shadow => Taken::Shadow,
             Mode::Suggest => Taken::Suggest,
+            _ if self.is_spent(now) => Taken::Capped,
             Mode::Live => Taken::Live,
             Mode::Canary { share } => {
                 let lot = subject.map(|subject| bucket(&self.name, &subject.to_string()));

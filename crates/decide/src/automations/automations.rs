@@ -134,6 +134,25 @@ impl Automations {
         if capped { Taken::Capped } else { taken }
     }
 
+    /// Tells what an automation has cost since the month began: where that is its budget, it serves the generic answer until the month ends,
+    /// in every process, and an alert says so.
+    pub fn tell_spent(&self, name: &str, spent_minor: i64, ends_at: TimestampMs, now: TimestampMs) -> Result<()> {
+        let known = self.get(name)?;
+        let key = format!("spend:{name}");
+        let Some(budget) = known.monthly_budget_minor.filter(|budget| spent_minor >= *budget) else {
+            return Ok(self.book.resolve(&key, now)?);
+        };
+        if known.is_spent(now) {
+            return Ok(());
+        }
+        let words = format!("{name}: this month has cost what it may; the generic answer is served until it is over");
+        let detail = json!({ "monthly_budget_minor": budget, "spent_minor": spent_minor });
+        let raise = Raise::new(AlertKind::Budget, key, words).of(name).with_detail(detail);
+        let spent = Automation { spent_until: Some(ends_at), ..known };
+        self.change_by_itself(spent, "automation.budget_spent", raise, now)?;
+        Ok(())
+    }
+
     /// How likely somebody whom no holdout keeps from an engine meets it now. `is_known`: whether they have a name to draw lots by.
     pub fn chance(&self, engine: &str, place: Place<'_>, is_known: bool, now: TimestampMs) -> f64 {
         self.kept.load().get(engine).map_or(1.0, |kept| kept.automation.chance(place, is_known, now))
@@ -232,19 +251,27 @@ impl Automations {
     }
 
     fn step_back(&self, after: Automation, raise: Raise, now: TimestampMs) -> Result<Option<Alert>> {
+        self.change_by_itself(Automation { mode_since: now, ..after }, "automation.stepped_back", raise, now)
+    }
+
+    /// Writes what nobody asked for, with its alert.
+    fn change_by_itself(
+        &self,
+        after: Automation,
+        action: &str,
+        raise: Raise,
+        now: TimestampMs,
+    ) -> Result<Option<Alert>> {
         let _changing = self.changing.lock();
         // Somebody changed it meanwhile, stopped it perhaps: what was seen before says nothing of it now.
         if self.get(&after.name)?.revision != after.revision {
             return Ok(None);
         }
         let act = Act { by: "merx", at: now };
-        let after = Automation { mode_since: now, ..after };
         let mut told = None;
         let written = self.written(act, after);
         self.book
-            .raise_with(raise, now, &mut |transaction| {
-                write_change(transaction, act, "automation.stepped_back", &written)
-            })
+            .raise_with(raise, now, &mut |transaction| write_change(transaction, act, action, &written))
             .map(|alert| told = alert)?;
         self.swap(written);
         Ok(told)

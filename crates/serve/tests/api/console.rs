@@ -59,6 +59,12 @@ async fn a_campaign_has_a_mode_of_its_own() {
     assert_eq!(ask(json!("winter-sale")).await, (json!("winter-sale"), json!("off")));
     assert_eq!(ask(Value::Null).await, (Value::Null, json!("live")));
 
+    let negative = json!({"monthly_budget_minor": -1});
+    let refused = call(&shop, "PUT", "/v1/automations/recommend", &shop.admin, Some(negative)).await.mistakes();
+    assert_eq!(refused, [("monthly_budget_minor".to_owned(), "out_of_range".to_owned())]);
+    let budget = json!({"monthly_budget_minor": 5000, "costs": {"per_thousand_decisions_minor": 2}});
+    let kept = call(&shop, "PUT", "/v1/automations/recommend", &shop.admin, Some(budget)).await.ok();
+    assert_eq!((&kept["monthly_budget_minor"], &kept["spent_until"]), (&json!(5000), &Value::Null));
     let both = json!({"mode": "off", "campaign": "x", "market": "us"});
     let refused = call(&shop, "POST", path, &shop.admin, Some(both)).await.mistakes();
     assert_eq!(refused, [("campaign".to_owned(), "invalid".to_owned())]);

@@ -151,6 +151,7 @@ AutomationDescription = TypedDict('AutomationDescription', {
     'four_eyes': NotRequired['bool'],
     'guardrails': NotRequired['list[Guardrail]'],
     'kpi': NotRequired['str'],
+    'monthly_budget_minor': NotRequired['int'],
     'most_per_hour': NotRequired['int'],
     'owner': NotRequired['str'],
     'purpose': NotRequired['str'],
