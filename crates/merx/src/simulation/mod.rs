@@ -26,7 +26,7 @@ use clients::Clients;
 use process::{Flaw, Furniture, empty_records};
 use world::World;
 
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 const ENOUGH_TO_FIND: u64 = 400;
 
