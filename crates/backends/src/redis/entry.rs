@@ -44,6 +44,8 @@ impl Version {
 pub(super) struct Epochs {
     pub(super) current: u32,
     pub(super) abandoned: BTreeSet<u32>,
+    /// The first epoch since the server knew none. What is of an earlier one was still on its way when the memory was lost.
+    pub(super) first: u32,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -67,7 +69,9 @@ impl Entry {
     }
 
     pub(super) fn value(&self, epochs: &Epochs) -> Option<&[u8]> {
-        if epochs.abandoned.contains(&self.version.epoch) {
+        if self.version.epoch < epochs.first {
+            None
+        } else if epochs.abandoned.contains(&self.version.epoch) {
             self.before.as_deref()
         } else {
             Some(self.current.as_slice()).filter(|current| !current.is_empty())
@@ -134,8 +138,9 @@ mod tests {
         let bytes = [&[1, 7, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0][..], b"ab", b"cde"].concat();
         let entry = Entry::from_bytes(&bytes).unwrap();
         assert_eq!(entry.version, Version { epoch: 7, number: 9 });
-        assert_eq!(entry.value(&Epochs { current: 7, abandoned: BTreeSet::new() }), Some(&b"cde"[..]));
-        assert_eq!(entry.value(&Epochs { current: 8, abandoned: BTreeSet::from([7]) }), Some(&b"ab"[..]));
+        assert_eq!(entry.value(&Epochs { current: 7, ..Epochs::default() }), Some(&b"cde"[..]));
+        assert_eq!(entry.value(&Epochs { current: 8, abandoned: BTreeSet::from([7]), first: 0 }), Some(&b"ab"[..]));
+        assert_eq!(entry.value(&Epochs { current: 8, first: 8, ..Epochs::default() }), None);
         assert_eq!(entry.to_bytes(), bytes);
     }
 

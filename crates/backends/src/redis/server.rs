@@ -40,7 +40,8 @@ const PUT: &str = "
 /// Abandons the open epoch and begins the next. KEYS: meta. ARGV: the least epoch, beyond any that this process has seen:
 /// a server that lost its memory must not count from one again; and who writes from now on: another process may have seen
 /// later epochs; and how far beyond the least to begin where nothing is known: what such a process still has on its way must
-/// not be of the same epoch. Returns epoch, abandoned epochs, offset of the snapshot.
+/// not be of the same epoch. Returns epoch, abandoned epochs, offset of the snapshot, and the first epoch since nothing was
+/// known.
 const BEGIN: &str = "
     local open = redis.call('HGET', KEYS[1], 'epoch')
     local abandoned = redis.call('HGET', KEYS[1], 'abandoned') or ''
@@ -48,9 +49,11 @@ const BEGIN: &str = "
     if open then
         abandoned = abandoned .. open .. ' '
         epoch = math.max(tonumber(ARGV[1]), tonumber(open) + 1)
+    else
+        redis.call('HSET', KEYS[1], 'first', epoch)
     end
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'abandoned', abandoned, 'writer', ARGV[2])
-    return {tostring(epoch), abandoned, redis.call('HGET', KEYS[1], 'at') or ''}";
+    return {tostring(epoch), abandoned, redis.call('HGET', KEYS[1], 'at') or '', redis.call('HGET', KEYS[1], 'first') or ''}";
 
 /// Closes an epoch at an offset of the log. KEYS: meta. ARGV: epoch, offset, who writes. 0 where another epoch is open, or another
 /// process writes.
@@ -76,10 +79,10 @@ pub(super) struct Put {
 pub(super) trait Commands: Send + Sync {
     fn is_silent(&self) -> bool;
     fn probe(&self);
-    /// Epoch, abandoned epochs, the snapshot's offset and who writes, as they are noted.
-    fn meta(&self) -> Result<[Option<String>; 4]>;
+    /// Epoch, abandoned epochs, the snapshot's offset, the first epoch and who writes, as they are noted.
+    fn meta(&self) -> Result<[Option<String>; 5]>;
     /// See [`BEGIN`].
-    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 3]>;
+    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 4]>;
     /// See [`CLOSE`].
     fn close(&self, epoch: u32, at: LogOffset, writer: &str) -> Result<bool>;
     fn get(&self, key: OnlineKey) -> Result<Option<Vec<u8>>>;
@@ -205,12 +208,12 @@ impl Commands for Wire {
         self.pool.probe();
     }
 
-    fn meta(&self) -> Result<[Option<String>; 4]> {
-        let fields = ["epoch", "abandoned", "at", "writer"];
+    fn meta(&self) -> Result<[Option<String>; 5]> {
+        let fields = ["epoch", "abandoned", "at", "first", "writer"];
         self.pool.with(|connection| redis::cmd("HMGET").arg(self.meta_key()).arg(&fields).query(connection))
     }
 
-    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 3]> {
+    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 4]> {
         let script = Script::new(BEGIN);
         self.pool.with(|connection| script.key(self.meta_key()).arg(least).arg(writer).arg(leap).invoke(connection))
     }
@@ -314,15 +317,15 @@ impl Server {
 
     /// Begins an epoch of this process's own, not before `least`.
     pub(super) fn begin(&self, least: u32) -> Result<(Epochs, Option<LogOffset>)> {
-        let [epoch, abandoned, at] = self.commands.begin(least, &self.writer, leap_of(&self.writer))?;
-        epochs_of(&epoch, &abandoned, &at)
+        let [epoch, abandoned, at, first] = self.commands.begin(least, &self.writer, leap_of(&self.writer))?;
+        epochs_of(&epoch, &abandoned, &at, &first)
     }
 
     /// Epochs and the snapshot as another process keeps them.
     pub(super) fn epochs(&self) -> Result<(Epochs, Option<LogOffset>)> {
-        let [epoch, abandoned, at, _] = self.commands.meta()?;
+        let [epoch, abandoned, at, first, _] = self.commands.meta()?;
         let epoch = epoch.unwrap_or_else(|| "0".to_owned());
-        epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default())
+        epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default(), &first.unwrap_or_default())
     }
 
     pub(super) fn close_epoch(&self, epoch: u32, at: LogOffset) -> Result<()> {
@@ -343,7 +346,7 @@ impl Server {
 
     /// Writes a batch, unless another process has taken over since.
     pub(super) fn put(&self, batch: &[(OnlineKey, Waiting)], epoch: u32) -> Result<()> {
-        let [open, _, _, writer] = self.commands.meta()?;
+        let [open, .., writer] = self.commands.meta()?;
         if open.and_then(|open| open.parse().ok()) != Some(epoch) || writer.as_deref() != Some(&self.writer) {
             return Err(self.taken_over());
         }
@@ -410,10 +413,16 @@ fn removal_of(key: OnlineKey, version: Version) -> Put {
     Put { key, replaces: Some(version), version, bytes: Vec::new(), maybe_gone: false, notes_removal: false }
 }
 
-fn epochs_of(epoch: &str, abandoned: &str, at: &str) -> Result<(Epochs, Option<LogOffset>)> {
+fn epochs_of(epoch: &str, abandoned: &str, at: &str, first: &str) -> Result<(Epochs, Option<LogOffset>)> {
     let damaged = || StoreError::Damaged { what: WHAT, detail: "its epochs are not in a known format".to_owned() };
     let abandoned: Option<BTreeSet<u32>> = abandoned.split_whitespace().map(|epoch| epoch.parse().ok()).collect();
-    let epochs = Epochs { current: epoch.parse().map_err(|_| damaged())?, abandoned: abandoned.ok_or_else(damaged)? };
+    let number = |text: &str| text.parse::<u32>().map_err(|_| damaged());
+    let epochs = Epochs {
+        current: number(epoch)?,
+        abandoned: abandoned.ok_or_else(damaged)?,
+        // None was noted before there was such a thing.
+        first: if first.is_empty() { 0 } else { number(first)? },
+    };
     let at = if at.is_empty() { None } else { Some(LogOffset(at.parse().map_err(|_| damaged())?)) };
     Ok((epochs, at))
 }

@@ -23,6 +23,7 @@ struct Kept {
     epoch: Option<u32>,
     abandoned: String,
     at: String,
+    first: String,
     writer: String,
     /// Processes that have reached it.
     writers: u64,
@@ -69,15 +70,17 @@ impl Reached {
 
 impl Kept {
     /// The script `BEGIN`.
-    fn begin(&mut self, least: u32, writer: &str, leap: u32) -> [String; 3] {
+    fn begin(&mut self, least: u32, writer: &str, leap: u32) -> [String; 4] {
         writer.clone_into(&mut self.writer);
         let mut epoch = least + leap;
         if let Some(open) = self.epoch {
             self.abandoned.push_str(&format!("{open} "));
             epoch = least.max(open + 1);
+        } else {
+            self.first = epoch.to_string();
         }
         self.epoch = Some(epoch);
-        [epoch.to_string(), self.abandoned.clone(), self.at.clone()]
+        [epoch.to_string(), self.abandoned.clone(), self.at.clone(), self.first.clone()]
     }
 
     /// The script `CLOSE`.
@@ -117,14 +120,20 @@ impl Commands for Reached {
 
     fn probe(&self) {}
 
-    fn meta(&self) -> Result<[Option<String>; 4]> {
+    fn meta(&self) -> Result<[Option<String>; 5]> {
         self.ask("redis.meta", |kept| {
             let noted = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
-            [kept.epoch.map(|epoch| epoch.to_string()), noted(&kept.abandoned), noted(&kept.at), noted(&kept.writer)]
+            [
+                kept.epoch.map(|epoch| epoch.to_string()),
+                noted(&kept.abandoned),
+                noted(&kept.at),
+                noted(&kept.first),
+                noted(&kept.writer),
+            ]
         })
     }
 
-    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 3]> {
+    fn begin(&self, least: u32, writer: &str, leap: u32) -> Result<[String; 4]> {
         self.ask("redis.begin", |kept| kept.begin(least, writer, leap))
     }
 

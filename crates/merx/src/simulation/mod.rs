@@ -26,7 +26,7 @@ use clients::Clients;
 use process::{Flaw, Furniture, empty_records};
 use world::World;
 
-const SEEDS: u64 = 600;
+const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
 const ENOUGH_TO_FIND: u64 = 400;
 
@@ -140,7 +140,7 @@ fn planted_flaws_are_found() {
 impl Sum {
     fn is_worth_looking_at(&self, worlds: u64) -> bool {
         let most = |sum: &AtomicU64, each: u64| sum.load(Ordering::Relaxed) > worlds * each;
-        most(&self.events, 20) && most(&self.decisions, 20) && most(&self.personal, 5) && most(&self.refused, 2)
+        most(&self.events, 20) && most(&self.decisions, 20) && most(&self.personal, 2) && most(&self.refused, 1)
     }
 }
 
