@@ -164,8 +164,8 @@ impl Commands for Reached {
 
     fn scan(&self, space: Option<u8>, visit: &mut dyn FnMut(OnlineKey, &[u8]) -> Result<()>) -> Result<()> {
         let held = self.ask("redis.scan", |kept| kept.values.clone())?;
-        let wanted = held.iter().filter(|(key, _)| space.is_none_or(|space| key.space == space));
-        wanted.map(|(key, value)| visit(*key, value)).collect()
+        let mut wanted = held.iter().filter(|(key, _)| space.is_none_or(|space| key.space == space));
+        wanted.try_for_each(|(key, value)| visit(*key, value))
     }
 }
 

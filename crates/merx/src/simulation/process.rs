@@ -348,5 +348,6 @@ impl Process {
 /// A shop's records before anything happened.
 pub(super) fn empty_records(path: &std::path::Path) -> Result<()> {
     let migrations = [merx_ingest::MIGRATIONS, merx_backends::KAFKA_MIGRATIONS, merx_store::LEASE_MIGRATIONS].concat();
-    Ok(drop(SqliteRecords::open(path, &migrations)?))
+    SqliteRecords::open(path, &migrations)?;
+    Ok(())
 }

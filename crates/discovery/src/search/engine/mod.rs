@@ -141,6 +141,9 @@ pub struct SearchEngine {
     state: Mutex<IndexState>,
 }
 
+/// A query's vector by a sentence encoder, and the text that was encoded.
+type EncodedQuery = (Arc<[f32]>, String);
+
 impl SearchEngine {
     /// `load` gives a ranker's version that is not at hand; replays of old decisions ask for it.
     pub fn new(settings: EngineSettings, options: SearchOptions, load: Box<LoadRanker>) -> Result<Self, SearchError> {
@@ -317,7 +320,7 @@ impl SearchEngine {
         sentences: &SentenceVectors,
         ask: &SearchAsk,
         means: &Means<'_>,
-    ) -> Result<Option<(Arc<[f32]>, String)>, SearchError> {
+    ) -> Result<Option<EncodedQuery>, SearchError> {
         let Some(encoder) = ask.encoder.as_ref().filter(|_| means.by_meaning()) else { return Ok(None) };
         let text = self.encoded_text(&ask.query);
         let of_encoder = self.query_vectors.get().filter(|_| sentences.encoder() == encoder);
