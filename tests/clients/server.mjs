@@ -45,7 +45,7 @@ export async function history(shopper) {
   const asked = await api('POST', '/v1/recommend', { ...shopper, slots: [{ scenario: 'recently_viewed', count: 1 }] });
   if (asked.status !== 200) return asked;
   const record = await api('GET', `/v1/decisions/${asked.body.decision_id}`);
-  return record.body.history;
+  return record.body.features.history.map(entry => entry.product_id);
 }
 
 // A popular product that others were bought with: in a small shop not every one is.
