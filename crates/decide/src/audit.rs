@@ -5,8 +5,10 @@
 
 use std::sync::Arc;
 
-use merx_domain::TimestampMs;
+use merx_domain::{DecisionId, TimestampMs};
 use merx_store::{Migration, Records, Row, StoreError, Transaction, Value};
+
+use crate::record::DecisionRecord;
 
 pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-decide-003-audit",
@@ -24,6 +26,9 @@ pub(crate) const MIGRATION: Migration = Migration {
 /// The context of the hash; another form of entries gets another one.
 const CONTEXT: &str = "merx 2026-11-21 audit entry 1";
 const BATCH: usize = 10_000;
+
+/// The entry of a decision at high stakes; its detail has the `record_hash`.
+pub(crate) const DECIDED: &str = "decision.made";
 
 /// Who acts, and when.
 #[derive(Debug, Clone, Copy)]
@@ -93,11 +98,15 @@ pub struct Verification {
     pub broken_at: Option<u64>,
     /// Whether the hash that was asked for is on the chain.
     pub knows_head: Option<bool>,
+    /// Decisions at high stakes whose record is still kept.
+    pub decisions: u64,
+    /// The first of them whose record isn't what its entry says.
+    pub altered: Option<String>,
 }
 
 impl Verification {
     pub fn is_sound(&self) -> bool {
-        self.broken_at.is_none() && self.knows_head != Some(false)
+        self.broken_at.is_none() && self.altered.is_none() && self.knows_head != Some(false)
     }
 }
 
@@ -188,15 +197,22 @@ impl AuditLog {
         rows.into_iter().map(entry_of).collect()
     }
 
-    /// Walks the whole chain. `head` is a hash that was written down before.
+    /// Walks the whole chain, and holds the records of decisions against their entries. `head` is a hash that was written down before.
     pub fn verify(&self, head: Option<[u8; 32]>) -> Result<Verification, StoreError> {
-        let mut found =
-            Verification { entries: 0, head: [0; 32], broken_at: None, knows_head: head.map(|head| head == [0; 32]) };
+        let mut found = Verification {
+            entries: 0,
+            head: [0; 32],
+            broken_at: None,
+            knows_head: head.map(|head| head == [0; 32]),
+            decisions: 0,
+            altered: None,
+        };
         loop {
             let entries = self.read(found.entries, BATCH)?;
             if entries.is_empty() {
                 return Ok(found);
             }
+            self.hold_against_records(&entries, &mut found)?;
             for entry in entries {
                 let follows = entry.number == found.entries + 1 && entry.hash == entry.hash_after(&found.head);
                 if !follows {
@@ -209,6 +225,25 @@ impl AuditLog {
                 }
             }
         }
+    }
+
+    /// A record that is gone, for its time is over or its person was erased, is no alteration.
+    fn hold_against_records(&self, entries: &[AuditEntry], found: &mut Verification) -> Result<(), StoreError> {
+        for entry in entries.iter().filter(|entry| entry.action == DECIDED) {
+            let id: DecisionId =
+                entry.target.parse().map_err(|_| damaged(&format!("entry {} names no decision", entry.number)))?;
+            let sql = "SELECT body FROM decisions WHERE id = $1";
+            let rows = self.records.query(sql, &[Value::Bytes(id.to_bytes().to_vec())])?;
+            let Some(Value::Bytes(body)) = rows.first().and_then(|row| row.0.first()) else { continue };
+            found.decisions += 1;
+            let said: serde_json::Value = serde_json::from_str(&entry.detail).unwrap_or_default();
+            let is_kept = DecisionRecord::from_bytes(body)
+                .is_ok_and(|record| said["record_hash"] == record.hash().to_hex().as_str());
+            if !is_kept && found.altered.is_none() {
+                found.altered = Some(entry.target.clone());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use compact_str::CompactString;
 use merx_domain::experiment::ExperimentId;
 use merx_domain::{
     Clock, ConsentStamp, Decision, Engine, EngineError, FallbackLevel, Grant, MarketId, ModelVersion, Proposal,
-    Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Purposes, Situation, Stakes, SubjectFeatures, SubjectId, TimestampMs,
 };
 
 use crate::automations::{Automations, Place, Seen, Taken};
@@ -114,7 +114,7 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
     }
 
     /// Always an answer: what is late, missing or refused becomes a recorded fallback. Experiments may change what is asked and
-    /// the rules of the shelf; the record holds what was asked in the end.
+    /// the rules of the shelf; the record holds what was asked in the end. At high stakes this waits for the disk.
     pub fn decide(&self, mut request: Request<E::Ask>, shelf: &mut RequestShelf<'_>) -> Decision<E::Answer>
     where
         E::Answer: Default,
@@ -134,35 +134,10 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
         let mut trouble = Vec::new();
-        let mut outcome = None;
-        for level in course.levels {
-            let recording = RecordingShelf::new(shelf);
-            // The levels below the models are cheap and must answer even when the models took all the time.
-            let never = || false;
-            let late: &dyn Fn() -> bool = if *level <= FallbackLevel::PreviousModel { &late } else { &never };
-            match self.engine.propose(
-                *level,
-                course.version(*level),
-                &request.situation,
-                &request.ask,
-                &features,
-                &recording,
-                late,
-            ) {
-                Ok(proposal) => {
-                    outcome = Some((*level, proposal, recording.into_trace()));
-                    break;
-                }
-                // A shop without a trained model is not in trouble: the chain is how it starts.
-                Err(EngineError::NoModel) => {}
-                Err(error) => trouble.push(format!("{level:?}: {error}")),
-            }
-        }
-        let (fallback, proposal, trace) = outcome.unwrap_or_else(|| {
-            (FallbackLevel::Nothing, Proposal { answer: E::Answer::default(), model: None }, ShelfTrace::default())
-        });
+        let question = Question { situation: &request.situation, ask: &request.ask, features: &features, shelf };
+        let (fallback, proposal, trace) = self.first_answer(&course, &question, &late, &mut trouble);
 
-        let decision = Decision {
+        let mut decision = Decision {
             id: request.situation.decision,
             at: request.situation.now,
             engine: self.engine.name(),
@@ -175,9 +150,27 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
             trouble,
             latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
         };
+        let met = self.propensity(&request.situation, request.campaign.as_deref(), arm, taken);
+        let situation = request.situation;
+        let mut record = DecisionRecord::of(
+            &decision,
+            situation,
+            &request.ask,
+            shelf.rules(),
+            features,
+            arm.with_propensity(met),
+            trace,
+        );
+        record.taken = taken;
+        record.campaign = request.campaign;
+        let is_recorded = self.engine.stakes() == Stakes::High;
+        if is_recorded && let Err(error) = self.recorder.record_first(&record) {
+            decision.trouble.push(format!("not served, for it could not be recorded: {error}"));
+            self.be_safe(&mut decision, &mut record, &request.ask, shelf);
+        }
         if taken.acts() && matches!(arm, Arm::Treated { .. }) {
             // Where an arm goes without models nothing fell back to where it is.
-            let fell_back = fallback > planned.max(FallbackLevel::PreviousModel);
+            let fell_back = decision.fallback > planned.max(FallbackLevel::PreviousModel);
             let seen = Seen { fell_back, troubled: !decision.trouble.is_empty(), latency_us: decision.latency_us };
             self.automations.count(self.engine.name(), decision.at, seen);
         }
@@ -185,24 +178,71 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
             let shown = Some((decision.id, decision.latency_us));
             self.dealer.show(
                 &dealt,
-                &asker(&request.situation, &request.session, &request.segments, grant.as_ref()),
+                &asker(&record.situation, &request.session, &request.segments, grant.as_ref()),
                 shown,
             );
         }
-        let met = self.propensity(&request.situation, request.campaign.as_deref(), arm, taken);
-        let arm = arm.with_propensity(met);
-        let mut record =
-            DecisionRecord::of(&decision, request.situation, &request.ask, shelf.rules(), features, arm, trace);
-        record.taken = taken;
-        record.campaign = request.campaign;
         let watched = self.shadows.as_ref().and_then(|shadows| Some((shadows, shadows.wants(&record)?)));
         if let Some((shadows, version)) = watched {
-            self.recorder.record(record.clone());
+            if !is_recorded {
+                self.recorder.record(record.clone());
+            }
             shadows.watch(Job { record, ask: request.ask, rest: shelf.rest(), version });
-        } else {
+        } else if !is_recorded {
             self.recorder.record(record);
         }
         decision
+    }
+
+    /// Turns a decision that can't be proven later into one that needs no proof.
+    fn be_safe(
+        &self,
+        decision: &mut Decision<E::Answer>,
+        record: &mut DecisionRecord,
+        ask: &E::Ask,
+        shelf: &RequestShelf<'_>,
+    ) where
+        E::Answer: Default,
+    {
+        let question = Question { situation: &record.situation, ask, features: &record.features, shelf };
+        let (fallback, safe, trace) = self.first_answer(&Course::SAFE, &question, &|| false, &mut decision.trouble);
+        (decision.fallback, decision.answer, decision.model) = (fallback, safe.answer, safe.model);
+        record.served_instead(decision, trace);
+        self.recorder.record_over(record);
+    }
+
+    /// The answer of the first level that has one.
+    fn first_answer(
+        &self,
+        course: &Course,
+        question: &Question<'_, E::Ask>,
+        late: &dyn Fn() -> bool,
+        trouble: &mut Vec<String>,
+    ) -> (FallbackLevel, Proposal<E::Answer>, ShelfTrace)
+    where
+        E::Answer: Default,
+    {
+        for level in course.levels {
+            let recording = RecordingShelf::new(question.shelf);
+            // The levels below the models are cheap and must answer even when the models took all the time.
+            let never = || false;
+            let late: &dyn Fn() -> bool = if *level <= FallbackLevel::PreviousModel { late } else { &never };
+            match self.engine.propose(
+                *level,
+                course.version(*level),
+                question.situation,
+                question.ask,
+                question.features,
+                &recording,
+                late,
+            ) {
+                Ok(proposal) => return (*level, proposal, recording.into_trace()),
+                // A shop without a trained model is not in trouble: the chain is how it starts.
+                Err(EngineError::NoModel) => {}
+                Err(error) => trouble.push(format!("{level:?}: {error}")),
+            }
+        }
+        (FallbackLevel::Nothing, Proposal { answer: E::Answer::default(), model: None }, ShelfTrace::default())
     }
 
     /// What the automation may do for this request. Whom no model touches it doesn't touch either.
@@ -342,6 +382,14 @@ fn asker<'a>(
     }
 }
 
+/// All that a level may depend on.
+struct Question<'q, Ask> {
+    situation: &'q Situation,
+    ask: &'q Ask,
+    features: &'q SubjectFeatures,
+    shelf: &'q RequestShelf<'q>,
+}
+
 /// The levels below the models.
 const GENERIC: &[FallbackLevel] = &[FallbackLevel::Popularity, FallbackLevel::StaticList];
 
@@ -352,6 +400,9 @@ struct Course {
 }
 
 impl Course {
+    /// What needs neither a model nor a record: what the merchant wrote down.
+    const SAFE: Self = Self { levels: &[FallbackLevel::StaticList], version: None };
+
     /// Of several experiments the last one that has a say counts.
     fn of(arm: Arm, taken: Taken, dealt: &[Dealt]) -> Self {
         let levels = if taken.acts() { arm.levels() } else { GENERIC };

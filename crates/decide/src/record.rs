@@ -13,6 +13,7 @@ use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::audit::{Act, AuditLog, DECIDED, Governed};
 use crate::automations::Taken;
 use crate::shelf::{ShelfTrace, SlotRules};
 
@@ -184,6 +185,21 @@ impl DecisionRecord {
         read_grown(&self.answer)
     }
 
+    /// Another answer than this one was given.
+    pub(crate) fn served_instead<Answer: Serialize>(&mut self, decision: &Decision<Answer>, trace: ShelfTrace) {
+        self.answer = postcard::to_stdvec(&decision.answer).unwrap_or_default();
+        (self.fallback, self.model, self.trace) = (decision.fallback, decision.model, trace);
+        self.trouble.clone_from(&decision.trouble);
+    }
+
+    /// Stands for what was served and why; what was only watched is written in later and isn't part of it.
+    pub fn hash(&self) -> blake3::Hash {
+        match self.shadow {
+            None => blake3::hash(&self.to_bytes()),
+            Some(_) => blake3::hash(&Self { shadow: None, ..self.clone() }.to_bytes()),
+        }
+    }
+
     /// The same decision, asked otherwise.
     pub fn asking<Ask: Serialize>(&self, ask: &Ask) -> Self {
         Self { ask: postcard::to_stdvec(ask).unwrap_or_default(), ..self.clone() }
@@ -331,6 +347,34 @@ impl Recorder {
                 self.unrecorded.fetch_add(1, Relaxed);
             }
         }
+    }
+
+    /// Returns when the record is on disk, with its hash in the audit log: both are, or neither is. After an `Err` nobody knows whether they
+    /// are; what is served then is recorded over it.
+    pub(crate) fn record_first(&self, record: &DecisionRecord) -> Result<(), StoreError> {
+        let row = row(record);
+        let target = record.id.to_string();
+        let hash = record.hash().to_string();
+        let entry = Governed {
+            action: DECIDED,
+            target: &target,
+            detail: serde_json::json!({ "engine": record.engine, "record_hash": hash }),
+        };
+        let act = Act::of_merx(record.situation.now);
+        AuditLog::govern(self.records.as_ref(), act, &entry, &mut |transaction| {
+            if transaction.execute(INSERT, &row)? == 0 {
+                let detail = format!("decision {target} is on record already");
+                return Err(StoreError::Conflict { what: "decisions", detail });
+            }
+            Ok(true)
+        })?;
+        Ok(())
+    }
+
+    /// Of a decision that may or may not be on record with another answer. Doesn't wait for the disk.
+    pub(crate) fn record_over(&self, record: &DecisionRecord) {
+        self.record(record.clone());
+        self.amend(record.clone());
     }
 
     /// Writes down what became known of a decision after it was recorded.

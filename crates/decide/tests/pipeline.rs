@@ -3,19 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a test that can't set itself up fails")]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use compact_str::CompactString;
 use merx_decide::{
-    Adjust, Arm, Automations, Catalogue, CatalogueEntry, Dealer, Definitions, ExposureLog, FeatureSource, Pipeline,
-    PipelineSettings, PreparedVariant, Recorder, RecorderSettings, Request, RequestShelf, SlotRules, Surface,
+    Adjust, Arm, AuditLog, Automations, Catalogue, CatalogueEntry, Dealer, Definitions, ExposureLog, FeatureSource,
+    Pipeline, PipelineSettings, PreparedVariant, Recorder, RecorderSettings, Request, RequestShelf, SlotRules, Surface,
 };
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::{
     Clock, ConsentPolicy, ConsentStamp, Decision, DecisionId, Device, Engine, EngineError, EventMeaning, FallbackLevel,
     Grant, HistoryEntry, MarketId, ModelVersion, Product, ProductId, ProductNumber, Proposal, Purposes, Shelf,
-    Situation, SubjectFeatures, SubjectId, TimestampMs,
+    Situation, Stakes, SubjectFeatures, SubjectId, TimestampMs,
 };
-use merx_store::{LogSettings, Store};
+use merx_store::{LogSettings, Records, Row, Scrub, Store, StoreError, Transaction, Value};
 
 const NOW: TimestampMs = TimestampMs(1_000_000);
 
@@ -38,7 +39,7 @@ enum Does {
 }
 
 /// Answers with its level, what it was told of the person, and what the shelf says of product 0.
-struct Scripted([Does; 4]);
+struct Scripted([Does; 4], Stakes);
 
 type Answer = (u8, usize, bool);
 
@@ -60,6 +61,10 @@ impl Engine for Scripted {
 
     fn name(&self) -> &'static str {
         "scripted"
+    }
+
+    fn stakes(&self) -> Stakes {
+        self.1
     }
 
     fn propose(
@@ -110,15 +115,58 @@ impl FeatureSource for Known {
     }
 }
 
+/// Records on a disk that can be made to fail once.
+struct Disk {
+    records: Arc<dyn Records>,
+    fails: AtomicBool,
+    /// Whether what failed was written all the same.
+    loses_answers: AtomicBool,
+}
+
+impl Records for Disk {
+    fn query(&self, sql: &str, parameters: &[Value]) -> merx_store::Result<Vec<Row>> {
+        self.records.query(sql, parameters)
+    }
+
+    fn transaction(
+        &self,
+        work: &mut dyn FnMut(&mut dyn Transaction) -> merx_store::Result<()>,
+    ) -> merx_store::Result<()> {
+        if !self.fails.swap(false, Ordering::SeqCst) {
+            return self.records.transaction(work);
+        }
+        if self.loses_answers.load(Ordering::SeqCst) {
+            self.records.transaction(work)?;
+        }
+        Err(StoreError::NoSpace { what: "records", detail: "the disk is full".to_owned() })
+    }
+
+    fn scrub(&self, scrub: Scrub) -> merx_store::Result<()> {
+        self.records.scrub(scrub)
+    }
+}
+
 struct House {
     pipeline: Pipeline<Scripted>,
     recorder: Arc<Recorder>,
+    records: Arc<dyn Records>,
+    disk: Arc<Disk>,
     catalogue: Catalogue,
     _folder: tempfile::TempDir,
 }
 
 impl House {
     fn new(script: [Does; 4], said: ConsentStamp, allowed_unless_denied: Purposes, holdout: f64) -> Self {
+        Self::at_stakes(Stakes::Low, script, said, allowed_unless_denied, holdout)
+    }
+
+    fn at_stakes(
+        stakes: Stakes,
+        script: [Does; 4],
+        said: ConsentStamp,
+        allowed_unless_denied: Purposes,
+        holdout: f64,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open_embedded(folder.path(), merx_decide::MIGRATIONS, LogSettings::default()).unwrap();
         let features = Arc::new(Known(said));
@@ -127,24 +175,40 @@ impl House {
         let exposures = Arc::new(ExposureLog::new(Arc::clone(&store.log)));
         let dealer = Arc::new(Dealer::new(Arc::new(definitions), exposures, Arc::clone(&features) as _));
         let automations = Arc::new(Automations::open(Arc::clone(&store.records), &["scripted"], NOW).unwrap());
-        let recorder = Arc::new(Recorder::new(store.records, RecorderSettings::default()));
+        let records = store.records;
+        let disk = Arc::new(Disk {
+            records: Arc::clone(&records),
+            fails: AtomicBool::new(false),
+            loses_answers: AtomicBool::new(false),
+        });
+        let recorder = Arc::new(Recorder::new(Arc::clone(&disk) as _, RecorderSettings::default()));
         let settings = PipelineSettings {
             consent: ConsentPolicy { allowed_unless_denied }.into(),
             holdout,
             holdout_salt: "test".to_owned(),
             deadline_ms: 1,
         };
-        let engine = Arc::new(Scripted(script));
+        let engine = Arc::new(Scripted(script, stakes));
         let pipeline =
             Pipeline::new(engine, features, Arc::clone(&recorder), Arc::new(Still), dealer, automations, settings);
         let catalogue = Catalogue::default();
         let product = Product::new(ProductId::new("p0").unwrap(), "p0", NOW);
         catalogue.put(ProductNumber(0), CatalogueEntry::new(&product, None));
-        Self { pipeline, recorder, catalogue, _folder: folder }
+        Self { pipeline, recorder, records, disk, catalogue, _folder: folder }
     }
 
     fn answering(said: ConsentStamp, allowed_unless_denied: Purposes) -> Self {
         Self::new([Does::Answers; 4], said, allowed_unless_denied, 0.0)
+    }
+
+    fn at_high_stakes() -> Self {
+        Self::at_stakes(Stakes::High, [Does::Answers; 4], ConsentStamp::default(), Purposes::all(), 0.0)
+    }
+
+    fn is_on_disk(&self, id: DecisionId) -> bool {
+        let rows =
+            self.records.query("SELECT id FROM decisions WHERE id = $1", &[Value::Bytes(id.to_bytes().to_vec())]);
+        !rows.unwrap().is_empty()
     }
 
     fn decide(&self, subject: Option<u128>, consent: ConsentStamp) -> Decision<Answer> {
@@ -249,4 +313,58 @@ fn a_recorded_decision_is_made_again_from_its_record() {
     let mut other = record;
     other.trace.facts[0].1 = ProductNumber(9);
     assert!(house.pipeline.replay(&other).is_err(), "a question that was not recorded is an error, not a guess");
+}
+
+#[test]
+fn at_high_stakes_a_decision_is_on_disk_and_in_the_audit_log_before_it_is_served() {
+    let house = House::at_high_stakes();
+    let audit = AuditLog::new(Arc::clone(&house.records));
+    for subject in 0..20 {
+        let decision = house.decide(Some(subject), ConsentStamp::default());
+        assert!(house.is_on_disk(decision.id), "nothing was flushed");
+        assert_eq!((decision.fallback, decision.trouble.len()), (FallbackLevel::LiveModel, 0));
+        let entries = audit.about(&decision.id.to_string(), 10).unwrap();
+        let said: serde_json::Value = serde_json::from_str(&entries[0].detail).unwrap();
+        let record = house.recorder.get(decision.id).unwrap();
+        assert_eq!((entries.len(), said["record_hash"].as_str()), (1, Some(record.hash().to_hex().as_str())));
+    }
+    let found = audit.verify(None).unwrap();
+    assert_eq!((found.entries, found.decisions, found.is_sound()), (20, 20, true));
+    // Somebody writes another record over one of them; the entries themselves still follow from each other.
+    house
+        .records
+        .transaction(&mut |transaction| {
+            let sql = "UPDATE decisions SET body = (SELECT body FROM decisions WHERE id = $1) WHERE id = $2";
+            let id = |subject: u128| Value::Bytes(DecisionId(1 << 100 | subject).to_bytes().to_vec());
+            transaction.execute(sql, &[id(3), id(7)])?;
+            Ok(())
+        })
+        .unwrap();
+    let found = audit.verify(None).unwrap();
+    assert_eq!((found.broken_at, found.altered), (None, Some(DecisionId(1 << 100 | 7).to_string())));
+    // At low stakes nobody waits, and the audit log is not concerned.
+    let low = House::answering(ConsentStamp::default(), Purposes::all());
+    low.recorder.get(low.decide(Some(1), ConsentStamp::default()).id).unwrap();
+    assert_eq!(AuditLog::new(Arc::clone(&low.records)).verify(None).unwrap().entries, 0);
+}
+
+#[test]
+fn at_high_stakes_what_cant_be_recorded_isnt_served() {
+    for loses_answers in [false, true] {
+        let house = House::at_high_stakes();
+        house.disk.loses_answers.store(loses_answers, Ordering::SeqCst);
+        house.disk.fails.store(true, Ordering::SeqCst);
+        let decision = house.decide(Some(1), ConsentStamp::default());
+        assert_eq!((decision.answer.0, decision.fallback, decision.model), (3, FallbackLevel::StaticList, None));
+        assert!(decision.trouble[0].contains("the disk is full"), "{:?}", decision.trouble);
+        // What is on record in the end is what was served, whatever became of the first writing.
+        let record = house.recorder.get(decision.id).unwrap();
+        assert_eq!((record.answer::<Answer>().unwrap(), record.fallback), (decision.answer, decision.fallback));
+        assert_eq!(record.trouble, decision.trouble);
+        assert_eq!(house.pipeline.replay(&record).unwrap(), decision.answer);
+        let found = AuditLog::new(Arc::clone(&house.records)).verify(None).unwrap();
+        assert_eq!((found.entries == 1, found.altered.is_some()), (loses_answers, loses_answers));
+        let next = house.decide(Some(2), ConsentStamp::default());
+        assert_eq!(next.fallback, FallbackLevel::LiveModel);
+    }
 }

@@ -276,6 +276,16 @@ pub enum EngineError {
     Refused(String),
 }
 
+/// What a wrong decision costs, and so what must be so before it is served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stakes {
+    /// A list on a page: recorded behind its back.
+    #[default]
+    Low,
+    /// Money or trust, a price or a refusal: durable with its hash in the audit log before anybody sees it, else the safe answer is given.
+    High,
+}
+
 /// One department's way to decide. `decide` calls it; it decides nothing about consent, experiments or records.
 pub trait Engine: Send + Sync {
     type Ask: Serialize + DeserializeOwned + Clone + Send + Sync;
@@ -283,6 +293,10 @@ pub trait Engine: Send + Sync {
 
     /// Stands in every record: `recommend`.
     fn name(&self) -> &'static str;
+
+    fn stakes(&self) -> Stakes {
+        Stakes::Low
+    }
 
     /// The answer of fallback level `level`, by the version `pinned` where one is given (a replay), else by whichever
     /// serves that level now. MUST be a function of its arguments and the model it names alone. SHOULD return

@@ -7,6 +7,7 @@ mod overhead;
 mod recording;
 mod search;
 mod server;
+mod sessions;
 
 use std::path::PathBuf;
 
@@ -55,6 +56,24 @@ pub(crate) enum BenchCommand {
     Ingest(server::IngestArguments),
     /// Memory of a server by number of shoppers.
     Memory(server::MemoryArguments),
+    /// Whole visits of a simulated day, sent when they are due (open loop): latencies with their waiting, what was turned away, processor time.
+    Load(sessions::LoadArguments),
+}
+
+/// What of the command line goes on to the servers that are measured.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) set: Vec<String>,
+}
+
+impl Passed {
+    fn to(&self, command: &mut std::process::Command) {
+        if let Some(config) = &self.config {
+            command.arg("--config").arg(config);
+        }
+        command.args(self.set.iter().flat_map(|setting| ["--set", setting]));
+    }
 }
 
 #[derive(Debug, Args)]
@@ -84,7 +103,7 @@ impl FactorsArguments {
     }
 }
 
-pub(crate) fn run(command: BenchCommand) -> Result<()> {
+pub(crate) fn run(command: BenchCommand, passed: &Passed) -> Result<()> {
     match command {
         BenchCommand::Recommend { format, data, seed, export_split } => {
             let options = BenchOptions { layout: layout(&format)?, data, seed, export_split };
@@ -97,10 +116,11 @@ pub(crate) fn run(command: BenchCommand) -> Result<()> {
         BenchCommand::ClosedLoop(arguments) => closed_loop::run(&arguments)?,
         BenchCommand::Overhead(arguments) => overhead::run(&arguments)?,
         BenchCommand::Recording(arguments) => recording::run(&arguments)?,
-        BenchCommand::Serve(arguments) => server::serve(&arguments, &mut print)?,
-        BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, &mut print)?,
-        BenchCommand::Ingest(arguments) => server::ingest(&arguments, &mut print)?,
+        BenchCommand::Serve(arguments) => server::serve(&arguments, passed, &mut print)?,
+        BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, passed, &mut print)?,
+        BenchCommand::Ingest(arguments) => server::ingest(&arguments, passed, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
+        BenchCommand::Load(arguments) => sessions::load(&arguments, passed, &mut print)?,
     }
     Ok(())
 }

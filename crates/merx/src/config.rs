@@ -69,6 +69,8 @@ pub(crate) struct Limits {
     pub(crate) requests_per_second: f64,
     pub(crate) burst: u32,
     pub(crate) queued_events: usize,
+    pub(crate) decisions_at_once: usize,
+    pub(crate) longest_wait_ms: u64,
     pub(crate) newcomers_per_second: f64,
     pub(crate) newcomers_burst: u32,
 }

@@ -219,9 +219,12 @@ pub(crate) fn audit(desk: &Desk, action: AuditAction) -> Result<()> {
             let head = head.map(|head| format!("?head={head}")).unwrap_or_default();
             let found = desk.client.get(&format!("/v1/audit/verification{head}"))?;
             if found["sound"] != true {
-                match found["broken_at"].as_u64() {
-                    Some(number) => bail!("entry {number} doesn't follow from the ones before it"),
-                    None => bail!("the head that was given is not on the chain: entries are missing at its end"),
+                match (found["broken_at"].as_u64(), found["altered"].as_str()) {
+                    (Some(number), _) => bail!("entry {number} doesn't follow from the ones before it"),
+                    (None, Some(decision)) => bail!("the record of decision {decision} isn't what its entry says"),
+                    (None, None) => {
+                        bail!("the head that was given is not on the chain: entries are missing at its end")
+                    }
                 }
             }
             println!("{} entries, each follows from the ones before; head {}", found["entries"], text(&found["head"]));

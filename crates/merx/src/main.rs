@@ -318,6 +318,7 @@ fn end_quietly_with_the_reader() {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
+    let passed = bench::Passed { config: arguments.config.clone(), set: arguments.set.clone() };
     let mut flags = arguments.set;
     if let Some(folder) = arguments.data {
         flags.push(format!("data.folder={}", folder.display()));
@@ -343,7 +344,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Command::Bench { command } => {
             start_log(&config, "warn")?;
-            bench::run(command)
+            bench::run(command, &passed)
         }
         Command::Rehearse(arguments) => {
             start_log(&config, "warn")?;

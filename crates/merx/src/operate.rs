@@ -351,14 +351,26 @@ impl Desk {
         Ok(())
     }
 
+    fn latest_decisions(&self, count: usize) -> Result<Vec<String>> {
+        /// As many as the API lists at once.
+        const PAGE: usize = 1_000;
+        let mut ids: Vec<String> = Vec::new();
+        while ids.len() < count {
+            let before = ids.last().map(|id| format!("&before={id}")).unwrap_or_default();
+            let page = self.client.get(&format!("/v1/decisions?limit={}{before}", PAGE.min(count - ids.len())))?;
+            let items = list(&page["items"]);
+            if items.is_empty() {
+                break;
+            }
+            ids.extend(items.iter().map(|decision| text(&decision["decision_id"]).to_owned()));
+        }
+        Ok(ids)
+    }
+
     /// `decision` is an id, or `latest:N`.
     pub(crate) fn replay(&self, decision: &str) -> Result<()> {
         let ids = match decision.strip_prefix("latest:") {
-            Some(count) => {
-                let count: usize = count.parse().context("latest:N needs a number")?;
-                let latest = self.client.get(&format!("/v1/decisions?limit={count}"))?;
-                list(&latest["items"]).iter().map(|decision| text(&decision["decision_id"]).to_owned()).collect()
-            }
+            Some(count) => self.latest_decisions(count.parse().context("latest:N needs a number")?)?,
             None => vec![decision.parse::<DecisionId>()?.to_string()],
         };
         let (mut different, mut overtaken) = (0, 0);

@@ -14,9 +14,9 @@ use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, Leader, ModelChangeError,
-    ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings, RateLimit,
-    RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
+    AdmissionSettings, App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, Leader,
+    ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings,
+    RateLimit, RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, StoreError};
 use serde_json::{Value, json};
@@ -30,6 +30,9 @@ use crate::replica::{self, Door};
 use crate::search_log::{self, Reports};
 use crate::shop::Shop;
 use crate::{courier, inspector, privacy, projection, searching};
+
+/// More than cores, for on services a decision also waits for the network.
+const DECISIONS_A_CORE: usize = 8;
 
 /// How long a breach of a guardrail may go unseen.
 const GUARDRAIL_PAUSE: Duration = Duration::from_secs(1);
@@ -186,6 +189,14 @@ impl ModelVersions for Rooms {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError> {
         let models = self.shop.registry.list().map_err(store_error_of_registry)?;
         Ok(models.into_iter().map(entry).collect())
+    }
+
+    fn get(&self, name: &str, version: ModelVersion) -> Result<Option<ModelEntry>, StoreError> {
+        match self.shop.registry.get(name, version) {
+            Ok(model) => Ok(Some(entry(model))),
+            Err(RegistryError::Unknown { .. }) => Ok(None),
+            Err(error) => Err(store_error_of_registry(error)),
+        }
     }
 
     fn promote(
@@ -517,6 +528,13 @@ fn settings(config: &Config) -> Result<Settings> {
         newcomers: RateLimit {
             requests_per_second: config.limits.newcomers_per_second,
             burst: f64::from(config.limits.newcomers_burst),
+        },
+        admission: AdmissionSettings {
+            decisions_at_once: match config.limits.decisions_at_once {
+                0 => DECISIONS_A_CORE * std::thread::available_parallelism().map_or(1, usize::from),
+                said => said,
+            },
+            longest_wait_ms: config.limits.longest_wait_ms,
         },
         max_body_bytes: config.server.max_body_bytes,
         request_timeout_ms: config.server.request_timeout_ms,

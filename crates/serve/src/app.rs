@@ -10,6 +10,7 @@ use merx_domain::{Clock, DecisionId, Filter, Goal, MarketId, ProductId, ProductN
 use merx_ingest::Rules;
 
 use crate::activity::Activity;
+use crate::admission::{Admission, AdmissionSettings};
 use crate::algolia::Indexes;
 use crate::forward::Forward;
 use crate::keys::Keys;
@@ -72,6 +73,7 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// How many visitors whom nobody knows become known by asking while experiments run; others are answered as unknown ones.
     pub newcomers: RateLimit,
+    pub admission: AdmissionSettings,
     /// Bound of a body outside the tracking API, before and after it is inflated.
     pub max_body_bytes: usize,
     pub request_timeout_ms: u64,
@@ -135,6 +137,7 @@ pub struct App {
     pub(crate) flag_streams: Arc<AtomicUsize>,
     pub(crate) site: Site,
     pub(crate) forward: Forward,
+    pub(crate) admission: Admission,
     /// Requests that are not answered yet.
     pub(crate) in_flight: AtomicUsize,
     stopping: AtomicBool,
@@ -149,6 +152,7 @@ impl App {
     pub fn with_site(parts: Parts, site: Site) -> Arc<Self> {
         let ids = IdSource::new(parts.settings.id_key);
         let activity = Activity::new(parts.clock.now());
+        let admission = Admission::new(&parts.settings.admission);
         Arc::new(Self {
             parts,
             metrics: Metrics::new(crate::routes::names()),
@@ -164,6 +168,7 @@ impl App {
             flag_streams: Arc::default(),
             site,
             forward: Forward::default(),
+            admission,
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),
         })

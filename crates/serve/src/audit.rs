@@ -69,6 +69,10 @@ pub(crate) struct AuditVerification {
     broken_at: Option<u64>,
     /// Whether the head that was asked for is on the chain.
     knows_head: Option<bool>,
+    /// Decisions at high stakes whose record is still kept; each has an entry with the hash of its record.
+    decisions: u64,
+    /// The first of them whose record isn't what its entry says.
+    altered: Option<String>,
 }
 
 fn hex(hash: [u8; 32]) -> String {
@@ -109,7 +113,7 @@ pub(crate) async fn audit_log(State(app): State<Shared>, Query(query): Query<Aud
 /// Verify the audit log
 ///
 /// Walks the whole chain: an entry that was altered, left out or put in shows, and with a head that was written down before also one
-/// that was cut off the end.
+/// that was cut off the end. Records of decisions at high stakes are held against the hashes in their entries.
 #[utoipa::path(get, path = "/v1/audit/verification", tag = "audit", params(VerificationQuery),
     responses((status = 200, description = "What the walk found", body = AuditVerification)))]
 pub(crate) async fn verify_audit(
@@ -127,6 +131,8 @@ pub(crate) async fn verify_audit(
             head: hex(found.head),
             broken_at: found.broken_at,
             knows_head: found.knows_head,
+            decisions: found.decisions,
+            altered: found.altered,
         };
         Ok(Answered(answer).into_response())
     })

@@ -1,6 +1,6 @@
 //! Decisions after the fact: the record, the reasons in words, and the same decision made again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use axum::Extension;
 use axum::extract::State;
@@ -378,7 +378,7 @@ pub(crate) async fn list_decisions(
         }
         let records = app.parts.recorder.find(&wanted)?;
         let catalogue = app.parts.catalogue.read();
-        let artifacts = artifacts(&app)?;
+        let artifacts = artifacts(&app, &records)?;
         let answers = records.iter().map(|record| {
             let answer = DecisionAnswer { features: None, ..describe(record, &catalogue, &artifacts)? };
             Ok(if people { answer } else { DecisionAnswer { subject_id: None, ..answer } })
@@ -405,7 +405,7 @@ pub(crate) async fn get_decision(
     blocking(move || {
         let record = app.parts.recorder.get(id)?;
         look.note(&app, "decision", record.situation.subject)?;
-        let artifacts = artifacts(&app)?;
+        let artifacts = artifacts(&app, std::slice::from_ref(&record))?;
         Ok(Answered(describe(&record, &app.parts.catalogue.read(), &artifacts)?).into_response())
     })
     .await
@@ -509,12 +509,18 @@ fn decided(
     Ok((slots.collect(), None))
 }
 
-/// Content hashes by model and version. A model has the name of its engine.
+/// Content hashes by model and version.
 type Artifacts = HashMap<(String, ModelVersion), String>;
 
-fn artifacts(app: &App) -> Result<Artifacts, Problem> {
-    let models = app.parts.models.list()?.into_iter();
-    Ok(models.map(|model| ((model.name, model.version), model.artifact)).collect())
+/// Of the models that made these decisions.
+fn artifacts(app: &App, records: &[DecisionRecord]) -> Result<Artifacts, Problem> {
+    // A model has the name of its engine.
+    let used: HashSet<_> = records.iter().filter_map(|record| Some((record.engine.clone(), record.model?))).collect();
+    let find = |(name, version): (String, ModelVersion)| {
+        let model = app.parts.models.get(&name, version)?;
+        Ok(model.map(|model| ((name, version), model.artifact)))
+    };
+    used.into_iter().filter_map(|model| find(model).transpose()).collect()
 }
 
 fn describe(

@@ -96,6 +96,8 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
             exposures_lost: parts.dealer.exposures.lost(),
             log_lag: parts.vitals.log_lag_events(),
             in_flight: app.in_flight.load(Ordering::Relaxed) as u64,
+            waiting: app.admission.waiting(),
+            shed: app.admission.shed(),
             leads: u64::from(parts.vitals.leader() == Leader::This),
             products: parts.catalogue.read().len() as u64,
             rejected: app.rejects.counts(),

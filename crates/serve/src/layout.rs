@@ -12,10 +12,11 @@ use merx_domain::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::admission::deciding;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::automations::campaign_of;
-use crate::body::{Json, blocking};
+use crate::body::Json;
 use crate::problem::{Code, Problem};
 use crate::recommend::{
     ConsentWire, DeviceName, Mistakes, ModelAnswer, Who, arm_name, fallback_name, find_subject, may_ask_for, personal,
@@ -157,7 +158,7 @@ pub(crate) async fn layout(
 ) -> Result<Response, Problem> {
     let question = Question::read(&app, request, has_privacy_signal(&headers))?;
     may_ask_for(&app, &caller, &question.who)?;
-    blocking(move || decide(&app, question)).await.map(personal)
+    deciding(&app, move |app| decide(app, question)).await.map(personal)
 }
 
 /// A request that has been read and found sound.

@@ -5,6 +5,7 @@
 //! configuration file: `merx` fills [`Parts`].
 
 mod activity;
+mod admission;
 mod alerts;
 mod algolia;
 mod app;
@@ -60,6 +61,7 @@ mod users;
 mod users_api;
 mod wire;
 
+pub use admission::AdmissionSettings;
 pub use algolia::Indexes;
 pub use app::{App, Parts, Settings, SlotPreset};
 pub use auth::Access;

@@ -48,6 +48,10 @@ pub(crate) struct Gauges {
     pub(crate) exposures_lost: u64,
     pub(crate) log_lag: u64,
     pub(crate) in_flight: u64,
+    /// Decisions that wait for their turn.
+    pub(crate) waiting: u64,
+    /// Decisions and bodies of events that were turned away.
+    pub(crate) shed: (u64, u64),
     pub(crate) leads: u64,
     pub(crate) products: u64,
     pub(crate) rejected: std::collections::BTreeMap<&'static str, u64>,
@@ -114,12 +118,16 @@ impl Metrics {
             let labels = format!("engine=\"recommend\",fallback=\"{}\"", crate::recommend::fallback_name(level));
             sample(&mut out, "merx_decisions_total", &labels, self.decisions[place(level)].load(Relaxed));
         }
+        family(&mut out, "merx_shed_total", "counter", "Requests that were turned away under overload.");
+        sample(&mut out, "merx_shed_total", "kind=\"decision\"", gauges.shed.0);
+        sample(&mut out, "merx_shed_total", "kind=\"events\"", gauges.shed.1);
         for (name, kind, help, value) in [
             ("merx_decisions_unrecorded_total", "counter", "Decisions served without a record.", gauges.unrecorded),
             ("merx_exposures_lost_total", "counter", "Shown arms that could not be logged.", gauges.exposures_lost),
             ("merx_recorder_queue", "gauge", "Decision records that wait for the disk.", gauges.recorder_queue),
             ("merx_log_lag_events", "gauge", "Events that projections have not seen yet.", gauges.log_lag),
             ("merx_http_requests_in_flight", "gauge", "Requests that are not answered yet.", gauges.in_flight),
+            ("merx_decisions_waiting", "gauge", "Decisions that wait for their turn.", gauges.waiting),
             ("merx_leads", "gauge", "Whether this process leads the shop.", gauges.leads),
             ("merx_catalogue_products", "gauge", "Products in the catalogue that decisions look at.", gauges.products),
         ] {

@@ -411,6 +411,8 @@ pub enum ModelChangeError {
 /// The registry's versions and what serves.
 pub trait ModelVersions: Send + Sync {
     fn list(&self) -> Result<Vec<ModelEntry>, StoreError>;
+    /// `None` where there is no such version.
+    fn get(&self, name: &str, version: ModelVersion) -> Result<Option<ModelEntry>, StoreError>;
     /// Makes a version the live one, in the registry and in the running engine. `None`: the newest candidate. It stands in the audit log.
     fn promote(
         &self,

@@ -87,6 +87,8 @@ codes! {
         "Report the request_id to the operator; the log has the details under it.";
     TimedOut = SERVICE_UNAVAILABLE, "timed_out", "The request took too long",
         "Send it again; a write that was not acknowledged may or may not have happened and is safe to repeat.";
+    Overloaded = SERVICE_UNAVAILABLE, "overloaded", "More is asked than can be answered at the moment",
+        "Show what needs no decision, and ask again after the seconds that Retry-After names.";
     Unavailable = SERVICE_UNAVAILABLE, "unavailable", "The store can't be used at the moment",
         "Send it again after the seconds that Retry-After names; the operator finds the cause in the log.";
     NoSpace = INSUFFICIENT_STORAGE, "no_space", "The disk refuses writes",

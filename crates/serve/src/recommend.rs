@@ -17,10 +17,11 @@ use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use crate::admission::deciding;
 use crate::app::{App, SlotPreset};
 use crate::auth::Caller;
 use crate::automations::campaign_of;
-use crate::body::{Document, PathId, Query, blocking, json_bytes, mistake, parse};
+use crate::body::{Document, PathId, Query, json_bytes, mistake, parse};
 use crate::decisions::{LAYOUT, SEARCH};
 use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
@@ -491,13 +492,7 @@ pub(crate) async fn recommend_slot(
 
 async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
-    let newcomer = is_newcomer(&app, &question.who, &question.market, question.consent);
-    // Earlier pages are read from disk, and a newcomer is written there; everything else is in memory and short.
-    if newcomer || question.slots.iter().any(|slot| slot.after.is_some()) {
-        blocking(move || decide(&app, question)).await
-    } else {
-        decide(&app, question)
-    }
+    deciding(&app, move |app| decide(app, question)).await
 }
 
 /// An answer that nobody but the asker may keep.
@@ -768,20 +763,17 @@ fn stranger(error: StoreError) -> Option<SubjectId> {
     None
 }
 
-/// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
-/// doesn't want to be measured leaves no trace.
-fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
+/// Whether the vault is to know them from now on: an experiment needs it, since arms are dealt to people, not to requests. Who doesn't want
+/// to be measured leaves no trace.
+fn may_be_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
     let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
-    if !named || !app.parts.dealer.deals_anything() || !app.parts.recommendations.may_measure(market, consent) {
-        return false;
-    }
-    find_subject(app, who).is_none()
+    named && app.parts.dealer.deals_anything() && app.parts.recommendations.may_measure(market, consent)
 }
 
 /// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
 pub(crate) fn known_or_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Option<SubjectId> {
     let known = find_subject(app, who);
-    if known.is_some() || !is_newcomer(app, who, market, consent) {
+    if known.is_some() || !may_be_made(app, who, market, consent) {
         return known;
     }
     // Anybody can make up ids: beyond the limit a stranger stays one, and is in no experiment.

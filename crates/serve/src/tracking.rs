@@ -129,6 +129,7 @@ pub(crate) async fn take(
 fn store(app: &App, call: Call, caller: Caller, payload: Payload, sent: &Sent) -> Result<Vec<Rejection>, Problem> {
     let rules = &app.parts.settings.rules;
     let body = payload.inflate(rules.limits.body_bytes).map_err(refuse_payload)?;
+    app.admission.take_events(&body)?;
     let key = match caller.0 {
         Some(key) => key,
         None => check_write_key(app, segment::write_key(&body).as_deref())?,

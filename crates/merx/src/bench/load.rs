@@ -90,7 +90,7 @@ impl Load<'_> {
     }
 }
 
-fn answer(reader: &mut impl BufRead) -> Result<(u16, Vec<u8>)> {
+pub(super) fn answer(reader: &mut impl BufRead) -> Result<(u16, Vec<u8>)> {
     let (mut status, mut length) = (0, 0);
     let mut line = String::new();
     loop {
@@ -112,6 +112,6 @@ fn answer(reader: &mut impl BufRead) -> Result<(u16, Vec<u8>)> {
 }
 
 #[allow(clippy::disallowed_methods, reason = "a stopwatch is what a load generator is")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

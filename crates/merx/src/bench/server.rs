@@ -12,6 +12,7 @@ use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_train::protocols::Figure;
 use serde_json::{Value, json};
 
+use super::Passed;
 use super::load::{Load, Measured};
 
 /// A server that isn't up after this long never will be.
@@ -77,9 +78,9 @@ pub(crate) struct MemoryArguments {
 }
 
 /// Computed recommendations for shoppers with a history, over HTTP.
-pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+pub(crate) fn serve(arguments: &ServeArguments, passed: &Passed, print: &mut dyn FnMut(&Figure)) -> Result<()> {
     let shop = Shop { products: arguments.products, shoppers: arguments.shoppers, days: arguments.days };
-    let server = Server::start(&shop)?;
+    let server = Server::start_with(&shop, passed, &[])?;
     let simulated = Simulated::new(ShopConfig { shoppers: shop.shoppers, seed: SEED, ..ShopConfig::default() });
     let asking = with_history(&server, &simulated)?;
     let body = |number: u64| {
@@ -88,7 +89,7 @@ pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) 
         json!({"subject_id": subject, "slots": [{"scenario": "for_you", "count": 10}]}).to_string()
     };
     let load = Load {
-        address: server.address,
+        address: server.process.address,
         key: &server.secret_key,
         path: "/v1/recommend",
         body: &body,
@@ -98,16 +99,20 @@ pub(crate) fn serve(arguments: &ServeArguments, print: &mut dyn FnMut(&Figure)) 
     let settings = json!({"products": shop.products, "shoppers": shop.shoppers, "days": shop.days,
         "connections": arguments.connections, "slots": 1, "count": 10});
     report("recommend", &load.drive()?, &settings, print);
-    print(&figure("resident_mib", server.resident_mib()?, "MiB", "recommend", &settings));
+    print(&figure("resident_mib", server.process.resident_mib()?, "MiB", "recommend", &settings));
     Ok(())
 }
 
 /// Searches over HTTP, of what shoppers of the simulated shop type, misspellings included.
-pub(crate) fn serve_search(arguments: &ServeSearchArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+pub(crate) fn serve_search(
+    arguments: &ServeSearchArguments,
+    passed: &Passed,
+    print: &mut dyn FnMut(&Figure),
+) -> Result<()> {
     let (shoppers, days) = (2_000, 30);
     let shop = Shop { products: arguments.products, shoppers, days };
     let meaning = format!("search.meaning={}", !arguments.lexical);
-    let server = Server::start_with(&shop, &["--set", &meaning])?;
+    let server = Server::start_with(&shop, passed, &[&meaning])?;
     let products = arguments.products;
     let simulated = Simulated::new(ShopConfig { products, shoppers, days, seed: SEED, ..ShopConfig::default() });
     let typed: Vec<String> =
@@ -120,7 +125,7 @@ pub(crate) fn serve_search(arguments: &ServeSearchArguments, print: &mut dyn FnM
         json!({"query": query, "count": 20, "facets": arguments.facets}).to_string()
     };
     let load = Load {
-        address: server.address,
+        address: server.process.address,
         key: &server.secret_key,
         path: "/v1/search",
         body: &body,
@@ -129,19 +134,19 @@ pub(crate) fn serve_search(arguments: &ServeSearchArguments, print: &mut dyn FnM
     };
     let settings = json!({"products": products, "queries": typed.len(), "connections": arguments.connections,
         "count": 20, "lexical": arguments.lexical, "facets": arguments.facets});
-    let before = server.processor_s()?;
+    let before = server.process.processor_s()?;
     let measured = load.drive()?;
-    let spent_us = (server.processor_s()? - before) * 1e6;
+    let spent_us = (server.process.processor_s()? - before) * 1e6;
     report("search", &measured, &settings, print);
     print(&figure("processor_us_per_request", spent_us / measured.count() as f64, "us", "search", &settings));
-    print(&figure("resident_mib", server.resident_mib()?, "MiB", "search", &settings));
+    print(&figure("resident_mib", server.process.resident_mib()?, "MiB", "search", &settings));
     Ok(())
 }
 
 /// Shoppers of whom the server knows something: those who cost most.
 fn with_history(server: &Server, simulated: &Simulated) -> Result<Vec<String>> {
     let shoppers = simulated.config().shoppers;
-    let client = Client::remote(&format!("http://{}", server.address), &server.secret_key)?;
+    let client = Client::remote(&format!("http://{}", server.process.address), &server.secret_key)?;
     let mut known = Vec::new();
     for shopper in (0..shoppers).step_by((shoppers / ASKED).max(1) as usize) {
         let subject = simulated.subject_id(shopper).to_string();
@@ -158,8 +163,8 @@ fn with_history(server: &Server, simulated: &Simulated) -> Result<Vec<String>> {
 }
 
 /// Events over HTTP until they are on disk.
-pub(crate) fn ingest(arguments: &IngestArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
-    let server = Server::start(&Shop { products: 500, shoppers: 500, days: 30 })?;
+pub(crate) fn ingest(arguments: &IngestArguments, passed: &Passed, print: &mut dyn FnMut(&Figure)) -> Result<()> {
+    let server = Server::start_with(&Shop { products: 500, shoppers: 500, days: 30 }, passed, &[])?;
     let batch = arguments.batch.max(1);
     let body = |number: u64| {
         let event = |place: u64| {
@@ -172,7 +177,7 @@ pub(crate) fn ingest(arguments: &IngestArguments, print: &mut dyn FnMut(&Figure)
         json!({"batch": (0..batch).map(event).collect::<Vec<Value>>()}).to_string()
     };
     let load = Load {
-        address: server.address,
+        address: server.process.address,
         key: &server.secret_key,
         path: "/v1/batch",
         body: &body,
@@ -190,15 +195,15 @@ pub(crate) fn ingest(arguments: &IngestArguments, print: &mut dyn FnMut(&Figure)
 pub(crate) fn memory(arguments: &MemoryArguments, print: &mut dyn FnMut(&Figure)) -> Result<()> {
     for &shoppers in &arguments.shoppers {
         let shop = Shop { products: arguments.products, shoppers, days: arguments.days };
-        let server = Server::start(&shop)?;
+        let server = Server::start_with(&shop, &Passed { config: None, set: Vec::new() }, &[])?;
         let settings = json!({"products": shop.products, "shoppers": shoppers, "days": shop.days});
-        print(&figure("resident_mib", server.resident_mib()?, "MiB", "memory", &settings));
+        print(&figure("resident_mib", server.process.resident_mib()?, "MiB", "memory", &settings));
         print(&figure("data_folder_mib", folder_mib(server.folder.path())?, "MiB", "memory", &settings));
     }
     Ok(())
 }
 
-fn figure(metric: &str, value: f64, unit: &'static str, set: &str, settings: &Value) -> Figure {
+pub(super) fn figure(metric: &str, value: f64, unit: &'static str, set: &str, settings: &Value) -> Figure {
     let settings = settings.clone();
     Figure { metric: metric.to_owned(), value, unit, interval: None, set: set.to_owned(), settings }
 }
@@ -210,82 +215,121 @@ fn report(set: &str, measured: &Measured, settings: &Value, print: &mut dyn FnMu
     }
 }
 
-const SEED: u64 = 7;
+pub(super) const SEED: u64 = 7;
 
-struct Shop {
-    products: u32,
-    shoppers: u32,
-    days: u32,
+pub(super) struct Shop {
+    pub(super) products: u32,
+    pub(super) shoppers: u32,
+    pub(super) days: u32,
 }
 
-/// A server of its own over a simulated shop in a temporary folder; both go when it is dropped.
-struct Server {
-    process: Child,
-    address: SocketAddr,
-    secret_key: String,
+/// A server of its own over a simulated shop in a temporary folder; both go when it is dropped. What the configuration puts on services stays
+/// there: they should be fresh.
+pub(super) struct Server {
+    pub(super) process: Process,
+    pub(super) secret_key: String,
     folder: tempfile::TempDir,
 }
 
 impl Server {
-    /// Fills and trains in a process that ends, so that what serves holds only what serving needs.
-    fn start(shop: &Shop) -> Result<Self> {
-        Self::start_with(shop, &[])
-    }
-
-    fn start_with(shop: &Shop, flags: &[&str]) -> Result<Self> {
+    /// Fills and trains in a process that ends, so that what serves holds only what serving needs. `settings` go before those passed.
+    pub(super) fn start_with(shop: &Shop, passed: &Passed, settings: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let data = folder.path().join("shop");
-        let fill = demo(shop, &data).arg("--no-serve").args(flags).status()?;
+        let demo = || {
+            let mut command = demo(shop, &data);
+            passed.to(&mut command);
+            command.args(settings.iter().flat_map(|setting| ["--set", setting]));
+            command
+        };
+        let fill = demo().arg("--no-serve").status()?;
         if !fill.success() {
             bail!("the simulated shop could not be made");
         }
-        let ready_file = folder.path().join("ready.json");
-        let listen = ["--set", "server.listen=127.0.0.1:0", "--ready-file"];
-        let mut process = demo(shop, &data).args(flags).args(listen).arg(&ready_file).spawn()?;
-        let ready = match wait_for(&ready_file, &mut process) {
-            Ok(ready) => ready,
-            Err(error) => {
-                let _ = process.kill();
-                return Err(error);
-            }
-        };
+        let (process, ready) = Process::start(demo(), &folder.path().join("ready.json"))?;
         let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-        let address = field("url").trim_start_matches("http://").parse().context("the server's address")?;
-        let server = Self { process, address, secret_key: field("secret_key"), folder };
+        let server = Self { process, secret_key: field("secret_key"), folder };
+        if server.secret_key.is_empty() {
+            bail!("the services hold a shop with keys already: begin with fresh ones");
+        }
         wait_for_jobs(&field("url"), &field("admin_key"))?;
         wait_for_index(&field("url"), &server.secret_key)?;
         Ok(server)
     }
 
-    /// Processor time of the server so far, in all its threads. Unlike rates and latencies it hardly hangs on what else runs.
-    fn processor_s(&self) -> Result<f64> {
-        const TICKS_PER_S: f64 = 100.0;
-        let path = format!("/proc/{}/stat", self.process.id());
-        let text = std::fs::read_to_string(&path).context("processor time is read from /proc, which is Linux's")?;
-        // Behind the name, which may hold spaces: fields 14 and 15 of the whole (`man 5 proc`).
-        let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
-        let ticks: Option<Vec<f64>> = fields.map(|field| field.parse().ok()).collect();
-        Ok(ticks.with_context(|| path)?.iter().sum::<f64>() / TICKS_PER_S)
+    /// One more process for the same shop, which lies on services.
+    pub(super) fn join(&self, passed: &Passed) -> Result<Process> {
+        let folder = tempfile::tempdir_in(self.folder.path())?.keep();
+        std::fs::copy(self.folder.path().join("shop/vault.key"), folder.join("vault.key"))
+            .context("the vault's key")?;
+        let mut command = own_binary();
+        command.arg("serve").arg("--data").arg(&folder).stdout(Stdio::null());
+        passed.to(&mut command);
+        let (process, ready) = Process::start(command, &folder.join("ready.json"))?;
+        wait_for_index(ready["url"].as_str().unwrap_or_default(), &self.secret_key)?;
+        Ok(process)
+    }
+}
+
+/// A process that serves; it ends when this is dropped.
+pub(super) struct Process {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Process {
+    /// Also what it wrote about itself: addresses and keys.
+    fn start(mut command: Command, ready_file: &Path) -> Result<(Self, Value)> {
+        let child = command.args(["--set", "server.listen=127.0.0.1:0", "--ready-file"]).arg(ready_file).spawn()?;
+        let mut process = Self { child, address: SocketAddr::from(([127, 0, 0, 1], 0)) };
+        let ready = wait_for(ready_file, &mut process.child)?;
+        let url = ready["url"].as_str().unwrap_or_default();
+        process.address = url.trim_start_matches("http://").parse().context("the server's address")?;
+        Ok((process, ready))
     }
 
-    fn resident_mib(&self) -> Result<f64> {
-        let path = format!("/proc/{}/status", self.process.id());
+    /// Processor time so far, in all its threads. Unlike rates and latencies it hardly hangs on what else runs.
+    pub(super) fn processor_s(&self) -> Result<f64> {
+        processor_s(&self.child.id().to_string())
+    }
+
+    pub(super) fn resident_mib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.child.id());
         let status = std::fs::read_to_string(&path).context("resident memory is read from /proc, which is Linux's")?;
         let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).map(|rest| rest.trim_end_matches("kB"));
         Ok(kib.and_then(|kib| kib.trim().parse::<f64>().ok()).with_context(|| path)? / 1024.0)
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    pub(super) fn open_files(&self) -> Result<f64> {
+        Ok(std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))?.count() as f64)
     }
 }
 
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Processor time of a process, by its number or `self`.
+pub(super) fn processor_s(process: &str) -> Result<f64> {
+    const TICKS_PER_S: f64 = 100.0;
+    let path = format!("/proc/{process}/stat");
+    let text = std::fs::read_to_string(&path).context("processor time is read from /proc, which is Linux's")?;
+    // Behind the name, which may hold spaces: fields 14 and 15 of the whole (`man 5 proc`).
+    let fields = text.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+    let ticks: Option<Vec<f64>> = fields.map(|field| field.parse().ok()).collect();
+    Ok(ticks.with_context(|| path)?.iter().sum::<f64>() / TICKS_PER_S)
+}
+
+/// The running binary is the one to measure, wherever it lies.
+fn own_binary() -> Command {
+    Command::new(std::env::current_exe().unwrap_or_else(|_| "merx".into()))
+}
+
 fn demo(shop: &Shop, data: &Path) -> Command {
-    // The running binary is the one to measure, wherever it lies.
-    let mut command = Command::new(std::env::current_exe().unwrap_or_else(|_| "merx".into()));
+    let mut command = own_binary();
     // Nobody but the load asks.
     command.args(["demo", "--visits-per-minute", "0"]);
     command.args(["--products", &shop.products.to_string(), "--shoppers", &shop.shoppers.to_string()]);

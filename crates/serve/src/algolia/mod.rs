@@ -38,6 +38,7 @@ use merx_domain::Situation;
 use merx_domain::search::{SearchAsk, SuggestAsk};
 use serde_json::{Value, json};
 
+use crate::admission::deciding;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Answered, Payload, blocking};
@@ -98,14 +99,14 @@ pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body:
     }
     let requests: Vec<(String, Params)> = requests.iter().map(Params::named).collect::<Result<_, _>>()?;
     let privacy_signal = has_privacy_signal(&headers);
-    answered(move || {
+    let results = deciding(&app, move |app| {
         let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
-            Some("facet") => facet_hits(&app, index, &params.text("facet").unwrap_or_default(), params),
-            _ => result(&app, index, params, privacy_signal),
+            Some("facet") => facet_hits(app, index, &params.text("facet").unwrap_or_default(), params),
+            _ => result(app, index, params, privacy_signal),
         };
-        Ok(json!({"results": requests.iter().map(one).collect::<Result<Vec<Value>, Problem>>()?}))
-    })
-    .await
+        requests.iter().map(one).collect::<Result<Vec<Value>, Problem>>()
+    });
+    Ok(Answered(json!({"results": results.await?})).into_response())
 }
 
 /// One search (Algolia)
@@ -121,7 +122,8 @@ pub(crate) async fn query(
 ) -> Result<Response, Problem> {
     let params = Params::of(&body.json()?)?;
     let privacy_signal = has_privacy_signal(&headers);
-    answered(move || result(&app, &index, &params, privacy_signal)).await
+    let result = deciding(&app, move |app| result(app, &index, &params, privacy_signal)).await?;
+    Ok(Answered(result).into_response())
 }
 
 /// Search in a facet's values (Algolia)
@@ -136,7 +138,8 @@ pub(crate) async fn facet_query(
     body: Plain,
 ) -> Result<Response, Problem> {
     let params = Params::of(&body.json()?)?;
-    answered(move || facet_hits(&app, &index, &facet, &params)).await
+    let hits = deciding(&app, move |app| facet_hits(app, &index, &facet, &params)).await?;
+    Ok(Answered(hits).into_response())
 }
 
 /// Events of Insights (Algolia)
@@ -153,6 +156,7 @@ pub(crate) async fn events(
     headers: HeaderMap,
     body: Plain,
 ) -> Result<Response, Problem> {
+    app.admission.take_events(&body.0)?;
     let body = body.json()?;
     let received_at = app.parts.clock.now();
     let privacy_signal = has_privacy_signal(&headers);

@@ -2,7 +2,7 @@
 
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use merx_decide::{CatalogueReader, Request, RequestShelf, SlotRules};
 use merx_domain::{Ask, Candidate, Decision, Device, Filter, ProductId, ProductNumber, Scenario, Situation, Slot};
 use rustc_hash::FxHashMap;
@@ -13,8 +13,10 @@ use super::filters::{field_of, value_text};
 use super::params::Params;
 use super::reading::{self, Search};
 use super::record;
-use super::{MOST_REQUESTS, Plain, answered};
+use super::{MOST_REQUESTS, Plain};
+use crate::admission::deciding;
 use crate::app::App;
+use crate::body::Answered;
 use crate::problem::{Code, Problem};
 use crate::recommend::known_or_made;
 use crate::routes::Shared;
@@ -58,7 +60,7 @@ pub(crate) async fn recommendations(
 ) -> Result<Response, Problem> {
     let body = body.json()?;
     let privacy_signal = has_privacy_signal(&headers);
-    answered(move || {
+    let results = deciding(&app, move |app| {
         let Some(requests) = body.get("requests").and_then(Value::as_array) else {
             return Err(Problem::because(Code::InvalidJson, "requests: expected a list"));
         };
@@ -66,12 +68,11 @@ pub(crate) async fn recommendations(
             let detail = format!("{} requests are more than {MOST_REQUESTS}", requests.len());
             return Err(Problem::mistake("requests", "out_of_range", detail));
         }
-        let one = |(place, request)| Question::read(&app, place, request, privacy_signal);
+        let one = |(place, request)| Question::read(app, place, request, privacy_signal);
         let questions: Vec<Question> = requests.iter().enumerate().map(one).collect::<Result<_, _>>()?;
-        let results = questions.iter().map(|question| question.answer(&app));
-        Ok(json!({"results": results.collect::<Result<Vec<Value>, Problem>>()?}))
-    })
-    .await
+        questions.iter().map(|question| question.answer(app)).collect::<Result<Vec<Value>, Problem>>()
+    });
+    Ok(Answered(json!({"results": results.await?})).into_response())
 }
 
 impl Question {

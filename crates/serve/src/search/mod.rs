@@ -18,10 +18,11 @@ use merx_domain::{Filter, Situation};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
+use crate::admission::deciding;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::automations::campaign_of;
-use crate::body::{Json, Query, blocking};
+use crate::body::{Json, Query};
 use crate::problem::{Code, Problem};
 use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, find_subject, may_ask_for, personal, session_of, who};
 use crate::routes::Shared;
@@ -239,7 +240,7 @@ pub(crate) async fn search_simply(
 async fn answer(app: Shared, caller: &Caller, asked: Asked) -> Result<Vec<u8>, Problem> {
     asked::check_ready(&app)?;
     may_ask_for(&app, caller, &asked.who)?;
-    blocking(move || asked.decide(&app, |decided| wire::write(&app, decided))?).await
+    deciding(&app, move |app| asked.decide(app, |decided| wire::write(app, decided))?).await
 }
 
 fn read(app: &App, request: SearchRequest, privacy_signal: bool) -> Result<Asked, Problem> {
@@ -384,12 +385,12 @@ pub(crate) async fn suggest(
     }
     may_ask_for(&app, &caller, &who)?;
     let consent = request.consent.unwrap_or_default().stamp(has_privacy_signal(&headers));
-    let work = move || {
-        let subject = find_subject(&app, &who);
-        let situation = Situation { subject, consent, ..asked::nobody(&app, market) };
-        wire::write_suggestions(&app, app.parts.searches.suggest(&ask, &situation), &situation)
+    let work = move |app: &App| {
+        let subject = find_subject(app, &who);
+        let situation = Situation { subject, consent, ..asked::nobody(app, market) };
+        wire::write_suggestions(app, app.parts.searches.suggest(&ask, &situation), &situation)
     };
-    Ok(personal(blocking(work).await?))
+    Ok(personal(deciding(&app, work).await?))
 }
 
 /// Which values of which facet.
@@ -435,11 +436,11 @@ pub(crate) async fn facets(State(app): State<Shared>, Json(request): Json<Facets
         return Err(Problem::mistakes(mistakes.0));
     }
     let ask = SearchAsk { filter, ..SearchAsk::of(request.query) };
-    let work = move || {
-        let situation = asked::nobody(&app, market);
+    let work = move |app: &App| {
+        let situation = asked::nobody(app, market);
         let found = app.parts.searches.facet_values(&ask, &request.field, &request.text, count, &situation);
         let found = found.map_err(|error| Problem::because(Code::Unavailable, error.to_string()))?;
         wire::write_facets(&request.field, found)
     };
-    Ok(personal(blocking(work).await?))
+    Ok(personal(deciding(&app, work).await?))
 }

@@ -33,11 +33,11 @@ use merx_measure::shop::{
     ValuePage, ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, read, sequence_of, value_page,
 };
 use merx_serve::{
-    App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs,
-    Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy, PrivacyError,
-    PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures,
-    SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users,
-    Vitals,
+    AdmissionSettings, App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind,
+    JobState, Jobs, Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy,
+    PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope,
+    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset,
+    StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -476,6 +476,10 @@ impl ModelVersions for TwoVersions {
         Ok(vec![entry(2), entry(1)])
     }
 
+    fn get(&self, name: &str, version: ModelVersion) -> Result<Option<ModelEntry>, StoreError> {
+        Ok(self.list()?.into_iter().find(|entry| entry.name == name && entry.version == version))
+    }
+
     fn promote(
         &self,
         name: &str,
@@ -754,6 +758,7 @@ pub fn settings() -> Settings {
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         newcomers: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         max_body_bytes: 1_000_000,
+        admission: AdmissionSettings { decisions_at_once: 64, longest_wait_ms: 1_000 },
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
         shutdown_grace_ms: 2_000,
