@@ -6,8 +6,8 @@ mod load;
 mod overhead;
 mod recording;
 mod search;
-mod server;
-mod sessions;
+pub(crate) mod server;
+pub(crate) mod sessions;
 
 use std::path::PathBuf;
 
@@ -54,6 +54,8 @@ pub(crate) enum BenchCommand {
     ServeSearch(server::ServeSearchArguments),
     /// Events over HTTP: how many a second until they are on disk.
     Ingest(server::IngestArguments),
+    /// How long the report of an experiment takes over HTTP.
+    ReadExperiment(server::ReadExperimentArguments),
     /// Memory of a server by number of shoppers.
     Memory(server::MemoryArguments),
     /// Whole visits of a simulated day, sent when they are due (open loop): latencies with their waiting, what was turned away, processor time.
@@ -119,6 +121,7 @@ pub(crate) fn run(command: BenchCommand, passed: &Passed) -> Result<()> {
         BenchCommand::Serve(arguments) => server::serve(&arguments, passed, &mut print)?,
         BenchCommand::ServeSearch(arguments) => server::serve_search(&arguments, passed, &mut print)?,
         BenchCommand::Ingest(arguments) => server::ingest(&arguments, passed, &mut print)?,
+        BenchCommand::ReadExperiment(arguments) => server::read_experiment(&arguments, passed, &mut print)?,
         BenchCommand::Memory(arguments) => server::memory(&arguments, &mut print)?,
         BenchCommand::Load(arguments) => sessions::load(&arguments, passed, &mut print)?,
     }

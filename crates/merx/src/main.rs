@@ -4,6 +4,7 @@ mod background;
 mod bandits;
 mod bench;
 mod books;
+mod capacity;
 mod config;
 mod courier;
 mod demo;
@@ -180,6 +181,8 @@ enum Command {
     Import(import::ImportArguments),
     /// Play a peak or a demand shock on a simulated shop under this configuration, and say what it would breach.
     Rehearse(rehearse::RehearseArguments),
+    /// What machines, memory, storage and money a shop of a size needs, and what it would run into first.
+    Capacity(capacity::CapacityArguments),
     /// Measure, one JSON object a line.
     Bench {
         #[command(subcommand)]
@@ -346,6 +349,7 @@ fn run(arguments: Arguments) -> Result<()> {
             start_log(&config, "warn")?;
             bench::run(command, &passed)
         }
+        Command::Capacity(arguments) => capacity::run(&arguments),
         Command::Rehearse(arguments) => {
             start_log(&config, "warn")?;
             rehearse::run(config, &arguments)

@@ -67,6 +67,18 @@ pub(crate) struct IngestArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct ReadExperimentArguments {
+    #[arg(long, default_value_t = 5_000)]
+    shoppers: u32,
+    /// Requests that meet the experiment before its report is read.
+    #[arg(long, default_value_t = 20_000)]
+    requests: u64,
+    /// How often the report is read.
+    #[arg(long, default_value_t = 20)]
+    times: u64,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct MemoryArguments {
     #[arg(long, default_value_t = 200_000)]
     products: u32,
@@ -98,7 +110,11 @@ pub(crate) fn serve(arguments: &ServeArguments, passed: &Passed, print: &mut dyn
     };
     let settings = json!({"products": shop.products, "shoppers": shop.shoppers, "days": shop.days,
         "connections": arguments.connections, "slots": 1, "count": 10});
-    report("recommend", &load.drive()?, &settings, print);
+    let before = server.process.processor_s()?;
+    let measured = load.drive()?;
+    let spent_us = (server.process.processor_s()? - before) * 1e6;
+    report("recommend", &measured, &settings, print);
+    print(&figure("processor_us_per_request", spent_us / measured.count() as f64, "us", "recommend", &settings));
     print(&figure("resident_mib", server.process.resident_mib()?, "MiB", "recommend", &settings));
     Ok(())
 }
@@ -185,9 +201,50 @@ pub(crate) fn ingest(arguments: &IngestArguments, passed: &Passed, print: &mut d
         duration: Duration::from_secs(arguments.seconds),
     };
     let settings = json!({"batch": batch, "connections": arguments.connections, "visitors": 50_000});
+    let before = server.process.processor_s()?;
     let measured = load.drive()?;
+    let spent_us = (server.process.processor_s()? - before) * 1e6;
     print(&figure("events_per_s", measured.per_s() * batch as f64, "events/s", "ingest", &settings));
     report("ingest", &measured, &settings, print);
+    let events = measured.count() as f64 * batch as f64;
+    print(&figure("processor_us_per_event", spent_us / events, "us", "ingest", &settings));
+    Ok(())
+}
+
+/// The report of an experiment that runs, over what the log says of those who met it.
+pub(crate) fn read_experiment(
+    arguments: &ReadExperimentArguments,
+    passed: &Passed,
+    print: &mut dyn FnMut(&Figure),
+) -> Result<()> {
+    const EXPERIMENT: &str = "/v1/experiments/measured";
+    let shop = Shop { products: 500, shoppers: arguments.shoppers, days: 30 };
+    let server = Server::start_with(&shop, passed, &[])?;
+    let merchant = Client::remote(&format!("http://{}", server.process.address), &server.admin_key)?;
+    let definition = json!({"surface": {"kind": "recommend", "slots": ["home"]}, "metrics": ["conversion", "revenue_per_visitor"],
+        "arms": [{"name": "control", "percent": 50}, {"name": "varied", "percent": 50, "change": {"diversity": 0.9}}]});
+    merchant.put(EXPERIMENT, &definition)?;
+    merchant.post(&format!("{EXPERIMENT}/start"), &json!({}))?;
+    let simulated = Simulated::new(ShopConfig { shoppers: shop.shoppers, seed: SEED, ..ShopConfig::default() });
+    let secret = Client::remote(&format!("http://{}", server.process.address), &server.secret_key)?;
+    for number in 0..arguments.requests {
+        let subject = simulated.subject_id((number % u64::from(shop.shoppers)) as u32).to_string();
+        secret.post("/v1/recommend", &json!({"subject_id": subject, "slots": [{"scenario": "home", "count": 5}]}))?;
+    }
+    while secret.get("/health/ready")?["log_lag_events"] != 0 {
+        std::thread::sleep(POLL);
+    }
+    let settings = json!({"requests": arguments.requests, "shoppers": shop.shoppers, "times": arguments.times});
+    let mut elapsed_ms = Vec::new();
+    for _ in 0..arguments.times.max(1) {
+        let begun = super::load::now();
+        merchant.get(&format!("{EXPERIMENT}/report"))?;
+        elapsed_ms.push(begun.elapsed().as_secs_f64() * 1e3);
+    }
+    elapsed_ms.sort_by(f64::total_cmp);
+    let median = elapsed_ms[elapsed_ms.len() / 2];
+    print(&figure("report_p50_ms", median, "ms", "experiment", &settings));
+    print(&figure("report_slowest_ms", elapsed_ms.last().copied().unwrap_or(median), "ms", "experiment", &settings));
     Ok(())
 }
 
@@ -217,10 +274,10 @@ fn report(set: &str, measured: &Measured, settings: &Value, print: &mut dyn FnMu
 
 pub(super) const SEED: u64 = 7;
 
-pub(super) struct Shop {
-    pub(super) products: u32,
-    pub(super) shoppers: u32,
-    pub(super) days: u32,
+pub(crate) struct Shop {
+    pub(crate) products: u32,
+    pub(crate) shoppers: u32,
+    pub(crate) days: u32,
 }
 
 /// A server of its own over a simulated shop in a temporary folder; both go when it is dropped. What the configuration puts on services stays
@@ -228,6 +285,7 @@ pub(super) struct Shop {
 pub(super) struct Server {
     pub(super) process: Process,
     pub(super) secret_key: String,
+    admin_key: String,
     folder: tempfile::TempDir,
 }
 
@@ -248,11 +306,11 @@ impl Server {
         }
         let (process, ready) = Process::start(demo(), &folder.path().join("ready.json"))?;
         let field = |name: &str| ready[name].as_str().unwrap_or_default().to_owned();
-        let server = Self { process, secret_key: field("secret_key"), folder };
+        let server = Self { process, secret_key: field("secret_key"), admin_key: field("admin_key"), folder };
         if server.secret_key.is_empty() {
             bail!("the services hold a shop with keys already: begin with fresh ones");
         }
-        wait_for_jobs(&field("url"), &field("admin_key"))?;
+        wait_for_jobs(&field("url"), &server.admin_key)?;
         wait_for_index(&field("url"), &server.secret_key)?;
         Ok(server)
     }

@@ -52,14 +52,23 @@ pub(crate) struct LoadArguments {
     /// Connections to each process.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     connections: u64,
+    /// A part of the requests alone, to tell what each costs.
+    #[arg(long, value_enum)]
+    only: Option<Part>,
     /// Programs on this machine whose processor time is told too: postgres,redis-server ..
     #[arg(long, value_delimiter = ',')]
     beside: Vec<String>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Part {
+    Decisions,
+    Events,
+}
+
 /// What a request asks for; figures are told by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-enum Kind {
+pub(crate) enum Kind {
     Layout,
     Recommend,
     Search,
@@ -80,6 +89,10 @@ impl Kind {
         }
     }
 
+    pub(crate) fn is_decision(self) -> bool {
+        !matches!(self, Self::Events | Self::Order)
+    }
+
     fn path(self) -> &'static str {
         match self {
             Self::Layout => "/v1/layout",
@@ -92,9 +105,9 @@ impl Kind {
 }
 
 /// A request and when it is due.
-struct Due {
-    at: Duration,
-    kind: Kind,
+pub(crate) struct Due {
+    pub(crate) at: Duration,
+    pub(crate) kind: Kind,
     body: String,
 }
 
@@ -122,11 +135,12 @@ pub(crate) fn load(arguments: &LoadArguments, passed: &Passed, print: &mut dyn F
         for &rate in &arguments.sessions_per_s {
             run += 1;
             let seconds = Duration::from_secs(arguments.seconds);
-            let plan = plan(&visits, rate, seconds, arguments.day, run);
+            let mut plan = plan(&visits, rate, seconds, arguments.day, run);
+            plan.retain(|due| arguments.only.is_none_or(|only| (only == Part::Decisions) == due.kind.is_decision()));
             let processes: Vec<&Process> = std::iter::once(&server.process).chain(&joined).collect();
             let settings = json!({"products": shop.products, "shoppers": shop.shoppers, "replicas": replicas,
                 "sessions_per_s": rate, "seconds": arguments.seconds, "day": arguments.day,
-                "connections": arguments.connections});
+                "connections": arguments.connections, "only": arguments.only.map(|only| format!("{only:?}").to_lowercase())});
             let drive = Drive { plan: &plan, processes: &processes, key: &server.secret_key, arguments };
             drive.run(seconds, &settings, print)?;
         }
@@ -135,12 +149,12 @@ pub(crate) fn load(arguments: &LoadArguments, passed: &Passed, print: &mut dyn F
 }
 
 /// What one visitor does on the busiest day: when they come, in milliseconds of the day, and what they do how long after the step before.
-struct Visit {
+pub(crate) struct Visit {
     begins_ms: i64,
     steps: Vec<(i64, Event)>,
 }
 
-fn busiest_day(shop: &Shop) -> Result<Vec<Visit>> {
+pub(crate) fn busiest_day(shop: &Shop) -> Result<Vec<Visit>> {
     let config = ShopConfig {
         products: shop.products,
         shoppers: shop.shoppers,
@@ -180,7 +194,7 @@ fn busiest_day(shop: &Shop) -> Result<Vec<Visit>> {
 
 /// Requests in the order in which they are due. What is left of a visit at the end is put at the beginning, so that the load is the same
 /// throughout.
-fn plan(visits: &[Visit], per_s: f64, length: Duration, day: bool, run: u64) -> Vec<Due> {
+pub(crate) fn plan(visits: &[Visit], per_s: f64, length: Duration, day: bool, run: u64) -> Vec<Due> {
     let count = (per_s * length.as_secs_f64()).round().max(1.0) as usize;
     let mut rng = Rng::from_seed(SEED).split(run);
     let mut plan = Vec::new();
@@ -211,7 +225,7 @@ fn requests(event: &Event, step: usize, message: &str, due: &mut dyn FnMut(Kind,
     if let Some(query) = &event.query {
         for typed in [3, 6] {
             let begun: String = query.chars().take(typed).collect();
-            due(Kind::Suggest, json!({"query": begun, "subject_id": subject}));
+            due(Kind::Suggest, json!({"text": begun, "subject_id": subject}));
         }
         due(Kind::Search, json!({"query": query, "count": 20, "facets": ["brand"], "subject_id": subject}));
     }
@@ -248,6 +262,8 @@ struct Outcome {
     refused: u64,
     /// Anything else that is no answer.
     failed: u64,
+    /// What the first of these said.
+    failure: Option<String>,
 }
 
 impl Outcome {
@@ -255,6 +271,12 @@ impl Outcome {
         self.latencies_us.extend(other.latencies_us);
         self.refused += other.refused;
         self.failed += other.failed;
+        self.failure = self.failure.take().or(other.failure);
+    }
+
+    fn fail(&mut self, words: impl FnOnce() -> String) {
+        self.failed += 1;
+        self.failure.get_or_insert_with(words);
     }
 
     fn quantile_ms(&self, share: f64) -> f64 {
@@ -312,6 +334,9 @@ impl Drive<'_> {
             say(set, "answered_per_s", count as f64 / elapsed_s, "requests/s");
             say(set, "refused", outcome.refused as f64, "requests");
             say(set, "failed", outcome.failed as f64, "requests");
+            if let Some(failure) = &outcome.failure {
+                eprintln!("{set}: the first of {} that failed: {failure}", outcome.failed);
+            }
             for (name, share) in [("latency_p50_ms", 0.5), ("latency_p99_ms", 0.99), ("latency_p999_ms", 0.999)] {
                 say(set, name, outcome.quantile_ms(share), "ms");
             }
@@ -382,11 +407,13 @@ impl Drive<'_> {
                 None => Line::open(address)?,
             };
             match open.ask(due, self.key) {
-                Ok(200..=299) => outcome.latencies_us.push(at.elapsed().as_micros() as u64),
-                Ok(429 | 503) => outcome.refused += 1,
-                Ok(_) => outcome.failed += 1,
-                Err(_) => {
-                    outcome.failed += 1;
+                Ok((200..=299, _)) => outcome.latencies_us.push(at.elapsed().as_micros() as u64),
+                Ok((429 | 503, _)) => outcome.refused += 1,
+                Ok((status, words)) => {
+                    outcome.fail(|| format!("{status}: {}", String::from_utf8_lossy(&words)));
+                }
+                Err(error) => {
+                    outcome.fail(|| format!("{error:#}"));
                     continue;
                 }
             }
@@ -410,7 +437,7 @@ impl Line {
         Ok(Self { writer, reader })
     }
 
-    fn ask(&mut self, due: &Due, key: &str) -> Result<u16> {
+    fn ask(&mut self, due: &Due, key: &str) -> Result<(u16, Vec<u8>)> {
         let request = format!(
             "POST {} HTTP/1.1\r\nhost: load\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{}",
@@ -419,7 +446,7 @@ impl Line {
             due.body
         );
         self.writer.write_all(request.as_bytes())?;
-        Ok(answer(&mut self.reader)?.0)
+        answer(&mut self.reader)
     }
 }
 
@@ -429,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_plan_offers_what_was_asked_for_evenly_or_as_the_day_goes() {
-        let shop = Shop { products: 200, shoppers: 500, days: 10 };
+        let shop = Shop { products: 200, shoppers: 3_000, days: 20 };
         let visits = busiest_day(&shop).unwrap();
         let length = Duration::from_secs(20);
         for day in [false, true] {

@@ -130,7 +130,9 @@ AuditList = TypedDict('AuditList', {
 })
 
 AuditVerification = TypedDict('AuditVerification', {
+    'altered': NotRequired['str | None'],
     'broken_at': NotRequired['int | None'],
+    'decisions': 'int',
     'entries': 'int',
     'head': 'str',
     'knows_head': NotRequired['bool | None'],

@@ -1,0 +1,361 @@
+//! `merx capacity`: what a shop of a size needs, reckoned with measured coefficients, and what it would run into first.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use merx_numeric::rng::Rng;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::bench::server::Shop;
+use crate::bench::sessions::{busiest_day, plan};
+
+const MEASURED: &str = include_str!("../../../config/capacity.toml");
+const GIB: f64 = (1_u64 << 30) as f64;
+const MONTH_S: f64 = 30.0 * 86_400.0;
+
+#[derive(Debug, Args)]
+pub(crate) struct CapacityArguments {
+    /// Decisions (recommendations, searches, layouts, suggestions) at the busiest second; one answer each.
+    #[arg(long, value_delimiter = ',', default_values_t = [1_000.0, 100_000.0, 1_000_000.0])]
+    decisions_per_s: Vec<f64>,
+    /// People of whom something is known.
+    #[arg(long, default_value_t = 100_000_000)]
+    subjects: u64,
+    #[arg(long, default_value_t = 100_000)]
+    products: u64,
+    /// Days for which records of decisions and events are kept.
+    #[arg(long, default_value_t = 30)]
+    keep_days: u32,
+    /// What to reckon with (TOML) instead of the figures in the binary; `config/capacity.toml` is the form.
+    #[arg(long, value_name = "FILE")]
+    coefficients: Option<PathBuf>,
+    /// Instead: visits a second as `merx bench load` sends them, played on these processors by a queue simulation.
+    #[arg(long, value_delimiter = ',', value_name = "SESSIONS_PER_S")]
+    simulate: Vec<f64>,
+    /// Processors that the simulation has, services and load on them too.
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    cores: u32,
+    /// Everything embedded in one process, without services.
+    #[arg(long)]
+    embedded: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Coefficients {
+    processor: Processor,
+    embedded: Embedded,
+    memory: Memory,
+    disk: Disk,
+    network: Network,
+    limits: Limits,
+    traffic: Traffic,
+    prices: Prices,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Processor {
+    decision_us: f64,
+    decision_services_us: f64,
+    event_us: f64,
+    event_services_us: f64,
+    load_us: f64,
+    busiest: f64,
+    cores_per_machine: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Embedded {
+    decision_us: f64,
+    event_us: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Memory {
+    process_mib: f64,
+    product_bytes: f64,
+    subject_bytes: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Disk {
+    decision_bytes: f64,
+    subject_bytes: f64,
+    event_bytes: f64,
+    event_lake_bytes: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Network {
+    decision_bytes: f64,
+    event_bytes: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Limits {
+    leader_events_per_s: f64,
+    records_decisions_per_s: f64,
+    online_decisions_per_s: f64,
+    partition_events_per_s: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Traffic {
+    events_per_decision: f64,
+    average: f64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Prices {
+    core: f64,
+    memory_gib: f64,
+    disk_gib: f64,
+    object_gib: f64,
+}
+
+impl Coefficients {
+    fn read(file: Option<&PathBuf>) -> Result<Self> {
+        let (name, text) = match file {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+                (path.display().to_string(), text)
+            }
+            None => ("the binary's coefficients".to_owned(), MEASURED.to_owned()),
+        };
+        let read: Self = toml::from_str(&text).with_context(|| name.clone())?;
+        let divisors = [
+            read.processor.busiest,
+            read.processor.cores_per_machine,
+            read.limits.leader_events_per_s,
+            read.limits.records_decisions_per_s,
+            read.limits.online_decisions_per_s,
+            read.limits.partition_events_per_s,
+        ];
+        if divisors.iter().any(|divisor| !(divisor.is_finite() && *divisor > 0.0)) {
+            bail!("{name}: processor.busiest, processor.cores_per_machine and all limits must be above 0");
+        }
+        Ok(read)
+    }
+}
+
+/// What a shop of a size needs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Needs {
+    decisions_per_s: f64,
+    events_per_s: f64,
+    subjects: u64,
+    products: u64,
+    /// Shops of their own, by subjects, because one can't apply or record so much.
+    shards: f64,
+    /// What made the shards necessary, or would next: the limit that is nearest.
+    first_bottleneck: &'static str,
+    /// How much of that limit one shop would use; above 1 it can't.
+    bottleneck_use: f64,
+    processes: f64,
+    cores_of_processes: f64,
+    cores_of_services: f64,
+    machines: f64,
+    memory_gib_per_process: f64,
+    online_memory_gib: f64,
+    online_shards: f64,
+    log_partitions: f64,
+    records_disk_gib: f64,
+    log_disk_gib: f64,
+    lake_gib: f64,
+    network_mib_per_s_per_process: f64,
+    cost_per_month: f64,
+    cost_per_million_decisions: f64,
+}
+
+fn needs(read: &Coefficients, decisions_per_s: f64, subjects: u64, products: u64, keep_days: f64) -> Needs {
+    let events_per_s = decisions_per_s * read.traffic.events_per_decision;
+    let limits = [
+        ("the process that leads applies all events", events_per_s / read.limits.leader_events_per_s),
+        ("one PostgreSQL writes all records of decisions", decisions_per_s / read.limits.records_decisions_per_s),
+    ];
+    let nearest = limits.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("nothing", 0.0));
+    let shards = nearest.1.ceil().max(1.0);
+    let cores = |us: f64, per_s: f64| us * per_s / 1e6 / read.processor.busiest;
+    let cores_of_processes =
+        cores(read.processor.decision_us, decisions_per_s) + cores(read.processor.event_us, events_per_s);
+    let cores_of_services = cores(read.processor.decision_services_us, decisions_per_s)
+        + cores(read.processor.event_services_us, events_per_s);
+    // Two of everything that answers, so that one may go.
+    let processes = (cores_of_processes / read.processor.cores_per_machine).ceil().max(2.0 * shards);
+    let services = (cores_of_services / read.processor.cores_per_machine).ceil().max(shards);
+    let memory_gib_per_process =
+        (read.memory.process_mib * (1_u64 << 20) as f64 + read.memory.product_bytes * products as f64) / GIB;
+    let online_memory_gib = read.memory.subject_bytes * subjects as f64 / GIB;
+    let kept_s = keep_days * 86_400.0 * read.traffic.average;
+    let records_disk_gib =
+        (read.disk.decision_bytes * decisions_per_s * kept_s + read.disk.subject_bytes * subjects as f64) / GIB;
+    let log_disk_gib = read.disk.event_bytes * events_per_s * kept_s / GIB;
+    let lake_gib = read.disk.event_lake_bytes * events_per_s * kept_s / GIB;
+    let network = read.network.decision_bytes * decisions_per_s + read.network.event_bytes * events_per_s;
+    let prices = &read.prices;
+    let cost_per_month = prices.core * (processes + services) * read.processor.cores_per_machine
+        + prices.memory_gib * (memory_gib_per_process * processes + online_memory_gib)
+        + prices.disk_gib * (records_disk_gib + log_disk_gib)
+        + prices.object_gib * lake_gib;
+    let millions = decisions_per_s * read.traffic.average * MONTH_S / 1e6;
+    Needs {
+        decisions_per_s,
+        events_per_s,
+        subjects,
+        products,
+        shards,
+        first_bottleneck: nearest.0,
+        bottleneck_use: nearest.1,
+        processes,
+        cores_of_processes,
+        cores_of_services,
+        machines: processes + services,
+        memory_gib_per_process,
+        online_memory_gib,
+        online_shards: (decisions_per_s / read.limits.online_decisions_per_s).ceil().max(1.0),
+        log_partitions: (events_per_s / read.limits.partition_events_per_s).ceil().max(1.0),
+        records_disk_gib,
+        log_disk_gib,
+        lake_gib,
+        network_mib_per_s_per_process: network / processes / (1_u64 << 20) as f64,
+        cost_per_month,
+        cost_per_million_decisions: cost_per_month / millions,
+    }
+}
+
+pub(crate) fn run(arguments: &CapacityArguments) -> Result<()> {
+    let read = Coefficients::read(arguments.coefficients.as_ref())?;
+    let rates = if arguments.simulate.is_empty() { &arguments.decisions_per_s } else { &arguments.simulate };
+    if rates.iter().any(|rate| !(0.01..=1e9).contains(rate)) {
+        bail!("rates are from 0.01 to 1000000000 a second");
+    }
+    if !arguments.simulate.is_empty() {
+        return simulate(&read, arguments);
+    }
+    for &rate in rates {
+        let needs = needs(&read, rate, arguments.subjects, arguments.products, f64::from(arguments.keep_days));
+        println!("{}", json!(needs));
+    }
+    Ok(())
+}
+
+/// The visits of `merx bench load`, played on a queue before some processors: what each request takes is drawn around the measured mean.
+fn simulate(read: &Coefficients, arguments: &CapacityArguments) -> Result<()> {
+    const LENGTH: std::time::Duration = std::time::Duration::from_secs(60);
+    let visits = busiest_day(&Shop { products: 5_000, shoppers: 10_000, days: 30 })?;
+    let (decision_us, event_us) = if arguments.embedded {
+        (read.embedded.decision_us, read.embedded.event_us)
+    } else {
+        let processor = &read.processor;
+        (processor.decision_us + processor.decision_services_us, processor.event_us + processor.event_services_us)
+    };
+    for &rate in &arguments.simulate {
+        let plan = plan(&visits, rate, LENGTH, false, 1);
+        let mut rng = Rng::from_seed(1);
+        let jobs = plan.iter().map(|due| {
+            let mean_us = read.processor.load_us + if due.kind.is_decision() { decision_us } else { event_us };
+            (due.at.as_secs_f64() * 1e6, -(1.0 - rng.uniform()).ln() * mean_us)
+        });
+        let played = play(jobs, arguments.cores as usize);
+        println!(
+            "{}",
+            json!({"sessions_per_s": rate, "cores": arguments.cores, "embedded": arguments.embedded,
+                "offered_per_s": plan.len() as f64 / LENGTH.as_secs_f64(), "answered_per_s": played.per_s,
+                "busy": played.busy, "latency_p50_ms": played.p50_us / 1e3, "latency_p99_ms": played.p99_us / 1e3})
+        );
+    }
+    Ok(())
+}
+
+#[derive(Debug, PartialEq)]
+struct Played {
+    per_s: f64,
+    /// Share of the processors' time that was used.
+    busy: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+/// First come, first served by the processor that is free first. Jobs are when they come, in order, and how long they take.
+fn play(jobs: impl Iterator<Item = (f64, f64)>, cores: usize) -> Played {
+    let mut free_at = vec![0.0_f64; cores];
+    let (mut latencies, mut used) = (Vec::new(), 0.0);
+    for (at, takes) in jobs {
+        let Some(core) = free_at.iter_mut().min_by(|a, b| a.total_cmp(b)) else { break };
+        let ends = core.max(at) + takes;
+        *core = ends;
+        used += takes;
+        latencies.push(ends - at);
+    }
+    let elapsed = free_at.iter().copied().fold(1.0, f64::max);
+    latencies.sort_by(f64::total_cmp);
+    let quantile = |share: f64| {
+        let place = (latencies.len() as f64 * share) as usize;
+        latencies.get(place).or(latencies.last()).copied().unwrap_or(0.0)
+    };
+    Played {
+        per_s: latencies.len() as f64 / elapsed * 1e6,
+        busy: used / elapsed / cores as f64,
+        p50_us: quantile(0.5),
+        p99_us: quantile(0.99),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_behaves_as_theory_says() {
+        // M/M/1 at 70 %: the time in the system is exponential with mean 1 / (mu - lambda).
+        let mut rng = Rng::from_seed(3);
+        let mut at = 0.0;
+        let (mean_us, per_us) = (1_000.0, 0.7 / 1_000.0);
+        let jobs: Vec<(f64, f64)> = (0..400_000)
+            .map(|_| {
+                at += -(1.0 - rng.uniform()).ln() / per_us;
+                (at, -(1.0 - rng.uniform()).ln() * mean_us)
+            })
+            .collect();
+        let played = play(jobs.into_iter(), 1);
+        let mean_in_system = mean_us / 0.3;
+        assert!((played.busy - 0.7).abs() < 0.01, "{played:?}");
+        assert!((played.p50_us / (mean_in_system * 2.0_f64.ln()) - 1.0).abs() < 0.05, "{played:?}");
+        assert!((played.p99_us / (mean_in_system * 100.0_f64.ln()) - 1.0).abs() < 0.1, "{played:?}");
+    }
+
+    #[test]
+    fn needs_grow_with_the_load_and_name_what_ends_first() {
+        let read = Coefficients::read(None).unwrap();
+        let small = needs(&read, 1_000.0, 1_000_000, 100_000, 30.0);
+        let large = needs(&read, 100_000.0, 1_000_000, 100_000, 30.0);
+        assert_eq!(small.shards, 1.0);
+        assert!(small.bottleneck_use <= 1.0 && large.bottleneck_use > 1.0 && large.shards >= 2.0);
+        assert!((large.cores_of_processes / small.cores_of_processes - 100.0).abs() < 1e-6);
+        assert!(small.cost_per_month > 0.0 && large.cost_per_million_decisions < small.cost_per_million_decisions);
+        let mut slow = read.clone();
+        slow.limits.records_decisions_per_s = 10.0;
+        assert_eq!(needs(&slow, 1_000.0, 1, 1, 1.0).first_bottleneck, "one PostgreSQL writes all records of decisions");
+    }
+
+    #[test]
+    fn coefficients_that_would_divide_by_nothing_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("capacity.toml");
+        std::fs::write(&path, MEASURED.replace("busiest = 0.6", "busiest = 0.0")).unwrap();
+        let refused = Coefficients::read(Some(&path)).unwrap_err();
+        assert!(refused.to_string().contains("above 0"), "{refused:#}");
+        std::fs::write(&path, "[processor]\nbusy = 1\n").unwrap();
+        assert!(Coefficients::read(Some(&path)).is_err());
+    }
+}
