@@ -535,6 +535,7 @@ fn settings(config: &Config) -> Result<Settings> {
                 said => said,
             },
             longest_wait_ms: config.limits.longest_wait_ms,
+            recommends_in_memory: config.storage.records.is_none() && config.storage.online.is_none(),
         },
         max_body_bytes: config.server.max_body_bytes,
         request_timeout_ms: config.server.request_timeout_ms,

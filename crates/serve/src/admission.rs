@@ -3,7 +3,8 @@
 //!
 //! Decisions wait in one line for a few places, so that each one that is begun runs at full speed. How long the line stands tells overload
 //! from a burst (Maurer, "Fail at Scale", ACM Queue 13(8), 2015): once it has not been empty for [`STANDING`], nobody waits long any more,
-//! since an answer that comes after the shopper went on is work for nothing.
+//! since an answer that comes after the shopper went on is work for nothing. What is so short that it is computed where it is read, on the
+//! async threads, has no line of its own: there a clock that ticks late tells how long requests wait to be read.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -21,6 +22,7 @@ use crate::routes::Shared;
 const STANDING: Duration = Duration::from_millis(100);
 /// Patience once it stands.
 const IMPATIENT: Duration = Duration::from_millis(20);
+const TICK: Duration = Duration::from_millis(20);
 /// Beyond these nobody joins the line: each one holds its connection and its request.
 const MOST_WAITING: usize = 10_000;
 const RETRY_AFTER_S: u64 = 1;
@@ -31,6 +33,8 @@ pub struct AdmissionSettings {
     pub decisions_at_once: usize,
     /// How long a decision may wait for its turn.
     pub longest_wait_ms: u64,
+    /// Whether a recommendation asks nothing but this process: then it is computed where it is read.
+    pub recommends_in_memory: bool,
 }
 
 pub(crate) struct Admission {
@@ -40,6 +44,9 @@ pub(crate) struct Admission {
     begun: Instant,
     /// Milliseconds since `begun`, from 1, at which the line began to stand; 0: nobody waits.
     standing_since_ms: AtomicU64,
+    /// How late the async threads are.
+    lag_ms: AtomicU64,
+    recommends_in_memory: bool,
     decisions_shed: AtomicU64,
     behaviour_shed: AtomicU64,
 }
@@ -52,6 +59,8 @@ impl Admission {
             waiting: AtomicUsize::new(0),
             begun: Instant::now(),
             standing_since_ms: AtomicU64::new(0),
+            lag_ms: AtomicU64::new(0),
+            recommends_in_memory: settings.recommends_in_memory,
             decisions_shed: AtomicU64::new(0),
             behaviour_shed: AtomicU64::new(0),
         }
@@ -70,18 +79,41 @@ impl Admission {
                 return Ok(place);
             }
         }
-        self.decisions_shed.fetch_add(1, Relaxed);
-        Err(Problem::new(Code::Overloaded).retry_after(RETRY_AFTER_S))
+        Err(self.turn_away())
     }
 
-    /// Whether decisions have waited without a pause for so long that this is no burst.
+    fn turn_away(&self) -> Problem {
+        self.decisions_shed.fetch_add(1, Relaxed);
+        Problem::new(Code::Overloaded).retry_after(RETRY_AFTER_S)
+    }
+
+    pub(crate) fn recommends_in_memory(&self) -> bool {
+        self.recommends_in_memory
+    }
+
+    /// For what is computed where it is read: `overloaded` where requests wait too long to be read.
+    pub(crate) fn pass(&self) -> Result<(), Problem> {
+        if u128::from(self.lag_ms.load(Relaxed)) > self.patience.as_millis() { Err(self.turn_away()) } else { Ok(()) }
+    }
+
+    /// Takes the time of the async threads, as long as the server runs.
+    pub(crate) async fn watch_lag(&self) {
+        loop {
+            let due = Instant::now() + TICK;
+            tokio::time::sleep_until(due).await;
+            self.lag_ms.store(due.elapsed().as_millis() as u64, Relaxed);
+        }
+    }
+
+    /// Whether decisions have waited without a pause for so long that this is no burst, or requests are read so late.
     pub(crate) fn is_pressed(&self) -> bool {
         self.is_pressed_at(self.now_ms())
     }
 
     fn is_pressed_at(&self, now_ms: u64) -> bool {
         let since = self.standing_since_ms.load(Relaxed);
-        since > 0 && now_ms.saturating_sub(since) >= STANDING.as_millis() as u64
+        let standing_ms = STANDING.as_millis() as u64;
+        since > 0 && now_ms.saturating_sub(since) >= standing_ms || self.lag_ms.load(Relaxed) >= standing_ms
     }
 
     /// Refuses a body of events while decisions wait, unless it speaks of an order. Looked for in the bytes, since reading events is what there
@@ -148,7 +180,8 @@ mod tests {
     use super::*;
 
     fn one_place(longest_wait_ms: u64) -> Arc<Admission> {
-        Arc::new(Admission::new(&AdmissionSettings { decisions_at_once: 1, longest_wait_ms }))
+        let settings = AdmissionSettings { decisions_at_once: 1, longest_wait_ms, recommends_in_memory: true };
+        Arc::new(Admission::new(&settings))
     }
 
     /// Joins the line; the answer comes when the turn does.
@@ -193,6 +226,35 @@ mod tests {
         assert!(admission.is_pressed_at(since + standing_ms));
         drop(held);
         assert_eq!(first.await.unwrap(), Ok(()));
+    }
+
+    #[test]
+    fn async_threads_that_are_late_turn_behaviour_away_first() {
+        let admission = one_place(250);
+        for (lag_ms, behaviour, decisions) in
+            [(0, true, true), (99, true, true), (100, false, true), (251, false, false)]
+        {
+            admission.lag_ms.store(lag_ms, Relaxed);
+            let taken = (admission.take_events(b"{}").is_ok(), admission.pass().is_ok());
+            assert_eq!(taken, (behaviour, decisions), "{lag_ms} ms late");
+            assert!(admission.take_events(br#"{"event":"Order Completed"}"#).is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn threads_that_do_something_else_are_late() {
+        let admission = one_place(250);
+        let watching = {
+            let admission = Arc::clone(&admission);
+            tokio::spawn(async move { admission.watch_lag().await })
+        };
+        tokio::task::yield_now().await;
+        while admission.lag_ms.load(Relaxed) < 50 {
+            // The only thread of this runtime is held, as by a request that takes long.
+            std::thread::sleep(Duration::from_millis(80));
+            tokio::task::yield_now().await;
+        }
+        watching.abort();
     }
 
     #[tokio::test]

@@ -492,6 +492,14 @@ pub(crate) async fn recommend_slot(
 
 async fn answer(app: Shared, caller: &Caller, question: Question) -> Result<Vec<u8>, Problem> {
     may_ask_for(&app, caller, &question.who)?;
+    // Earlier pages are read from disk, and a newcomer is written there; everything else of an embedded shop is in memory and short.
+    let is_short = app.admission.recommends_in_memory()
+        && question.slots.iter().all(|slot| slot.after.is_none())
+        && !is_newcomer(&app, &question.who, &question.market, question.consent);
+    if is_short {
+        app.admission.pass()?;
+        return decide(&app, question);
+    }
     deciding(&app, move |app| decide(app, question)).await
 }
 
@@ -763,8 +771,12 @@ fn stranger(error: StoreError) -> Option<SubjectId> {
     None
 }
 
-/// Whether the vault is to know them from now on: an experiment needs it, since arms are dealt to people, not to requests. Who doesn't want
-/// to be measured leaves no trace.
+/// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
+/// doesn't want to be measured leaves no trace.
+fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
+    may_be_made(app, who, market, consent) && find_subject(app, who).is_none()
+}
+
 fn may_be_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
     let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
     named && app.parts.dealer.deals_anything() && app.parts.recommendations.may_measure(market, consent)

@@ -33,6 +33,8 @@ pub async fn serve(
         }
     };
     let reloading = tokio::spawn(reload_keys(Arc::clone(&app)));
+    let watched = Arc::clone(&app);
+    let watching = tokio::spawn(async move { watched.admission.watch_lag().await });
     let listener = listener.tap_io(|stream| {
         // Answers are small and final: waiting to fill a packet only costs time.
         if let Err(error) = stream.set_nodelay(true) {
@@ -51,6 +53,7 @@ pub async fn serve(
         }
     };
     reloading.abort();
+    watching.abort();
     let finished = tokio::task::spawn_blocking(move || {
         app.parts.recorder.flush();
         app.parts.vitals.finish();

@@ -18,6 +18,7 @@ mod history;
 mod layouts;
 mod live;
 mod outages;
+mod overload;
 mod planted;
 mod privacy;
 mod replicas;

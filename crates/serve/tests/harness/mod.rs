@@ -758,7 +758,7 @@ pub fn settings() -> Settings {
         rate_limit: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         newcomers: RateLimit { requests_per_second: 0.0, burst: 0.0 },
         max_body_bytes: 1_000_000,
-        admission: AdmissionSettings { decisions_at_once: 64, longest_wait_ms: 1_000 },
+        admission: AdmissionSettings { decisions_at_once: 64, longest_wait_ms: 1_000, recommends_in_memory: true },
         request_timeout_ms: 10_000,
         cors_origins: vec!["*".to_owned()],
         shutdown_grace_ms: 2_000,
