@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use merx_numeric::rng::Rng;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::bench::server::Shop;
 use crate::bench::sessions::{busiest_day, plan};
@@ -59,9 +59,11 @@ struct Coefficients {
 #[serde(deny_unknown_fields)]
 struct Processor {
     decision_us: f64,
-    decision_services_us: f64,
+    decision_records_us: f64,
+    decision_online_us: f64,
     event_us: f64,
-    event_services_us: f64,
+    event_records_us: f64,
+    event_online_us: f64,
     load_us: f64,
     busiest: f64,
     cores_per_machine: f64,
@@ -102,8 +104,6 @@ struct Network {
 #[serde(deny_unknown_fields)]
 struct Limits {
     leader_events_per_s: f64,
-    records_decisions_per_s: f64,
-    online_decisions_per_s: f64,
     partition_events_per_s: f64,
 }
 
@@ -137,8 +137,6 @@ impl Coefficients {
             read.processor.busiest,
             read.processor.cores_per_machine,
             read.limits.leader_events_per_s,
-            read.limits.records_decisions_per_s,
-            read.limits.online_decisions_per_s,
             read.limits.partition_events_per_s,
         ];
         if divisors.iter().any(|divisor| !(divisor.is_finite() && *divisor > 0.0)) {
@@ -179,17 +177,20 @@ struct Needs {
 
 fn needs(read: &Coefficients, decisions_per_s: f64, subjects: u64, products: u64, keep_days: f64) -> Needs {
     let events_per_s = decisions_per_s * read.traffic.events_per_decision;
+    let cores = |us: f64, per_s: f64| us * per_s / 1e6 / read.processor.busiest;
+    let records_cores = cores(read.processor.decision_records_us, decisions_per_s)
+        + cores(read.processor.event_records_us, events_per_s);
+    let online_cores =
+        cores(read.processor.decision_online_us, decisions_per_s) + cores(read.processor.event_online_us, events_per_s);
     let limits = [
         ("the process that leads applies all events", events_per_s / read.limits.leader_events_per_s),
-        ("one PostgreSQL writes all records of decisions", decisions_per_s / read.limits.records_decisions_per_s),
+        ("one PostgreSQL holds all records", records_cores / read.processor.cores_per_machine),
     ];
     let nearest = limits.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or(("nothing", 0.0));
     let shards = nearest.1.ceil().max(1.0);
-    let cores = |us: f64, per_s: f64| us * per_s / 1e6 / read.processor.busiest;
     let cores_of_processes =
         cores(read.processor.decision_us, decisions_per_s) + cores(read.processor.event_us, events_per_s);
-    let cores_of_services = cores(read.processor.decision_services_us, decisions_per_s)
-        + cores(read.processor.event_services_us, events_per_s);
+    let cores_of_services = records_cores + online_cores;
     // Two of everything that answers, so that one may go.
     let processes = (cores_of_processes / read.processor.cores_per_machine).ceil().max(2.0 * shards);
     let services = (cores_of_services / read.processor.cores_per_machine).ceil().max(shards);
@@ -222,7 +223,8 @@ fn needs(read: &Coefficients, decisions_per_s: f64, subjects: u64, products: u64
         machines: processes + services,
         memory_gib_per_process,
         online_memory_gib,
-        online_shards: (decisions_per_s / read.limits.online_decisions_per_s).ceil().max(1.0),
+        // Redis answers on one core.
+        online_shards: online_cores.ceil().max(1.0),
         log_partitions: (events_per_s / read.limits.partition_events_per_s).ceil().max(1.0),
         records_disk_gib,
         log_disk_gib,
@@ -244,9 +246,23 @@ pub(crate) fn run(arguments: &CapacityArguments) -> Result<()> {
     }
     for &rate in rates {
         let needs = needs(&read, rate, arguments.subjects, arguments.products, f64::from(arguments.keep_days));
-        println!("{}", json!(needs));
+        println!("{}", rounded(json!(needs)));
     }
     Ok(())
+}
+
+/// To three digits: more would be believed.
+fn rounded(mut figures: Value) -> Value {
+    for figure in figures.as_object_mut().into_iter().flat_map(|figures| figures.values_mut()) {
+        if let Some(value) = figure.as_f64().filter(|value| figure.is_f64() && *value != 0.0) {
+            let unit = 10_f64.powf(value.abs().log10().floor() - 2.0);
+            // Dividing by a whole power and not multiplying by its inverse keeps .1 from becoming .1000000001.
+            let near =
+                if unit < 1.0 { (value / unit).round() / (1.0 / unit).round() } else { (value / unit).round() * unit };
+            *figure = json!(near);
+        }
+    }
+    figures
 }
 
 /// The visits of `merx bench load`, played on a queue before some processors: what each request takes is drawn around the measured mean.
@@ -257,7 +273,10 @@ fn simulate(read: &Coefficients, arguments: &CapacityArguments) -> Result<()> {
         (read.embedded.decision_us, read.embedded.event_us)
     } else {
         let processor = &read.processor;
-        (processor.decision_us + processor.decision_services_us, processor.event_us + processor.event_services_us)
+        (
+            processor.decision_us + processor.decision_records_us + processor.decision_online_us,
+            processor.event_us + processor.event_records_us + processor.event_online_us,
+        )
     };
     for &rate in &arguments.simulate {
         let plan = plan(&visits, rate, LENGTH, false, 1);
@@ -269,9 +288,9 @@ fn simulate(read: &Coefficients, arguments: &CapacityArguments) -> Result<()> {
         let played = play(jobs, arguments.cores as usize);
         println!(
             "{}",
-            json!({"sessions_per_s": rate, "cores": arguments.cores, "embedded": arguments.embedded,
+            rounded(json!({"sessions_per_s": rate, "cores": arguments.cores, "embedded": arguments.embedded,
                 "offered_per_s": plan.len() as f64 / LENGTH.as_secs_f64(), "answered_per_s": played.per_s,
-                "busy": played.busy, "latency_p50_ms": played.p50_us / 1e3, "latency_p99_ms": played.p99_us / 1e3})
+                "busy": played.busy, "latency_p50_ms": played.p50_us / 1e3, "latency_p99_ms": played.p99_us / 1e3}))
         );
     }
     Ok(())
@@ -344,8 +363,14 @@ mod tests {
         assert!((large.cores_of_processes / small.cores_of_processes - 100.0).abs() < 1e-6);
         assert!(small.cost_per_month > 0.0 && large.cost_per_million_decisions < small.cost_per_million_decisions);
         let mut slow = read.clone();
-        slow.limits.records_decisions_per_s = 10.0;
-        assert_eq!(needs(&slow, 1_000.0, 1, 1, 1.0).first_bottleneck, "one PostgreSQL writes all records of decisions");
+        slow.processor.decision_records_us = 1e6;
+        assert_eq!(needs(&slow, 1_000.0, 1, 1, 1.0).first_bottleneck, "one PostgreSQL holds all records");
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        let shown = rounded(json!({"a": 1234.5678, "b": 0.001_234_567, "c": 99.96, "d": 7, "e": "word", "f": 0.1}));
+        assert_eq!(shown, json!({"a": 1230.0, "b": 0.00123, "c": 100.0, "d": 7, "e": "word", "f": 0.1}));
     }
 
     #[test]

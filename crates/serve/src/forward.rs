@@ -28,6 +28,7 @@ const HANDED_ON: HeaderName = HeaderName::from_static("x-merx-handed-on");
 const ANSWERED_BY_ANY: &[(&str, &str)] = &[
     ("POST", "/v1/recommend"),
     ("GET", "/v1/recommend/{slot}"),
+    ("POST", "/v1/layout"),
     ("POST", "/v1/search"),
     ("GET", "/v1/search"),
     ("POST", "/v1/suggest"),

@@ -300,6 +300,7 @@ impl Drive<'_> {
         let next: Vec<AtomicUsize> = self.processes.iter().map(|_| AtomicUsize::new(0)).collect();
         let before = self.spent_s()?;
         let own_before = processor_s("self")?;
+        let network_before = network_bytes()?;
         let is_over = AtomicBool::new(false);
         let begun = now();
         let (outcomes, looks) = std::thread::scope(|scope| {
@@ -343,6 +344,8 @@ impl Drive<'_> {
         }
         say("all", "offered_per_s", self.plan.len() as f64 / length.as_secs_f64(), "requests/s");
         say("all", "answered_per_s", answered as f64 / elapsed_s, "requests/s");
+        let network = (network_bytes()? - network_before) / answered.max(1) as f64;
+        say("all", "network_bytes_per_request", network, "bytes");
         for (name, spent) in self.spent_s()? {
             let spent = spent - before.get(&name).copied().unwrap_or(0.0);
             say(&name, "processor_share", spent / elapsed_s, "cores");
@@ -420,6 +423,14 @@ impl Drive<'_> {
             line = Some(open);
         }
     }
+}
+
+/// What went over this machine's own network so far: load, servers and services all speak over it.
+fn network_bytes() -> Result<f64> {
+    let text = std::fs::read_to_string("/proc/net/dev").context("traffic is read from /proc, which is Linux's")?;
+    let received =
+        text.lines().find_map(|line| line.trim().strip_prefix("lo:")?.split_whitespace().next()?.parse().ok());
+    received.context("/proc/net/dev has no lo")
 }
 
 /// A connection that is kept open.
