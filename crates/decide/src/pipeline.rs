@@ -133,34 +133,7 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         let shelf = &*shelf;
         let features = self.fetch(grant.as_ref(), request.situation.now);
 
-        let mut trouble = Vec::new();
-        let mut outcome = None;
-        for level in course.levels {
-            let recording = RecordingShelf::new(shelf);
-            // The levels below the models are cheap and must answer even when the models took all the time.
-            let never = || false;
-            let late: &dyn Fn() -> bool = if *level <= FallbackLevel::PreviousModel { &late } else { &never };
-            match self.engine.propose(
-                *level,
-                course.version(*level),
-                &request.situation,
-                &request.ask,
-                &features,
-                &recording,
-                late,
-            ) {
-                Ok(proposal) => {
-                    outcome = Some((*level, proposal, recording.into_trace()));
-                    break;
-                }
-                // A shop without a trained model is not in trouble: the chain is how it starts.
-                Err(EngineError::NoModel) => {}
-                Err(error) => trouble.push(format!("{level:?}: {error}")),
-            }
-        }
-        let (fallback, proposal, trace) = outcome.unwrap_or_else(|| {
-            (FallbackLevel::Nothing, Proposal { answer: E::Answer::default(), model: None }, ShelfTrace::default())
-        });
+        let (fallback, proposal, trace, trouble) = self.first_to_answer(&course, &request, &features, shelf, &late);
 
         let decision = Decision {
             id: request.situation.decision,
@@ -203,6 +176,63 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
             self.recorder.record(record);
         }
         decision
+    }
+
+    /// What a request would be answered now, by the models: nobody's lot is drawn, nothing is counted, and nothing recorded.
+    pub fn preview(&self, mut request: Request<E::Ask>, shelf: &RequestShelf<'_>) -> Decision<E::Answer>
+    where
+        E::Answer: Default,
+    {
+        let begun = Stopwatch::start();
+        let deadline_us = u64::from(request.deadline_ms.unwrap_or(self.settings.deadline_ms)) * 1_000;
+        let late = || begun.elapsed_us() > deadline_us;
+        let grant = self.check_consent(&mut request.situation);
+        let features = self.fetch(grant.as_ref(), request.situation.now);
+        let course = Course { levels: &FallbackLevel::CHAIN, version: None };
+        let (fallback, proposal, _, trouble) = self.first_to_answer(&course, &request, &features, shelf, &late);
+        Decision {
+            id: request.situation.decision,
+            at: request.situation.now,
+            engine: self.engine.name(),
+            answer: proposal.answer,
+            model: proposal.model,
+            fallback,
+            granted: grant.map_or(Purposes::NECESSARY, |grant| grant.purposes()),
+            experiments: Vec::new(),
+            held_out: false,
+            trouble,
+            latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// The levels in turn until one answers: which, what, what it asked of the shelf, and what went wrong before.
+    fn first_to_answer(
+        &self,
+        course: &Course,
+        request: &Request<E::Ask>,
+        features: &SubjectFeatures,
+        shelf: &RequestShelf<'_>,
+        late: &dyn Fn() -> bool,
+    ) -> (FallbackLevel, Proposal<E::Answer>, ShelfTrace, Vec<String>)
+    where
+        E::Answer: Default,
+    {
+        let mut trouble = Vec::new();
+        for level in course.levels {
+            let recording = RecordingShelf::new(shelf);
+            // The levels below the models are cheap and must answer even when the models took all the time.
+            let never = || false;
+            let late: &dyn Fn() -> bool = if *level <= FallbackLevel::PreviousModel { late } else { &never };
+            let (situation, ask) = (&request.situation, &request.ask);
+            match self.engine.propose(*level, course.version(*level), situation, ask, features, &recording, late) {
+                Ok(proposal) => return (*level, proposal, recording.into_trace(), trouble),
+                // A shop without a trained model is not in trouble: the chain is how it starts.
+                Err(EngineError::NoModel) => {}
+                Err(error) => trouble.push(format!("{level:?}: {error}")),
+            }
+        }
+        let nothing = Proposal { answer: E::Answer::default(), model: None };
+        (FallbackLevel::Nothing, nothing, ShelfTrace::default(), trouble)
     }
 
     /// What the automation may do for this request. Whom no model touches it doesn't touch either.
