@@ -62,9 +62,11 @@ pub struct SegmentFigures {
     pub here: u64,
     pub buyers: u64,
     pub orders: u64,
+    /// Orders in the shop's currency: the revenue is of these.
+    pub counted_orders: u64,
     pub revenue: f64,
     pub revenue_per_person: f64,
-    /// None without an order.
+    /// None without an order in the shop's currency.
     pub revenue_per_order: Option<f64>,
     /// Of the segment, those whom models may follow.
     pub personalised: u64,
@@ -94,6 +96,7 @@ struct Sum {
     here: u64,
     buyers: u64,
     orders: u64,
+    counted_orders: u64,
     revenue: f64,
     personalised: u64,
 }
@@ -134,6 +137,7 @@ pub fn segments_page(
             sum.here += u64::from(here);
             sum.buyers += u64::from(person.orders > 0);
             sum.orders += u64::from(person.orders);
+            sum.counted_orders += u64::from(person.counted_orders);
             sum.revenue += person.revenue;
             sum.personalised += u64::from(*personalised);
         }
@@ -171,9 +175,10 @@ fn segment(group: &'static str, name: String, words: &'static str, sum: Sum, tot
         here: sum.here,
         buyers: sum.buyers,
         orders: sum.orders,
+        counted_orders: sum.counted_orders,
         revenue: sum.revenue,
         revenue_per_person: sum.revenue / sum.people as f64,
-        revenue_per_order: (sum.orders > 0).then(|| sum.revenue / sum.orders as f64),
+        revenue_per_order: (sum.counted_orders > 0).then(|| sum.revenue / sum.counted_orders as f64),
         personalised: sum.personalised,
     });
     PeopleSegment { group, name, words, people: told.then_some(sum.people), figures }
@@ -206,7 +211,8 @@ fn device_name(device: Device) -> &'static str {
     }
 }
 
-/// What the best tenth and the upper half of buyers spent at the least.
+/// What the best tenth and the upper half of buyers spent at the least. Who paid in another currency than the shop's is in neither half: what
+/// they spent is not known here.
 struct Spending {
     tenth: f64,
     half: f64,
@@ -214,7 +220,8 @@ struct Spending {
 
 impl Spending {
     fn of<'p>(people: impl Iterator<Item = &'p Person>) -> Self {
-        let mut spent: Vec<f64> = people.filter(|person| person.orders > 0).map(|person| person.revenue).collect();
+        let mut spent: Vec<f64> =
+            people.filter(|person| person.counted_orders > 0).map(|person| person.revenue).collect();
         spent.sort_unstable_by(|a, b| b.total_cmp(a));
         // The last one inside; who spent the same is inside too.
         let least = |count: usize| spent.get(count.saturating_sub(1)).copied().unwrap_or(f64::INFINITY);
@@ -223,7 +230,7 @@ impl Spending {
 
     fn name(&self, person: &Person) -> Option<&'static str> {
         let place = match person.revenue {
-            _ if person.orders == 0 => return None,
+            _ if person.counted_orders == 0 => return None,
             revenue if revenue >= self.tenth => 0,
             revenue if revenue >= self.half => 1,
             _ => 2,
@@ -243,6 +250,7 @@ mod tests {
         Person {
             orders,
             revenue,
+            counted_orders: orders,
             first_visit_day: Some(day(first)),
             last_visit_day: Some(day(last)),
             last_order_day: ordered.map(day),
@@ -288,6 +296,10 @@ mod tests {
         assert_eq!((of("prospects").people, of("prospects").figures), (None, None), "one person");
         assert_eq!((of("ch").people, of("ch").figures), (None, None));
         assert_eq!(of("regulars").people, Some(0), "who refuses is not counted");
+        people.iter_mut().for_each(|(_, _, person)| person.counted_orders = 0);
+        let elsewhere = segments_page(&people, 0, "EUR", NOW, &allowed);
+        let spending = elsewhere.segments.iter().filter(|segment| segment.group == "spending");
+        assert!(spending.clone().all(|segment| segment.people == Some(0)), "what they spent is not known");
         assert_eq!(of("lower half").people, Some(10));
         assert_eq!(of("upper half").people, Some(8));
         let stages = page.segments.iter().filter(|segment| segment.group == "stage");

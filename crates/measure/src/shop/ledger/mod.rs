@@ -188,8 +188,9 @@ impl Ledger {
         {
             return;
         }
-        let revenue = self.amount(event.value).unwrap_or_default();
-        let ordered = self.people.order(event.subject, day, month, revenue);
+        let amount = self.amount(event.value);
+        let ordered = self.people.order(event.subject, day, month, amount);
+        let revenue = amount.unwrap_or_default();
         if let Some(cart_day) = ordered.cart_day {
             self.days.entry(cart_day).or_default().carters_ordered += 1;
         }

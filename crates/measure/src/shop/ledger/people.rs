@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 pub struct Person {
     pub orders: u32,
     pub revenue: f64,
+    /// Orders in the shop's currency: those that `revenue` is of.
+    pub counted_orders: u32,
     pub first_visit_day: Option<i32>,
     pub last_visit_day: Option<i32>,
     pub last_order_day: Option<i32>,
@@ -27,6 +29,7 @@ impl Person {
         Self {
             orders: self.orders + other.orders,
             revenue: self.revenue + other.revenue,
+            counted_orders: self.counted_orders + other.counted_orders,
             first_visit_day: first,
             last_visit_day: newer.last_visit_day,
             last_order_day: self.last_order_day.max(other.last_order_day),
@@ -120,7 +123,10 @@ impl People {
         is_new
     }
 
-    pub(super) fn order(&mut self, subject: SubjectId, day: i32, month: i32, revenue: f64) -> Ordered {
+    /// `revenue`: in the shop's currency, if it was.
+    pub(super) fn order(&mut self, subject: SubjectId, day: i32, month: i32, revenue: Option<f64>) -> Ordered {
+        let counted = u32::from(revenue.is_some());
+        let revenue = revenue.unwrap_or_default();
         self.newest_month = self.newest_month.max(month);
         let person = self.all.entry(subject).or_default();
         let ordered = Ordered {
@@ -130,6 +136,7 @@ impl People {
         };
         person.orders += 1;
         person.revenue += revenue;
+        person.counted_orders += counted;
         person.last_order_day = Some(day);
         let spent = self.months.entry((subject, month)).or_default();
         spent.revenue += revenue;
