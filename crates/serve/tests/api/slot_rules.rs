@@ -147,7 +147,7 @@ async fn a_draft_is_previewed_in_the_place_of_the_rule_of_its_id_and_recorded_no
     let later = preview(json!({"recommend": recommend, "rules": drafts, "at": "2026-12-25T00:00:00Z"})).await.ok();
     assert_eq!((shown(&later, 0), &later["rules"]), (vec!["p30", "p2", "p3"], &json!(["christmas", "a"])));
     assert_eq!(later.get("decision_id"), None);
-    assert_eq!(call(&shop, "GET", "/v1/decisions", &shop.secret, None).await.ok()["items"], json!([]));
+    assert_eq!(call(&shop, "GET", "/v1/decisions?people=false", &shop.secret, None).await.ok()["items"], json!([]));
     let reads = || async { call(&shop, "GET", "/v1/privacy/reads", &shop.admin, None).await.ok()["items"].clone() };
     assert_eq!(reads().await, json!([]), "nobody was looked at");
     let person = json!({"subject_id": "0193a1f2c0de5a3b7c4d9e8f01234567", "slots": [{"scenario": "for_you"}]});
