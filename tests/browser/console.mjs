@@ -423,6 +423,8 @@ async function versionsAreCompared(page) {
   await shot(page, 'console-versions');
   await page.keyboard.press('Escape');
   await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+  // A hundred values of a number are needed to compare it.
+  for (let at = 0; at < 120; at += 1) await post('/v1/recommend', { anonymous_id: `browser-${at % 5}`, slots: [{ scenario: 'home', count: 3 }] });
   await press(page, 'Call this usual');
   await press(page, 'Call them usual', 'dialog');
   await shows(page, 'are called usual from now on');

@@ -15,10 +15,10 @@ pub struct Person {
     pub last_order_day: Option<i32>,
     /// The last day with a cart, until it is ordered.
     pub open_cart_day: Option<i32>,
-    last_cart_day: Option<i32>,
+    pub(crate) last_cart_day: Option<i32>,
     /// Of the last visit.
     pub device: Device,
-    market: u16,
+    pub(crate) market: u16,
 }
 
 impl Person {
