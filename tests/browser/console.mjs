@@ -13,11 +13,11 @@ const DESK = { width: 1440, height: 900 };
 const PHONE = { width: 390, height: 844, isMobile: true, hasTouch: true };
 const FIRST_VIEW_LIMIT_BYTES = 400_000;
 const PRODUCT = process.env.PRODUCT || 'P000019';
-const PAGES = ['', 'value', 'value?tab=kpis', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`,
+const PAGES = ['', 'value', 'value?tab=kpis', 'live', 'catalogue', 'search?q=shirt', 'search?q=shirt&beside=price', 'recommendations', `recommendations?slot=product&products=${PRODUCT}`, 'recommendations?tab=rules', 'recommendations?tab=rules&new=home',
   'search?tab=analytics', 'search?tab=rules', 'search?tab=rules&new=shirt', 'search?tab=synonyms', 'search?tab=history',
-  'decisions', 'models', 'models?name=recommend&version=1', 'health', 'settings', 'settings?tab=users', 'settings?tab=channels', 'settings?tab=markets', 'settings?tab=markets&market=de', 'settings?tab=audit',
+  'decisions', 'models', 'models?name=recommend&version=1', 'models?compare=recommend&before=1&after=1', 'health', 'settings', 'settings?tab=users', 'settings?tab=channels', 'settings?tab=markets', 'settings?tab=markets&market=de', 'settings?tab=audit',
   'experiments', 'experiments?new=1', 'experiments?new=flag', 'automations', 'automations?tab=approvals', 'automations?tab=history',
-  'customers', 'privacy', 'privacy?new=1'];
+  'customers', 'customers?tab=segments', 'privacy', 'privacy?new=1'];
 const PASSWORD = 'four words are a good one';
 const RUN = Date.now().toString(36);
 
@@ -366,6 +366,72 @@ async function ruleActsInTheShop(page, browser) {
   assert.ok((await foundInShop(browser, query)).includes(first), 'and shows what it showed before');
 }
 
+/** A rule for slots is written beside its preview, acts on the next page, stands in its record, and is taken back. */
+async function slotRuleActs(page) {
+  const shown = async () => {
+    const { decision_id, slots } = await post('/v1/recommend', { slots: [{ scenario: 'popular', count: 6 }] });
+    return { decision: decision_id, items: slots[0].items.map(item => item.product_id) };
+  };
+  const before = (await shown()).items;
+  await open(page, 'recommendations?tab=rules&new=popular');
+  await fill(page, 'input[name=name]', `Not the first, ${RUN}`);
+  const row = number => page.waitForSelector(`section[aria-label=Preview] li:nth-child(${number})`);
+  await (await (await row(1)).waitForSelector('.acts button:last-child')).click();
+  await page.waitForFunction(() => document.querySelector('section[aria-label=Preview]').innerText.includes('the rule acts'));
+  await (await (await row(4)).waitForSelector('.acts button:first-child')).click();
+  await page.waitForFunction(() => document.querySelector('section[aria-label=Preview] li').innerText.includes('chosen by the shop'));
+  const [hidden, pinned] = await page.$$eval('.consequence code', nodes => nodes.map(node => node.innerText));
+  await shot(page, 'console-slot-rule');
+  await accessible(page, 'a rule for slots');
+  await press(page, 'Set the rule', 'dialog');
+  await shows(page, 'Slots go by it now');
+  const after = await shown();
+  assert.equal(hidden, before[0]);
+  assert.ok(!after.items.includes(hidden) && after.items[0] === pinned, `${before} became ${after.items}`);
+  await accessible(page, 'rules for slots');
+  let why;
+  for (let tries = 0; !why && tries < 100; tries += 1) {
+    const reply = await fetch(`${origin}/v1/decisions/${after.decision}/why`, { headers: { Authorization: `Bearer ${secretKey}` } });
+    if (reply.ok) why = await reply.json(); else await new Promise(done => setTimeout(done, 100));
+  }
+  assert.ok(why.words.some(words => words.startsWith('the merchant\'s rule not-the-first')), why.words.join('; '));
+  await press(page, 'Undo', '.toasts');
+  await shows(page, 'Undone');
+  assert.deepEqual((await shown()).items, before);
+}
+
+/** Whom a try is for stands in no address, unless it is a pseudonym. */
+async function namesStandInNoAddress(page) {
+  await open(page, 'recommendations');
+  await page.select('select[name=by]', 'user_id');
+  await fill(page, 'input[name=who]', `customer-${RUN}`);
+  await page.keyboard.press('Enter');
+  await page.waitForFunction(() => document.querySelector('main ul.tiles li, main .nothing'));
+  assert.ok(!page.url().includes(RUN), page.url());
+  await page.click('main a[href*="slot="]');
+  assert.ok(!page.url().includes(RUN), page.url());
+}
+
+/** Two versions stand beside each other under an address of their own; what was usual is said again. */
+async function versionsAreCompared(page) {
+  await open(page, 'models');
+  await press(page, 'Compare versions');
+  await page.waitForSelector('dialog[open] select[name=before]');
+  await shows(page, 'On held-out time');
+  assert.match(page.url(), /compare=[a-z]+&before=\d+&after=\d+/);
+  await accessible(page, 'two versions');
+  await shot(page, 'console-versions');
+  await page.keyboard.press('Escape');
+  await page.waitForFunction(() => !document.querySelector('dialog[open]'));
+  // A hundred values of a number are needed to compare it.
+  for (let at = 0; at < 120; at += 1) await post('/v1/recommend', { anonymous_id: `browser-${at % 5}`, slots: [{ scenario: 'home', count: 3 }] });
+  await press(page, 'Call this usual');
+  await press(page, 'Call them usual', 'dialog');
+  await shows(page, 'are called usual from now on');
+  await page.waitForSelector('section[aria-label="Drift of recommend"] table tbody tr');
+  await accessible(page, 'drift');
+}
+
 async function synonymIsSetAndUndone(page) {
   await open(page, 'search?tab=synonyms');
   await page.type('input[name=words]', `zzshirt${RUN}, shirt`);
@@ -523,6 +589,8 @@ async function visitorIsErased(page) {
   await page.type('input[name=reason]', 'ticket 4711');
   await press(page, 'Look');
   await shows(page, 'Product Viewed');
+  await shows(page, 'What they will buy again');
+  await page.waitForSelector('ul[aria-label="What they may want"] li a');
   assert.match(page.url(), /subject=[0-9a-f]{32}$/, 'an address holds a pseudonym and no name');
   await accessible(page, 'a customer');
   await shot(page, 'console-customer');
@@ -540,7 +608,7 @@ async function visitorIsErased(page) {
 async function overviewsLookAtNobody(page) {
   const looks = async () => (await (await fetch(`${origin}/v1/privacy/reads?limit=1000`, { headers: { Authorization: `Bearer ${adminKey}` } })).json()).items.length;
   const before = await looks();
-  for (const path of ['', 'decisions', 'live', 'recommendations', 'automations', 'privacy']) await open(page, path);
+  for (const path of ['', 'decisions', 'live', 'recommendations', 'recommendations?tab=rules', 'customers?tab=segments', 'models', 'automations', 'privacy']) await open(page, path);
   assert.equal(await looks(), before);
 }
 
@@ -590,8 +658,11 @@ try {
   await keyIsMadeAndRevoked(page);
   await userIsAdded(page);
   await ruleActsInTheShop(page, browser);
+  await slotRuleActs(page);
+  await namesStandInNoAddress(page);
   await synonymIsSetAndUndone(page);
   await synonymIsProposedAndApproved(page);
+  await versionsAreCompared(page);
   await channelIsToldAndRemoved(page);
   await automationIsStopped(page);
   await placesHaveModes(page);

@@ -28,9 +28,16 @@ async function shopPages() {
   ];
 }
 
+/** Somebody shops meanwhile: pages that show what happens have something to show. */
+async function shops(at) {
+  await fetch(`${origin}/v1/track`, { method: 'POST', headers: { Authorization: `Bearer ${publicKey}`, 'Content-Type': 'application/json' }, body: JSON.stringify({ event: ['Product Viewed', 'Product Added', 'Cart Viewed', 'Product Clicked'][at % 4], anonymousId: `steady-${at % 7}`, properties: at % 9 ? { product_id: PRODUCT } : { price: 1 } }) });
+}
+
 const browser = await launch();
+let visits = 0;
+const shopping = setInterval(() => { visits += 1; shops(visits).catch(() => {}); }, 150);
 try {
-  const pages = [...await shopPages(), ['/console', () => document.querySelector('input[name=password]')], ...(adminKey ? ['', '/catalogue', '/decisions', '/experiments', '/automations', '/health'].map(path => [`/console${path}`, CONSOLE, true]) : [])];
+  const pages = [...await shopPages(), ['/console', () => document.querySelector('input[name=password]')], ...(adminKey ? ['', '/live', '/catalogue', '/decisions', '/experiments', '/automations', '/customers?tab=segments', '/models', '/recommendations?tab=rules', '/settings?tab=audit', '/health'].map(path => [`/console${path}`, CONSOLE, true]) : [])];
   let [most, largest] = [0, 0];
   for (const [path, there, isSignedIn] of pages) {
     for (const viewport of [DESK, PHONE]) {
@@ -64,6 +71,7 @@ try {
   }
   console.log(`steady: ${pages.length} pages at two widths, shift ${most.toFixed(3)} at most, ${largest.toFixed(0)} kB of scripts at most; ${frames.join('; ')}`);
 } finally {
+  clearInterval(shopping);
   await browser.close();
 }
 

@@ -53,10 +53,17 @@ export function conditionWords(rule: Rule): string {
 }
 
 export type Standing = 'acts' | 'off' | 'waits' | 'over';
-export function standing(rule: Rule, now: number): Standing {
+export function standing(rule: Pick<Rule, 'enabled' | 'from' | 'until'>, now: number): Standing {
   if (rule.enabled === false) return 'off';
   if (rule.from && now < Date.parse(rule.from)) return 'waits';
   return rule.until && now >= Date.parse(rule.until) ? 'over' : 'acts';
+}
+
+/** As a field for a moment wants it: local, to the minute. */
+export function localMinute(at: string | undefined): string {
+  if (!at) return '';
+  const date = new Date(at);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 16);
 }
 
 /** Known in addresses and logs; unlike those there are. */

@@ -194,6 +194,35 @@ impl<E: Engine<Ask: Adjust + 'static> + 'static> Pipeline<E> {
         decision
     }
 
+    /// What a request would be answered now, by the models: nobody's lot is drawn, nothing is counted, and nothing recorded.
+    pub fn preview(&self, mut request: Request<E::Ask>, shelf: &RequestShelf<'_>) -> Decision<E::Answer>
+    where
+        E::Answer: Default,
+    {
+        let begun = Stopwatch::start();
+        let deadline_us = u64::from(request.deadline_ms.unwrap_or(self.settings.deadline_ms)) * 1_000;
+        let late = || begun.elapsed_us() > deadline_us;
+        let grant = self.check_consent(&mut request.situation);
+        let features = self.fetch(grant.as_ref(), request.situation.now);
+        let course = Course { levels: &FallbackLevel::CHAIN, version: None };
+        let mut trouble = Vec::new();
+        let question = Question { situation: &request.situation, ask: &request.ask, features: &features, shelf };
+        let (fallback, proposal, _) = self.first_answer(&course, &question, &late, &mut trouble);
+        Decision {
+            id: request.situation.decision,
+            at: request.situation.now,
+            engine: self.engine.name(),
+            answer: proposal.answer,
+            model: proposal.model,
+            fallback,
+            granted: grant.map_or(Purposes::NECESSARY, |grant| grant.purposes()),
+            experiments: Vec::new(),
+            held_out: false,
+            trouble,
+            latency_us: u32::try_from(begun.elapsed_us()).unwrap_or(u32::MAX),
+        }
+    }
+
     /// Turns a decision that can't be proven later into one that needs no proof.
     fn be_safe(
         &self,

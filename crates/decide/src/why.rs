@@ -17,6 +17,7 @@ pub fn words(reason: &Reason, name: &dyn Fn(ProductNumber) -> String) -> String 
             format!("you buy this about every {interval_days:.0} days, the last time {elapsed_days:.0} days ago")
         }
         Reason::Listed => "from the shop's own list".to_owned(),
+        Reason::Pinned => "chosen by the shop".to_owned(),
     }
 }
 

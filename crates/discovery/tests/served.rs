@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use merx_discovery::recommend::{RecommendEngine, RecommendLearner, RecommendModel, Role};
 use merx_domain::{
     Ask, Blocked, Candidate, ConsentStamp, DAY_MS, DecisionId, Device, Engine, EngineError, EventMeaning, Fact,
-    FallbackLevel, Goal, HistoryEntry, MarketId, ModelVersion, ProductNumber, Reason, Scenario, Shelf, Situation, Slot,
-    SubjectFeatures, TimestampMs,
+    FallbackLevel, Goal, HistoryEntry, MarketId, ModelVersion, Overruled, Pin, ProductNumber, Reason, Scenario, Shelf,
+    Situation, Slot, SubjectFeatures, TimestampMs,
 };
 use merx_models::{Interaction, Interactions, ItemContent, Learner, Model, TrainingSet};
 
@@ -327,7 +327,7 @@ fn diversity_and_boosts_change_the_order() {
 fn revenue_weighs_what_is_taken_up_by_its_price() {
     let features = looked_at(&[12, 15]);
     let shown = |goal, scenario| {
-        let ask = Ask { slots: vec![slot(scenario, 8, &[])], goals: vec![goal] };
+        let ask = Ask { goals: vec![goal], ..Ask::new(vec![slot(scenario, 8, &[])]) };
         let (level, shelf) = (FallbackLevel::LiveModel, Table::default());
         let proposal = engine().propose(level, None, &situation("de"), &ask, &features, &shelf, &|| false).unwrap();
         proposal.answer.slots[0].items.clone()
@@ -434,4 +434,30 @@ fn settings_are_chosen_once_and_kept_for_the_last_fit() {
     small.histories.push_row(training_set().histories.row(0).iter().copied());
     let tiny = RecommendLearner.fit(&small, 1).unwrap();
     assert!(tiny.plan.is_none() && tiny.member(Role::Popular).is_some(), "a shop of one visit has what is popular");
+}
+
+#[test]
+fn what_a_merchant_pins_stands_there_on_every_level_and_what_they_hide_nowhere() {
+    let pin = |product: u32, place: usize| Pin { product: ProductNumber(product), place };
+    let rules = Overruled {
+        rules: vec!["sale".to_owned()],
+        pins: vec![pin(COLD, 0), pin(25, 2), pin(12, 1)],
+        hidden: vec![ProductNumber(EVERYBODYS), ProductNumber(RISING)],
+    };
+    let features = looked_at(&[1, 2]);
+    let shelf = Table { blocked: BTreeMap::from([(12, Blocked::OutOfStock)]), ..Table::default() };
+    for level in FallbackLevel::CHAIN {
+        let slots = [slot(Scenario::Popular, 5, &[]), slot(Scenario::ForYou, 4, &[])];
+        let later = Overruled { pins: vec![pin(3, 0)], ..Overruled::NONE };
+        let ask = Ask { overruled: vec![rules.clone(), later], ..Ask::new(slots.to_vec()) };
+        let proposal = engine().propose(level, None, &situation("de"), &ask, &features, &shelf, &|| false).unwrap();
+        let shown: Vec<Vec<u32>> =
+            proposal.answer.slots.iter().map(|slot| slot.items.iter().map(|item| item.product.0).collect()).collect();
+        assert_eq!((shown[0].len(), shown[0][0]), (5, COLD), "{level:?}: {shown:?}");
+        assert!(shown[0].contains(&25) && !shown[0].contains(&12), "{level:?}: what is sold out is not pinned");
+        assert!(!shown[0].contains(&EVERYBODYS) && !shown[0].contains(&RISING), "{level:?}: {shown:?}");
+        assert_eq!(shown[1][0], 3, "{level:?}: no earlier slot takes what is pinned in a later one");
+        assert!(!shown[0].contains(&3));
+        assert_eq!(proposal.answer.slots[0].items[0].reasons[0], Reason::Pinned);
+    }
 }

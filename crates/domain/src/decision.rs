@@ -210,17 +210,76 @@ impl Goal {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Ask {
     pub slots: Vec<Slot>,
-    /// By slot; what is missing is [`Goal::Interest`]. Asks on record end with it: what is added later stands at the end too.
+    /// By slot; what is missing is [`Goal::Interest`].
     pub goals: Vec<Goal>,
+    /// By slot; what is missing says nothing. Asks on record end with it or before it: what is added later stands at the end too.
+    pub overruled: Vec<Overruled>,
+}
+
+/// What merchants' rules do to one strip, beside the shelf's filters and boosts.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Overruled {
+    /// Ids of the rules that apply, those that come first having their way.
+    pub rules: Vec<String>,
+    pub pins: Vec<Pin>,
+    pub hidden: Vec<ProductNumber>,
+}
+
+/// A product that stands at a place, counted from 0, whatever was learnt; not against visibility, stock or the slot's filter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    pub product: ProductNumber,
+    pub place: usize,
+}
+
+impl Overruled {
+    /// Of an ask without rules.
+    pub const NONE: Self = Self { rules: Vec::new(), pins: Vec::new(), hidden: Vec::new() };
+
+    pub fn pins(&self, product: ProductNumber) -> bool {
+        self.pins.iter().any(|pin| pin.product == product)
+    }
+
+    /// Puts pinned products that are `open` to their places among `items`, at most `count` in all. One that stood among them anyway
+    /// keeps its score and its reasons.
+    pub fn place(
+        &self,
+        mut items: Vec<Candidate>,
+        count: usize,
+        open: &dyn Fn(ProductNumber) -> bool,
+    ) -> Vec<Candidate> {
+        let mut pins: Vec<Pin> = self.pins.iter().copied().filter(|pin| open(pin.product)).collect();
+        pins.sort_by_key(|pin| pin.place);
+        let chosen: Vec<(Pin, Candidate)> = pins
+            .into_iter()
+            .map(|pin| {
+                let stood = items.iter().position(|item| item.product == pin.product).map(|at| items.remove(at));
+                let mut item = stood.unwrap_or(Candidate { product: pin.product, score: 0.0, reasons: Vec::new() });
+                item.reasons.insert(0, Reason::Pinned);
+                (pin, item)
+            })
+            .collect();
+        // By ascending place: what is put in later never moves what stands before it.
+        for (pin, item) in chosen {
+            items.insert(pin.place.min(items.len()), item);
+        }
+        items.truncate(count);
+        items
+    }
 }
 
 impl Ask {
     pub fn new(slots: Vec<Slot>) -> Self {
-        Self { slots, goals: Vec::new() }
+        Self { slots, ..Self::default() }
     }
 
     pub fn goal(&self, slot: usize) -> Goal {
         self.goals.get(slot).copied().unwrap_or_default()
+    }
+
+    pub fn overruled(&self, slot: usize) -> &Overruled {
+        static NOTHING: Overruled = Overruled::NONE;
+        self.overruled.get(slot).unwrap_or(&NOTHING)
     }
 }
 
@@ -228,16 +287,42 @@ impl Ask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    Viewed { product: ProductNumber, weight: f32 },
-    Carted { product: ProductNumber, weight: f32 },
-    Bought { product: ProductNumber, weight: f32 },
-    SimilarTo { product: ProductNumber, weight: f32 },
-    BoughtWith { product: ProductNumber, weight: f32 },
-    Popular { weight: f32 },
-    Trending { weight: f32 },
-    New { age_days: f32 },
-    DueAgain { interval_days: f32, elapsed_days: f32 },
+    Viewed {
+        product: ProductNumber,
+        weight: f32,
+    },
+    Carted {
+        product: ProductNumber,
+        weight: f32,
+    },
+    Bought {
+        product: ProductNumber,
+        weight: f32,
+    },
+    SimilarTo {
+        product: ProductNumber,
+        weight: f32,
+    },
+    BoughtWith {
+        product: ProductNumber,
+        weight: f32,
+    },
+    Popular {
+        weight: f32,
+    },
+    Trending {
+        weight: f32,
+    },
+    New {
+        age_days: f32,
+    },
+    DueAgain {
+        interval_days: f32,
+        elapsed_days: f32,
+    },
     Listed,
+    /// A merchant's rule put it there.
+    Pinned,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -348,4 +433,40 @@ pub struct Decision<A> {
     /// What went wrong on the way down the chain, in words.
     pub trouble: Vec<String>,
     pub latency_us: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidate(product: u32) -> Candidate {
+        Candidate { product: ProductNumber(product), score: 1.0, reasons: vec![Reason::Popular { weight: 1.0 }] }
+    }
+
+    fn placed(pins: &[(u32, usize)], count: usize) -> Vec<u32> {
+        let pins = pins.iter().map(|(product, place)| Pin { product: ProductNumber(*product), place: *place });
+        let overruled = Overruled { pins: pins.collect(), ..Overruled::NONE };
+        let items = [1, 2, 3, 4].map(candidate).to_vec();
+        let placed = overruled.place(items, count, &|product| product.0 != 9);
+        placed.into_iter().map(|item| item.product.0).collect()
+    }
+
+    #[test]
+    fn pinned_products_stand_at_their_places_and_once() {
+        assert_eq!(placed(&[(7, 0)], 4), [7, 1, 2, 3]);
+        assert_eq!(placed(&[(7, 2), (8, 0)], 4), [8, 1, 7, 2]);
+        assert_eq!(placed(&[(3, 0)], 4), [3, 1, 2, 4], "it moves, it isn't shown twice");
+        assert_eq!(placed(&[(7, 50)], 5), [1, 2, 3, 4, 7], "as far as there are places");
+        assert_eq!(placed(&[(9, 0)], 4), [1, 2, 3, 4], "not against the shelf");
+        assert_eq!(placed(&[(7, 0), (8, 1)], 2), [7, 8], "never more than were asked for");
+    }
+
+    #[test]
+    fn what_stood_there_anyway_keeps_its_reasons() {
+        let pin = Pin { product: ProductNumber(1), place: 0 };
+        let overruled = Overruled { pins: vec![pin], ..Overruled::NONE };
+        let placed = overruled.place(vec![candidate(1)], 3, &|_| true);
+        assert_eq!(placed[0].reasons, [Reason::Pinned, Reason::Popular { weight: 1.0 }]);
+        assert_eq!(placed[0].score, 1.0);
+    }
 }

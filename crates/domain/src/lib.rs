@@ -25,7 +25,7 @@ pub use consent::{
 };
 pub use decision::{
     Affinity, Answer, Ask, Blocked, Candidate, Decision, Engine, EngineError, Fact, FallbackLevel, Goal, HistoryEntry,
-    Proposal, Reason, Scenario, Shelf, Situation, Slot, SlotAnswer, Stakes, SubjectFeatures,
+    Overruled, Pin, Proposal, Reason, Scenario, Shelf, Situation, Slot, SlotAnswer, Stakes, SubjectFeatures,
 };
 pub use event::{Device, Event, EventContext, EventKind, EventLine, EventMeaning};
 pub use filter::{Comparison, Condition, Filter, FilterError, FilterValue, OneOf, PreparedFilter, Test};

@@ -86,6 +86,14 @@ impl Consents {
         Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
     }
 
+    /// What each of these people said, those left out who said nothing. Nothing of it stays in memory: it is asked for many at once.
+    pub fn of_each(&self, subjects: &[SubjectId]) -> Result<FxHashMap<SubjectId, ConsentStamp>> {
+        let list: Vec<Value> = subjects.iter().map(|subject| wide(subject.0)).collect();
+        let sql = "SELECT subject, granted, denied, global_privacy_control FROM consents WHERE subject IN ({list})";
+        let rows = query_in(|sql, values| self.records.query(sql, values), sql, &list)?;
+        rows.iter().map(|row| Ok((SubjectId(row.wide(0)?), stamp(row, 1)?))).collect()
+    }
+
     /// How many people said so, of each thing that somebody said.
     pub fn counts(&self) -> Result<Vec<(ConsentStamp, u64)>> {
         let sql = "SELECT granted, denied, global_privacy_control, COUNT(*) FROM consents

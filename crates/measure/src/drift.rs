@@ -31,7 +31,7 @@ pub struct Reference {
 }
 
 /// How far a number is from its reference.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Drift {
     pub name: String,
     pub reference_count: u64,

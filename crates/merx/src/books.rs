@@ -7,12 +7,13 @@ use compact_str::CompactString;
 use merx_decide::{Arm, RecordError};
 use merx_domain::search::SearchAnswer;
 use merx_domain::{
-    Answer, Currency, DAY_MS, DecisionId, FallbackLevel, ModelVersion, Money, ProductId, SubjectId, TimestampMs,
+    Answer, Currency, DAY_MS, DecisionId, FallbackLevel, ModelVersion, Money, ProductId, Purposes, SubjectId,
+    TimestampMs,
 };
 use merx_measure::fairness::{FairnessPage, Shown, fairness};
 use merx_measure::shop::{
-    AutomationQuestion, Beside, KpiPage, KpiQuestion, Ledger, QualityPage, Question, Rows, ValuePage, ValueQuestion,
-    Watched, Witnesses, kpi_page, quality_page, value_page,
+    Allowed, AutomationQuestion, Beside, KpiPage, KpiQuestion, Ledger, QualityPage, Question, Rows, SegmentsPage,
+    ValuePage, ValueQuestion, Watched, Witnesses, kpi_page, quality_page, segments_page, value_page,
 };
 use merx_measure::{Arm as Measured, Effect, Moments, Observation, Scale, Sequential};
 use merx_serve::{FairnessQuestion, ModelSegment, SearchReports, SearchSpan, ShopperGroups};
@@ -39,7 +40,14 @@ pub(crate) struct Books {
     counts: Mutex<Counts>,
     /// Experiments that somebody asked about, the one asked about last at the end.
     watched: Mutex<Vec<Watched>>,
+    /// The last count of segments, and when it was made.
+    segments: Mutex<Option<(TimestampMs, SegmentsPage)>>,
 }
+
+/// A count of segments looks at everybody: it stays good so long.
+const SEGMENTS_FOR_MS: i64 = 5 * merx_domain::MINUTE_MS;
+/// People whom a count of segments looks at, those who came last.
+const MOST_COUNTED: usize = 1_000_000;
 
 /// Experiments whose rows are kept, and how many rows in all; beyond them a report reads the log.
 const MOST_WATCHED: usize = 16;
@@ -55,13 +63,19 @@ struct Counts {
 
 impl Books {
     pub(crate) fn new(currency: Currency) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(currency)), counts: Mutex::default(), watched: Mutex::default() }
+        Self {
+            ledger: Mutex::new(Ledger::new(currency)),
+            counts: Mutex::default(),
+            watched: Mutex::default(),
+            segments: Mutex::default(),
+        }
     }
 
     /// Somebody was erased: nothing of them may stay in memory.
     pub(crate) fn forget(&self) {
         self.ledger.lock().forget();
         self.watched.lock().clear();
+        *self.segments.lock() = None;
     }
 
     /// Reads what is new, so that questions find little to wait for. Returns how many events are left.
@@ -254,6 +268,44 @@ impl Books {
             units_in_stock: units,
             products: Some((products, out)),
         })
+    }
+
+    /// People by segment, as a moment ago. Who doesn't allow to be measured is in none.
+    pub(crate) fn people(&self, shop: &Shop) -> Result<SegmentsPage, StoreError> {
+        // Held while it is counted: who asks meanwhile waits for the same count.
+        let mut kept = self.segments.lock();
+        let now = shop.clock.now();
+        if let Some((_, page)) = kept.as_ref().filter(|(at, _)| now.since(*at) < SEGMENTS_FOR_MS)
+            && page.events_behind == 0
+        {
+            return Ok(page.clone());
+        }
+        let (mut people, behind) = {
+            let mut ledger = self.ledger.lock();
+            let behind = self.follow(shop, &mut ledger)?;
+            (ledger.everybody(), behind)
+        };
+        let left_out = people.len().saturating_sub(MOST_COUNTED);
+        if left_out > 0 {
+            people.sort_unstable_by_key(|(subject, _, person)| (std::cmp::Reverse(person.last_visit_day), *subject));
+            people.truncate(MOST_COUNTED);
+        }
+        let subjects: Vec<SubjectId> = people.iter().map(|(subject, ..)| *subject).collect();
+        let said = shop.ingest.consents.of_each(&subjects)?;
+        let policy = shop.policies.book().current();
+        let allowed = |subject: SubjectId, market: &merx_domain::MarketId| {
+            let stamp = said.get(&subject).copied().unwrap_or_default();
+            let grant = policy.check(subject, market, stamp);
+            Allowed {
+                measured: grant.allows(Purposes::ANALYTICS),
+                personalised: grant.allows(Purposes::PERSONALISATION),
+            }
+        };
+        let currency = shop.config.market.currency.to_string();
+        let page = segments_page(&people, left_out as u64, &currency, now, &allowed);
+        let page = SegmentsPage { events_behind: behind, ..page };
+        *kept = Some((now, page.clone()));
+        Ok(page)
     }
 
     pub(crate) fn data_quality(&self, shop: &Shop) -> Result<QualityPage, StoreError> {

@@ -4,7 +4,7 @@ use merx_decide::{DecisionRecord, Wanted};
 use merx_domain::{Answer, DecisionId, MINUTE_MS, ModelVersion, TimestampMs};
 use merx_measure::drift::{Drift, FEWEST, Reference, Share};
 use merx_models::registry::VersionStatus;
-use merx_serve::{DriftPage, EngineDrift};
+use merx_serve::{DriftLook, DriftPage, EngineDrift};
 use merx_store::{Migration, StoreError, Value};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,15 @@ pub(crate) const MIGRATION: Migration = Migration {
     name: "2026-11-21-merx-002-drift",
     sql: "CREATE TABLE drift_references (engine TEXT PRIMARY KEY, body TEXT NOT NULL)",
 };
+pub(crate) const HISTORY_MIGRATION: Migration = Migration {
+    name: "2026-11-22-merx-004-drift-history",
+    sql: "CREATE TABLE drift_history (
+            engine TEXT NOT NULL,
+            at_ms BIGINT NOT NULL,
+            body TEXT NOT NULL,
+            PRIMARY KEY (engine, at_ms)
+          )",
+};
 
 const ENGINES: [&str; 2] = [RECOMMEND, SEARCH];
 /// Decisions that are compared.
@@ -26,6 +35,8 @@ const ENOUGH: usize = 1_000;
 const CLICKED_WITHIN_MS: i64 = 30 * MINUTE_MS;
 /// A fall of clicks by less of themselves doesn't matter.
 const LEAST_DECAY: f64 = 0.1;
+/// Looks that are remembered, of an engine: a month of hours.
+const MOST_LOOKS: usize = 750;
 /// Chance of a false alarm of one look at all numbers of an engine.
 const ALPHA: f64 = 0.001;
 
@@ -48,9 +59,44 @@ pub(crate) fn page(shop: &Shop) -> Result<DriftPage, StoreError> {
     let engines = ENGINES.iter().map(|engine| {
         let records = newest(shop, engine)?;
         let clicked = clicked(shop, &records)?;
-        Ok(compared(engine, usual(shop, engine)?, &records, clicked))
+        let found = compared(engine, usual(shop, engine)?, &records, clicked);
+        Ok(EngineDrift { history: history(shop, engine)?, ..found })
     });
     Ok(DriftPage { engines: engines.collect::<Result<_, StoreError>>()? })
+}
+
+/// Writes down what a look found, so that the way there can be seen.
+pub(crate) fn remember(shop: &Shop, engine: &EngineDrift, now: TimestampMs) -> Result<(), StoreError> {
+    if engine.numbers.is_empty() {
+        return Ok(());
+    }
+    let look = DriftLook { at: now.to_string(), numbers: engine.numbers.clone() };
+    let body = serde_json::to_string(&look).map_err(|error| damaged(&error))?;
+    let name = Value::Text(engine.engine.clone());
+    shop.store.records.transaction(&mut |transaction| {
+        transaction.execute(
+            "INSERT INTO drift_history (engine, at_ms, body) VALUES ($1, $2, $3)
+             ON CONFLICT (engine, at_ms) DO UPDATE SET body = excluded.body",
+            &[name.clone(), Value::Integer(now.0), Value::Text(body.clone())],
+        )?;
+        transaction.execute(
+            "DELETE FROM drift_history WHERE engine = $1 AND at_ms <=
+               (SELECT at_ms FROM drift_history WHERE engine = $1 ORDER BY at_ms DESC LIMIT 1 OFFSET $2)",
+            &[name.clone(), Value::Integer(MOST_LOOKS as i64)],
+        )?;
+        Ok(())
+    })
+}
+
+/// Oldest first.
+fn history(shop: &Shop, engine: &str) -> Result<Vec<DriftLook>, StoreError> {
+    let sql = "SELECT body FROM drift_history WHERE engine = $1 ORDER BY at_ms";
+    let rows = shop.store.records.query(sql, &[Value::Text(engine.to_owned())])?;
+    let bodies = rows.iter().filter_map(|row| match row.0.first() {
+        Some(Value::Text(body)) => Some(body),
+        _ => None,
+    });
+    bodies.map(|body| serde_json::from_str(body).map_err(|error| damaged(&error))).collect()
 }
 
 /// Calls the newest decisions usual.
@@ -151,6 +197,7 @@ fn compared(engine: &str, usual: Option<Usual>, records: &[DecisionRecord], clic
         clicked,
         decayed: clicked_before.fell_to(clicked, LEAST_DECAY, ALPHA),
         shadow_version: usual.and_then(|usual| usual.shadow).map(|version| version.0),
+        history: Vec::new(),
     }
 }
 

@@ -69,6 +69,7 @@ impl Rounds {
         drifting::save_what_is_due(shop)?;
         for engine in drifting::page(shop)?.engines {
             look_at_quality(shop, &engine, now)?;
+            drifting::remember(shop, &engine, now)?;
             let key = format!("drift:{}", engine.engine);
             if !engine.drifted {
                 shop.automations.book().resolve(&key, now)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use merx_discovery::layout::{LayoutEngine, LayoutLearner, LayoutModel, LayoutRow, Visit};
+use merx_discovery::layout::{LayoutEngine, LayoutGate, LayoutLearner, LayoutModel, LayoutRow, LayoutVerdict, Visit};
 use merx_domain::{
     DAY_MS, DecisionId, Event, EventKind, LayoutAnswer, LayoutAsk, ModelVersion, Purposes, SubjectId, TimestampMs,
 };
@@ -26,7 +26,7 @@ pub(crate) const LAYOUT: &str = "layout";
 const WINDOW_DAYS: i64 = 28;
 /// The newest are learnt from.
 const MOST_DECISIONS: usize = 500_000;
-/// Blocks that were seen; with fewer, the shop's own order stays.
+/// Blocks that were seen; with fewer there is nothing to fit.
 const LEAST_SEEN: usize = 200;
 /// An order counts so long after its block was used.
 const ORDER_WITHIN_MS: i64 = DAY_MS;
@@ -56,6 +56,7 @@ pub(crate) enum Report {
     },
     Trained {
         version: ModelVersion,
+        verdict: LayoutVerdict,
         seen: usize,
         used: usize,
         elapsed: Duration,
@@ -70,10 +71,11 @@ impl Report {
                 "model": LAYOUT,
                 "skipped": format!("{seen} blocks were seen; from {LEAST_SEEN} on there is something to learn"),
             }),
-            Self::Trained { version, seen, used, elapsed } => json!({
+            Self::Trained { version, verdict, seen, used, elapsed } => json!({
                 "model": LAYOUT,
                 "version": version.0,
-                "promoted": true,
+                "promoted": verdict.passed,
+                "gate": verdict.words,
                 "seconds": elapsed.as_secs_f64(),
                 "blocks_seen": seen,
                 "blocks_used": used,
@@ -82,8 +84,8 @@ impl Report {
     }
 }
 
-/// Learns from layouts up to `now`. The new version goes live at once: what it doesn't know it tries with the chance that records keep,
-/// and the automation's mode, guardrails and holdout stand before it.
+/// Learns from layouts up to `now`. The new version goes live where it passes the gate: then what it doesn't know it tries with the chance
+/// that records keep, and the automation's mode, guardrails and holdout stand before it.
 pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     let started = stopwatch();
     shop.recorder.flush();
@@ -94,33 +96,42 @@ pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     if rows.len() < LEAST_SEEN {
         return Ok(Report::Skipped { seen: rows.len() });
     }
-    let model = LayoutLearner.fit(&rows, shop.config.train.seed)?;
-    let used = rows.iter().filter(|row| row.reward > 0.0).count();
-    let parent = shop.registry.with_status(LAYOUT, VersionStatus::Live)?.map(|model| model.version);
+    let live = shop.registry.with_status(LAYOUT, VersionStatus::Live)?;
+    let live_model = live.as_ref().map(|live| load(&shop.registry, live)).transpose()?;
+    let learnt_until = live.as_ref().map(|live| first_id(live.lineage.window_until.plus_ms(1)));
+    let verdict = LayoutGate::default().judge(&rows, live_model.as_ref().zip(learnt_until))?;
+    let fitted: Vec<LayoutRow> = rows.iter().map(|(_, row)| row.clone()).collect();
+    let model = LayoutLearner.fit(&fitted, shop.config.train.seed)?;
+    let used = fitted.iter().filter(|row| row.reward > 0.0).count();
     let lineage = Lineage {
         log_offset: offset.map(|offset| offset.0),
         window_from: from,
         window_until: now,
         events,
         subjects: shown.values().filter_map(|shown| shown.subject).collect::<BTreeSet<_>>().len() as u64,
-        items: rows.iter().map(|row| (&row.page, &row.block)).collect::<BTreeSet<_>>().len() as u64,
+        items: fitted.iter().map(|row| (&row.page, &row.block)).collect::<BTreeSet<_>>().len() as u64,
         code: env!("CARGO_PKG_VERSION").to_owned(),
         seed: shop.config.train.seed,
         parameters: model.parameters(),
         metrics: BTreeMap::from([
-            ("blocks_seen".to_owned(), rows.len() as f64),
-            ("used_share".to_owned(), used as f64 / rows.len() as f64),
-            ("mean_reward".to_owned(), rows.iter().map(|row| row.reward).sum::<f64>() / rows.len() as f64),
+            ("blocks_seen".to_owned(), fitted.len() as f64),
+            ("used_share".to_owned(), used as f64 / fitted.len() as f64),
+            ("mean_reward".to_owned(), fitted.iter().map(|row| row.reward).sum::<f64>() / fitted.len() as f64),
+            ("held_out_error".to_owned(), verdict.quality.error),
+            ("held_out_error_of_mean".to_owned(), verdict.quality.error_of_mean),
+            ("held_out_blocks".to_owned(), verdict.quality.compared as f64),
         ]),
         fit_s: started.elapsed().as_secs_f64(),
-        gate: Vec::new(),
-        parent,
+        gate: verdict.words.clone(),
+        parent: live.map(|live| live.version),
     };
     let version = shop.registry.register(LAYOUT, &model.save(), &lineage, shop.clock.now())?;
-    let grounds = serde_json::json!({ "blocks_seen": rows.len() });
-    shop.promote(LAYOUT, version, merx_decide::Act::of_merx(shop.clock.now()), &grounds)?;
-    shop.load_models()?;
-    Ok(Report::Trained { version, seen: rows.len(), used, elapsed: started.elapsed() })
+    if verdict.passed {
+        let grounds = serde_json::json!({ "gate": verdict.words });
+        shop.promote(LAYOUT, version, merx_decide::Act::of_merx(shop.clock.now()), &grounds)?;
+        shop.load_models()?;
+    }
+    Ok(Report::Trained { version, verdict, seen: fitted.len(), used, elapsed: started.elapsed() })
 }
 
 /// A layout that was decided.
@@ -241,10 +252,12 @@ impl Watched<'_> {
     }
 }
 
-fn rows(shown: &BTreeMap<DecisionId, Shown>, outcomes: &Outcomes) -> Vec<LayoutRow> {
+/// Oldest first.
+fn rows(shown: &BTreeMap<DecisionId, Shown>, outcomes: &Outcomes) -> Vec<(DecisionId, LayoutRow)> {
     let row = |((decision, block), reward): (&(DecisionId, String), &f64)| {
         let shown = shown.get(decision)?;
-        Some(LayoutRow { page: shown.page.clone(), block: block.clone(), visit: shown.visit, reward: *reward })
+        let row = LayoutRow { page: shown.page.clone(), block: block.clone(), visit: shown.visit, reward: *reward };
+        Some((*decision, row))
     };
     outcomes.iter().filter_map(row).collect()
 }
@@ -271,7 +284,7 @@ mod tests {
         let shown = BTreeMap::from([(DecisionId(1), page)]);
         let mut watched = Watched { shown: &shown, outcomes: Outcomes::new(), used: FxHashMap::default(), events: 0 };
         events.iter().for_each(|event| watched.take(event));
-        rows(&shown, &watched.outcomes).into_iter().map(|row| (row.block, row.reward)).collect()
+        rows(&shown, &watched.outcomes).into_iter().map(|(_, row)| (row.block, row.reward)).collect()
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What a process takes over from the one that leads: keys, users, settings, experiments, automations, policies, models.
+//! What a process takes over from the one that leads: keys, users, settings, rules, experiments, automations, policies, models.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use merx_domain::ModelVersion;
 use merx_models::registry::VersionStatus;
-use merx_serve::{Indexes, Keys, Users};
+use merx_serve::{Indexes, Keys, SlotRuleBook, Users};
 use merx_store::Value;
 
 use crate::background::Repeated;
@@ -19,11 +19,12 @@ use crate::shop::Shop;
 /// How long a change made in another process may go unseen.
 const ROUND: Duration = Duration::from_millis(500);
 
-/// What requests are checked against.
+/// What requests are checked against, and answered by beside models.
 pub(crate) struct Door {
     pub(crate) keys: Arc<Keys>,
     pub(crate) users: Arc<Users>,
     pub(crate) indexes: Arc<Indexes>,
+    pub(crate) slot_rules: Arc<SlotRuleBook>,
 }
 
 impl Door {
@@ -31,6 +32,7 @@ impl Door {
         self.keys.reload()?;
         self.users.reload()?;
         self.indexes.reload()?;
+        self.slot_rules.reload()?;
         Ok(())
     }
 }

@@ -9,8 +9,8 @@ use merx_measure::PanelError;
 use merx_measure::bandit::BanditPage;
 use merx_measure::fairness::FairnessPage;
 use merx_measure::shop::{
-    HoldoutPage, KpiPage, Page, PageError, QualityPage, Question, Rows, SegmentBy, SequencePage, ValuePage,
-    holdout_page, page_of, sequence_of,
+    HoldoutPage, KpiPage, Page, PageError, QualityPage, Question, Rows, SegmentBy, SegmentsPage, SequencePage,
+    ValuePage, holdout_page, page_of, sequence_of,
 };
 use merx_serve::{DriftPage, FairnessQuestion, Reports};
 use merx_store::StoreError;
@@ -81,6 +81,10 @@ impl Reports for ShopReports {
 
     fn kpis(&self, days: i32) -> Result<KpiPage, StoreError> {
         self.0.books.kpis(&self.0, days)
+    }
+
+    fn people(&self) -> Result<SegmentsPage, StoreError> {
+        self.0.books.people(&self.0)
     }
 
     fn data_quality(&self) -> Result<QualityPage, StoreError> {

@@ -16,7 +16,8 @@ use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
     AdmissionSettings, App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, Leader,
     ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings,
-    RateLimit, RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, StockPlace, Users, Vitals,
+    RateLimit, RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, SlotRuleBook, StockPlace, Users,
+    Vitals,
 };
 use merx_store::{Appended, StoreError};
 use serde_json::{Value, json};
@@ -397,8 +398,12 @@ pub(crate) fn serve_with(
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
     let board = shop.job_board()?;
     let parts = parts(&shop, keys, Arc::clone(&board))?;
-    let door =
-        Door { keys: Arc::clone(&parts.keys), users: Arc::clone(&parts.users), indexes: Arc::clone(&parts.indexes) };
+    let door = Door {
+        keys: Arc::clone(&parts.keys),
+        users: Arc::clone(&parts.users),
+        indexes: Arc::clone(&parts.indexes),
+        slot_rules: Arc::clone(&parts.slot_rules),
+    };
     let replica = replica::follow(&shop, door, Arc::clone(&board))?;
     let following = following(&shop, &board)?;
     let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
@@ -477,6 +482,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         layouts: Arc::clone(&shop.layouts) as _,
         searches: Arc::clone(&shop.searching) as _,
         merchandise: Arc::clone(&shop.merchandise),
+        slot_rules: Arc::new(SlotRuleBook::open(Arc::clone(&shop.store.records))?),
         search_figures: Arc::new(Reports(Arc::clone(&shop.store.records))),
         catalogue: Arc::clone(shop.catalogue()),
         static_list: Arc::new(arc_swap::ArcSwap::from_pointee(shop.static_list())),

@@ -311,7 +311,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
         merx_decide::MIGRATIONS,
         merx_serve::MIGRATIONS,
         search_log::MIGRATIONS,
-        &[drifting::MIGRATION, encoding::MIGRATION],
+        &[drifting::MIGRATION, encoding::MIGRATION, drifting::HISTORY_MIGRATION],
     ]
     .concat()
 }

@@ -27,6 +27,7 @@ use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
 use crate::session::Sessions;
 use crate::site::Site;
+use crate::slot_rules::SlotRuleBook;
 use crate::users::Users;
 
 /// A named slot of the configuration: what a request gets that names nothing but the slot.
@@ -99,6 +100,7 @@ pub struct Parts {
     pub layouts: Arc<dyn Layouts>,
     pub searches: Arc<dyn Searches>,
     pub merchandise: Arc<Merchandise>,
+    pub slot_rules: Arc<SlotRuleBook>,
     pub search_figures: Arc<dyn SearchReports>,
     pub catalogue: Arc<Catalogue>,
     /// For the case that nothing learnt can answer; swapped when the configuration or the catalogue changes.

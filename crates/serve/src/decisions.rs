@@ -175,6 +175,9 @@ pub(crate) struct DecidedSlot {
     count: usize,
     /// What the slot was about.
     products: Vec<String>,
+    /// Merchants' rules that applied to it, those that had their way first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    rules: Vec<String>,
     items: Vec<DecidedItem>,
 }
 
@@ -249,7 +252,7 @@ impl ContributionAnswer {
             Reason::Trending { weight } => part("trending", None, None, Some(*weight)),
             Reason::New { age_days } => part("age_days", None, Some(finite(*age_days)), None),
             Reason::DueAgain { elapsed_days, .. } => part("days_since", None, Some(finite(*elapsed_days)), None),
-            Reason::Listed => return None,
+            Reason::Listed | Reason::Pinned => return None,
         })
     }
 
@@ -490,7 +493,8 @@ fn decided(
         let (ask, answer): (SearchAsk, SearchAnswer) = (record.ask()?, record.answer()?);
         let items = found_items(&answer, catalogue);
         let name = "hits".to_owned();
-        let slot = DecidedSlot { name, scenario: SEARCH, count: ask.count, products: Vec::new(), items };
+        let slot =
+            DecidedSlot { name, scenario: SEARCH, count: ask.count, products: Vec::new(), rules: answer.rules, items };
         return Ok((vec![slot], Some(ask.query)));
     }
     if record.engine == LAYOUT {
@@ -504,6 +508,7 @@ fn decided(
         scenario: slot.scenario.name(),
         count: slot.count,
         products: slot.products.iter().map(|product| product_id(*product, catalogue)).collect(),
+        rules: ask.overruled(number).rules.clone(),
         items: decided_items(filled(number), catalogue),
     });
     Ok((slots.collect(), None))
@@ -622,9 +627,27 @@ fn explain(app: &App, record: &DecisionRecord) -> Result<Explanation, Problem> {
         let parts = app.parts.searches.contributions(record).ok().flatten().unwrap_or_default();
         explain_hits(&answer, &parts, &app.parts.catalogue.read())
     } else {
+        words.extend(overruled_words(&record.ask()?, &catalogue));
         explain_slots(&record.answer()?, &catalogue)
     };
     Ok(Explanation { decision_id: record.id.to_string(), words, items, blocks })
+}
+
+/// What merchants' rules did to each slot.
+fn overruled_words(ask: &Ask, catalogue: &CatalogueReader<'_>) -> Vec<String> {
+    let mut words = Vec::new();
+    for (number, slot) in ask.slots.iter().enumerate() {
+        let overruled = ask.overruled(number);
+        words.extend(overruled.rules.iter().map(|rule| format!("the merchant's rule {rule} applied to {}", slot.name)));
+        let name = |product| product_name(product, catalogue);
+        let pins = overruled.pins.iter();
+        words.extend(
+            pins.map(|pin| format!("{} was pinned to place {} of {}", name(pin.product), pin.place + 1, slot.name)),
+        );
+        words
+            .extend(overruled.hidden.iter().map(|product| format!("{} was hidden from {}", name(*product), slot.name)));
+    }
+    words
 }
 
 fn explain_slots(answer: &Answer, catalogue: &CatalogueReader<'_>) -> Vec<ExplainedItem> {

@@ -73,6 +73,17 @@ pub(crate) async fn kpis(State(app): State<Shared>, Query(query): Query<KpiQuery
     blocking(move || Ok(Answered(app.parts.reports.kpis(days)?).into_response())).await
 }
 
+/// The shop's people by segment
+///
+/// By stage (newcomers, prospects, first buyers, regulars, at risk, lapsed), spending, open carts, device and market: how many they are,
+/// how many were here lately, what they ordered, and how many of them models may follow. Whoever doesn't allow to be measured is in no
+/// segment and counted apart. Nobody is named, and of a segment of fewer than five people nothing is told. Counted every five minutes at most.
+#[utoipa::path(get, path = "/v1/segments", tag = "figures",
+    responses((status = 200, description = "By group, in the order of a customer's life", body = Object)))]
+pub(crate) async fn people_segments(State(app): State<Shared>) -> Result<Response, Problem> {
+    blocking(move || Ok(Answered(app.parts.reports.people()?).into_response())).await
+}
+
 /// Whether what senders tell can be trusted
 ///
 /// The last whole day beside the four weeks before: volume, missing values, unknown products, late and repeated events, events of machines.

@@ -52,6 +52,7 @@ mod search;
 mod server;
 mod session;
 mod site;
+mod slot_rules;
 mod slots;
 mod stage;
 mod stock;
@@ -75,8 +76,8 @@ pub use merchandise::{
 pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftPage, EncodedQueries, EncoderBudget, EncoderStatus, EngineDrift, FairnessQuestion, Intake,
-    Jobs, Layouts, Leader, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Privacy, PrivacyError,
+    CatalogueState, DriftLook, DriftPage, EncodedQueries, EncoderBudget, EncoderStatus, EngineDrift, FairnessQuestion,
+    Intake, Jobs, Layouts, Leader, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Privacy, PrivacyError,
     ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports,
     SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
 };
@@ -87,9 +88,10 @@ pub use roles::Role;
 pub use routes::router;
 pub use server::serve;
 pub use site::{DemoShop, Files, Site};
+pub use slot_rules::{SlotConsequence, SlotRule, SlotRuleBook, SlotRuleError};
 pub use stage::{Playing, Scene, Stage};
 pub use users::{User, UserError, Users};
 
 /// What this room keeps in the shop's records.
 pub const MIGRATIONS: &[merx_store::Migration] =
-    &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION];
+    &[keys::MIGRATION, algolia::MIGRATION, merchandise::MIGRATION, users::MIGRATION, slot_rules::MIGRATION];

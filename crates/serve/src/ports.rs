@@ -15,7 +15,9 @@ use merx_ingest::{CustomerOrder, RawEvent};
 use merx_measure::bandit::BanditPage;
 use merx_measure::drift::{Drift, Share};
 use merx_measure::fairness::FairnessPage;
-use merx_measure::shop::{HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, SequencePage, ValuePage};
+use merx_measure::shop::{
+    HoldoutPage, KpiPage, Page, PageError, QualityPage, SegmentBy, SegmentsPage, SequencePage, ValuePage,
+};
 use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -78,6 +80,8 @@ pub trait ShopRecords: Send + Sync {
 /// The recommendation pipeline, whatever engine it has.
 pub trait Recommendations: Send + Sync {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer>;
+    /// What a request would be answered, by the models; no lot is drawn, nothing is recorded.
+    fn preview(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer>;
     fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError>;
     fn arm(&self, subject: Option<SubjectId>) -> Arm;
     /// Whether somebody of this market of whom this is all that was said may be measured.
@@ -89,6 +93,10 @@ pub trait Recommendations: Send + Sync {
 impl<E: Engine<Ask = Ask, Answer = Answer> + 'static> Recommendations for Pipeline<E> {
     fn decide(&self, request: Request<Ask>, shelf: &mut RequestShelf<'_>) -> Decision<Answer> {
         self.decide(request, shelf)
+    }
+
+    fn preview(&self, request: Request<Ask>, shelf: &RequestShelf<'_>) -> Decision<Answer> {
+        self.preview(request, shelf)
     }
 
     fn replay(&self, record: &DecisionRecord) -> Result<Answer, EngineError> {
@@ -265,6 +273,8 @@ pub trait Reports: Send + Sync {
     fn value(&self, from: Option<TimestampMs>, window_days: usize) -> Result<ValuePage, StoreError>;
     /// The shop's figures of some whole days.
     fn kpis(&self, days: i32) -> Result<KpiPage, StoreError>;
+    /// People by segment; who doesn't allow to be measured is in none.
+    fn people(&self) -> Result<SegmentsPage, StoreError>;
     /// The last whole day's events beside those before.
     fn data_quality(&self) -> Result<QualityPage, StoreError>;
     /// The newest decisions beside the saved reference.
@@ -297,6 +307,15 @@ pub struct EngineDrift {
     pub decayed: bool,
     /// The version that a retraining put into the shadow of live decisions.
     pub shadow_version: Option<u32>,
+    /// What was found at earlier looks, oldest first.
+    pub history: Vec<DriftLook>,
+}
+
+/// What an hourly look found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftLook {
+    pub at: String,
+    pub numbers: Vec<Drift>,
 }
 
 /// A group of products, as the merchant defines it.

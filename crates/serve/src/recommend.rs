@@ -11,7 +11,7 @@ use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf
 use merx_domain::experiment::Assignment;
 use merx_domain::{
     Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, Goal, IdentityKind,
-    MarketId, Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId,
+    MarketId, Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId, TimestampMs,
 };
 use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
 use crate::roles::Right;
 use crate::routes::Shared;
+use crate::slot_rules::{SlotRule, Strip, overrule};
 use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
 use crate::wire::{Id, MoneyWire};
@@ -302,7 +303,7 @@ pub(crate) struct ItemAnswer<'a> {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ReasonAnswer<'a> {
-    /// viewed, carted, bought, similar_to, bought_with, popular, trending, new, due_again, listed.
+    /// viewed, carted, bought, similar_to, bought_with, popular, trending, new, due_again, listed, pinned.
     #[serde(rename = "type")]
     kind: &'static str,
     /// The reason as a shopper reads it.
@@ -355,6 +356,7 @@ impl<'a> ReasonAnswer<'a> {
                 ("due_again", None, None)
             }
             Reason::Listed => ("listed", None, None),
+            Reason::Pinned => ("pinned", None, None),
         };
         answer.kind = kind;
         answer.weight = weight.filter(|weight| weight.is_finite());
@@ -534,7 +536,7 @@ pub(crate) enum Who {
 }
 
 /// A request that has been read and found sound.
-struct Question {
+pub(crate) struct Question {
     who: Who,
     market: MarketId,
     device: Device,
@@ -548,6 +550,8 @@ struct Question {
 
 struct SoundSlot {
     name: String,
+    /// The configured slot or the scenario, as it was asked for.
+    asked: String,
     scenario: Scenario,
     count: usize,
     diversity: f32,
@@ -586,6 +590,11 @@ impl Mistakes {
 }
 
 impl Question {
+    /// Whom it is about, if anybody whom the vault knows.
+    pub(crate) fn subject(&self, app: &App) -> Option<SubjectId> {
+        find_subject(app, &self.who)
+    }
+
     fn read(app: &App, request: RecommendRequest, privacy_signal: bool) -> Result<Self, Problem> {
         let mut mistakes = Mistakes::default();
         let settings = &app.parts.settings;
@@ -666,11 +675,13 @@ fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistake
             mistakes.taken(at(&format!("boosts[{place}].field")), "invalid_filter", BoostField::parse(&boost.field));
         boosts.extend(field.map(|field| Boost { field, strength }));
     }
-    let name = slot.name.unwrap_or(slot.scenario);
+    let asked = slot.scenario;
+    let name = slot.name.unwrap_or_else(|| asked.clone());
     mistakes.within(at("name"), name.chars().count(), 1, MAX_NAME_CHARS);
     let after = slot.after.map(|after| after.parse::<DecisionId>());
     Some(SoundSlot {
         name,
+        asked,
         scenario: preset.scenario,
         count,
         diversity,
@@ -698,6 +709,62 @@ fn read_ids(texts: Vec<String>, at: String, limit: usize, mistakes: &mut Mistake
     texts.into_iter().take(limit).enumerate().filter_map(read).collect()
 }
 
+/// Reads a request, and whether this caller may name whom it names.
+pub(crate) fn question(
+    app: &App,
+    caller: &Caller,
+    request: RecommendRequest,
+    privacy_signal: bool,
+) -> Result<Question, Problem> {
+    let question = Question::read(app, request, privacy_signal)?;
+    may_ask_for(app, caller, &question.who)?;
+    Ok(question)
+}
+
+/// What a question asks of the engine and of the shelf.
+#[derive(Default)]
+struct Prepared {
+    ask: Ask,
+    rules: Vec<SlotRules>,
+    lists: Vec<Vec<ProductNumber>>,
+    /// What of the request was left aside.
+    notes: Vec<Mistake>,
+}
+
+impl Prepared {
+    /// Under merchants' rules; `earlier` is what pages before showed, by slot.
+    fn of(
+        slots: Vec<SoundSlot>,
+        earlier: Vec<Vec<ProductNumber>>,
+        place: (&MarketId, Option<&str>),
+        overruling: &[SlotRule],
+        now: TimestampMs,
+        catalogue: &CatalogueReader<'_>,
+    ) -> Self {
+        let (market, campaign) = place;
+        let mut prepared = Self::default();
+        for (number, (mut slot, mut exclude)) in slots.into_iter().zip(earlier).enumerate() {
+            let products = known_products(catalogue, &slot.products, number, &mut prepared.notes);
+            exclude.extend(slot.exclude.iter().filter_map(|id| catalogue.number(id)));
+            let strip = Strip { name: &slot.name, asked: &slot.asked, scenario: slot.scenario, market, campaign };
+            let overruled = overrule(overruling, &strip, now, catalogue, &mut slot.rules.boosts);
+            prepared.ask.overruled.push(overruled);
+            prepared.ask.goals.push(slot.goal);
+            prepared.rules.push(slot.rules);
+            prepared.lists.push(slot.static_list.iter().filter_map(|id| catalogue.number(id)).collect());
+            prepared.ask.slots.push(Slot {
+                name: slot.name,
+                scenario: slot.scenario,
+                count: slot.count,
+                products,
+                exclude,
+                diversity: slot.diversity,
+            });
+        }
+        prepared
+    }
+}
+
 /// Asks the pipeline and writes its decision down as JSON.
 fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let parts = &app.parts;
@@ -706,28 +773,10 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let now = parts.clock.now();
     let (decision, seed) = app.ids.decision(now.0);
     let static_list = parts.static_list.load();
-    let mut rules = Vec::with_capacity(question.slots.len());
-    let mut slots = Vec::with_capacity(question.slots.len());
-    let mut lists = Vec::with_capacity(question.slots.len());
-    let mut goals = Vec::with_capacity(question.slots.len());
-    let mut notes = Vec::new();
     let catalogue = parts.catalogue.read();
-    for (number, (slot, earlier)) in question.slots.into_iter().zip(earlier).enumerate() {
-        let products = known_products(&catalogue, &slot.products, number, &mut notes);
-        let mut exclude = earlier;
-        exclude.extend(slot.exclude.iter().filter_map(|id| catalogue.number(id)));
-        rules.push(slot.rules);
-        goals.push(slot.goal);
-        lists.push(slot.static_list.iter().filter_map(|id| catalogue.number(id)).collect());
-        slots.push(Slot {
-            name: slot.name,
-            scenario: slot.scenario,
-            count: slot.count,
-            products,
-            exclude,
-            diversity: slot.diversity,
-        });
-    }
+    let place = (&question.market, question.campaign.as_deref());
+    let Prepared { ask, rules, lists, notes } =
+        Prepared::of(question.slots, earlier, place, &parts.slot_rules.rules(), now, &catalogue);
     let mut shelf = RequestShelf::new(catalogue, question.market.clone(), now, rules, &static_list).with_lists(lists);
     let situation = Situation {
         decision,
@@ -743,7 +792,7 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
         session: question.session,
         campaign: question.campaign,
         segments: question.segments,
-        ..Request::new(situation, Ask { slots, goals })
+        ..Request::new(situation, ask)
     };
     let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
@@ -751,6 +800,59 @@ fn decide(app: &App, question: Question) -> Result<Vec<u8>, Problem> {
     let arm = parts.recommendations.arm(subject);
     let experiments = arm_answers(app, &decision.experiments);
     write(&decision, arm, &question.market, shelf.catalogue(), experiments, notes)
+}
+
+/// What would be recommended.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecommendPreview<'a> {
+    slots: Vec<SlotAnswer<'a>>,
+    /// Rules that act on some of the slots, drafts among them, those that have their way first.
+    rules: Vec<String>,
+    model: Option<ModelAnswer>,
+    #[schema(example = "live_model")]
+    fallback: &'static str,
+    /// What of the request was left aside: products that the catalogue doesn't know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<Mistake>,
+}
+
+/// What would be recommended under these rules at a moment, now where none is named. Nothing is recorded.
+pub(crate) fn preview(
+    app: &App,
+    question: Question,
+    overruling: &[SlotRule],
+    at: Option<TimestampMs>,
+) -> Result<Vec<u8>, Problem> {
+    let parts = &app.parts;
+    let subject = find_subject(app, &question.who);
+    let earlier = question.slots.iter().map(|slot| earlier_pages(app, slot.after)).collect::<Result<Vec<_>, _>>()?;
+    let now = parts.clock.now();
+    let (decision, seed) = app.ids.decision(now.0);
+    let static_list = parts.static_list.load();
+    let catalogue = parts.catalogue.read();
+    let place = (&question.market, question.campaign.as_deref());
+    let Prepared { ask, rules, lists, notes } =
+        Prepared::of(question.slots, earlier, place, overruling, at.unwrap_or(now), &catalogue);
+    let mut acting: Vec<String> = Vec::new();
+    for rule in ask.overruled.iter().flat_map(|overruled| &overruled.rules) {
+        if !acting.contains(rule) {
+            acting.push(rule.clone());
+        }
+    }
+    let market = question.market;
+    let shelf = RequestShelf::new(catalogue, market.clone(), now, rules, &static_list).with_lists(lists);
+    let (device, consent) = (question.device, question.consent);
+    let situation = Situation { decision, subject, market: market.clone(), device, now, seed, consent };
+    let request = Request { deadline_ms: question.deadline_ms, ..Request::new(situation, ask) };
+    let decision = parts.recommendations.preview(request, &shelf);
+    let answer = RecommendPreview {
+        slots: slot_answers(&decision, &market, shelf.catalogue()),
+        rules: acting,
+        model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
+        fallback: fallback_name(decision.fallback),
+        notes,
+    };
+    to_json(&answer)
 }
 
 /// An id that the vault doesn't know is a visitor of whom nothing is known. So is one while the vault can't be asked: shoppers
@@ -847,13 +949,9 @@ fn write(
     experiments: Vec<ArmAnswer>,
     notes: Vec<Mistake>,
 ) -> Result<Vec<u8>, Problem> {
-    let slots = decision.answer.slots.iter().map(|slot| SlotAnswer {
-        name: &slot.name,
-        items: slot.items.iter().filter_map(|item| item_answer(item, market, catalogue)).collect(),
-    });
     let answer = RecommendAnswer {
         decision_id: decision.id,
-        slots: slots.collect(),
+        slots: slot_answers(decision, market, catalogue),
         model: decision.model.map(|version| ModelAnswer { name: decision.engine, version: version.0 }),
         fallback: fallback_name(decision.fallback),
         arm: arm_name(arm),
@@ -861,10 +959,26 @@ fn write(
         notes,
         latency_us: decision.latency_us,
     };
-    serde_json::to_vec(&answer).map_err(|error| {
+    to_json(&answer)
+}
+
+fn to_json(answer: &impl Serialize) -> Result<Vec<u8>, Problem> {
+    serde_json::to_vec(answer).map_err(|error| {
         tracing::error!(%error, "a decision has no JSON form");
         Problem::new(Code::Internal)
     })
+}
+
+fn slot_answers<'a>(
+    decision: &'a Decision<Answer>,
+    market: &MarketId,
+    catalogue: &'a CatalogueReader<'_>,
+) -> Vec<SlotAnswer<'a>> {
+    let slots = decision.answer.slots.iter().map(|slot| SlotAnswer {
+        name: &slot.name,
+        items: slot.items.iter().filter_map(|item| item_answer(item, market, catalogue)).collect(),
+    });
+    slots.collect()
 }
 
 pub(crate) fn item_answer<'a>(

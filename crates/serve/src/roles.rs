@@ -33,7 +33,7 @@ const ASKED: [&str; 4] = ["recommendations", "search", "algolia", "flags"];
 const LOOKS: [&str; 7] = ["/replay", "/dry-run", "/check", "/preview", "/experiment-plan", "/off-policy", "/fairness"];
 
 const MERCHANDISER: &[(&str, Right)] = &[
-    ("recommendations", Read),
+    ("recommendations", Change),
     ("search", Change),
     ("algolia", Read),
     ("catalogue", Change),
@@ -144,7 +144,8 @@ mod tests {
     use super::*;
 
     /// Part, change, then who may: owner, merchandiser, analyst, support, auditor.
-    const TABLE: [(&str, Right, [bool; 5]); 22] = [
+    const TABLE: [(&str, Right, [bool; 5]); 23] = [
+        ("recommendations", Change, [true, true, false, false, false]),
         ("search", Change, [true, true, false, false, false]),
         ("catalogue", Read, [true, true, true, true, true]),
         ("catalogue", Change, [true, true, false, false, false]),

@@ -32,7 +32,7 @@ use crate::{
     algolia::{self, manage, objects},
     assortment, audit, automations, consent, console, decisions, experiments, figures, forward, health, jobs, keys_api,
     labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference,
-    search, session, site, slots, stage, stock, storefront, tracking, users_api,
+    search, session, site, slot_rules, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -106,6 +106,11 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<layout::__path_layout>(PUBLIC, post(layout::layout)),
 
         endpoint::<slots::__path_list_slots>(SECRET, get(slots::list_slots)),
+        endpoint::<slot_rules::__path_list_slot_rules>(SECRET, get(slot_rules::list_slot_rules)),
+        endpoint::<slot_rules::__path_get_slot_rule>(SECRET, get(slot_rules::get_slot_rule)),
+        endpoint::<slot_rules::__path_put_slot_rule>(SECRET, put(slot_rules::put_slot_rule)),
+        endpoint::<slot_rules::__path_delete_slot_rule>(SECRET, delete(slot_rules::delete_slot_rule)),
+        endpoint::<slot_rules::__path_preview_slot_rules>(SECRET, post(slot_rules::preview_slot_rules)),
 
         endpoint::<search::__path_search>(PUBLIC, post(search::search)),
         endpoint::<search::__path_search_simply>(PUBLIC, get(search::search_simply)),
@@ -210,6 +215,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<figures::__path_value_report>(SECRET, get(figures::value_report)),
         endpoint::<figures::__path_kpis>(SECRET, get(figures::kpis)),
+        endpoint::<figures::__path_people_segments>(SECRET, get(figures::people_segments)),
         endpoint::<figures::__path_data_quality>(SECRET, get(figures::data_quality)),
         endpoint::<figures::__path_drift>(SECRET, get(figures::drift)),
         endpoint::<figures::__path_save_reference>(ADMIN, post(figures::save_reference)),

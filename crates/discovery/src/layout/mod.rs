@@ -6,7 +6,9 @@
 
 mod draw;
 mod engine;
+mod gate;
 mod model;
 
 pub use engine::LayoutEngine;
+pub use gate::{LayoutGate, LayoutQuality, LayoutVerdict};
 pub use model::{LayoutLearner, LayoutModel, LayoutRow, Visit};

@@ -104,11 +104,18 @@ impl Engine for RecommendEngine {
         }
         let model = versioned.as_ref().map(|(_, model)| model.as_ref());
         let mut used: FxHashSet<u32> = FxHashSet::default();
+        // A slot leaves to a later one what a merchant pinned there.
+        let pinned_after = |slot: usize| -> FxHashSet<u32> {
+            let later = ask.overruled.iter().take(ask.slots.len()).skip(slot + 1);
+            later.flat_map(|overruled| &overruled.pins).map(|pin| pin.product.0).collect()
+        };
         let mut slots = Vec::with_capacity(ask.slots.len());
         for (slot_number, slot) in ask.slots.iter().enumerate() {
             if late() {
                 return Err(EngineError::Late);
             }
+            let overruled = ask.overruled(slot_number);
+            let reserved = pinned_after(slot_number);
             let filler = SlotFiller {
                 situation,
                 features,
@@ -117,13 +124,16 @@ impl Engine for RecommendEngine {
                 slot_number,
                 slot,
                 goal: ask.goal(slot_number),
+                overruled,
                 used: &used,
+                reserved: &reserved,
             };
             let items = match level {
                 FallbackLevel::LiveModel | FallbackLevel::PreviousModel => filler.fill(),
                 FallbackLevel::Popularity => filler.fill_popular(),
                 FallbackLevel::StaticList | FallbackLevel::Nothing => filler.fill_listed(),
             };
+            let items = overruled.place(items, slot.count, &|product| filler.may_be_pinned(product));
             used.extend(items.iter().map(|candidate| candidate.product.0));
             slots.push(SlotAnswer { name: slot.name.clone(), items });
         }

@@ -1,8 +1,8 @@
 //! Fills one slot: whom to ask for candidates, what to leave out, and why each product stands there.
 
 use merx_domain::{
-    Candidate, EventMeaning, Goal, HistoryEntry, ProductNumber, Reason, SECOND_MS, Scenario, Shelf, Situation, Slot,
-    SubjectFeatures,
+    Candidate, EventMeaning, Goal, HistoryEntry, Overruled, ProductNumber, Reason, SECOND_MS, Scenario, Shelf,
+    Situation, Slot, SubjectFeatures,
 };
 use merx_models::{Contribution, Interaction, OpenQuery, Query, Scored};
 use rustc_hash::FxHashSet;
@@ -29,8 +29,12 @@ pub(super) struct SlotFiller<'a> {
     pub(super) slot_number: usize,
     pub(super) slot: &'a Slot,
     pub(super) goal: Goal,
+    /// What merchants' rules hide and pin here.
+    pub(super) overruled: &'a Overruled,
     /// Products that earlier slots show.
     pub(super) used: &'a FxHashSet<u32>,
+    /// Products that later slots show, because a merchant pinned them there.
+    pub(super) reserved: &'a FxHashSet<u32>,
 }
 
 impl SlotFiller<'_> {
@@ -235,8 +239,18 @@ impl SlotFiller<'_> {
             .collect()
     }
 
+    /// Whether a product may stand where a merchant pinned it: it is on sale here, and not on the page already.
+    pub(super) fn may_be_pinned(&self, product: ProductNumber) -> bool {
+        !self.is_out(product.0) && self.shelf.fact(self.slot_number, product).blocked.is_none()
+    }
+
     fn left_out(&self, item: u32) -> bool {
+        self.reserved.contains(&item) && !self.overruled.pins(ProductNumber(item)) || self.is_out(item)
+    }
+
+    fn is_out(&self, item: u32) -> bool {
         self.used.contains(&item)
+            || self.overruled.hidden.iter().any(|product| product.0 == item)
             || self.slot.exclude.iter().any(|product| product.0 == item)
             || self.slot.products.iter().any(|product| product.0 == item)
     }

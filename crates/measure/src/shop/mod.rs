@@ -8,6 +8,7 @@ mod metrics;
 mod page;
 mod quality;
 mod reading;
+mod segments;
 mod sequence;
 mod value;
 
@@ -21,6 +22,7 @@ pub use page::{
 };
 pub use quality::{QualityCheck, QualityPage, quality_page};
 pub use reading::{Question, Rows, SegmentBy, Watched, read};
+pub use segments::{Allowed, FEWEST_PEOPLE, PeopleSegment, SegmentsPage, segments_page};
 pub use sequence::{ArmSequence, Look, SequencePage, sequence_of};
 pub use value::{
     AttributedPage, AutomationQuestion, AutomationValue, BeforeAndAfter, Payback, Range, ValuePage, ValueQuestion,

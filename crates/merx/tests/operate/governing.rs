@@ -149,6 +149,42 @@ fn figures_stand_in_one_tree_and_say_what_is_not_measured() {
     server.stop();
 }
 
+/// People are counted by what they did; who refuses to be measured afterwards leaves every segment, and one count serves many questions.
+#[test]
+fn shoppers_stand_in_segments_and_who_refuses_in_none() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&[]);
+    let mut events = Vec::new();
+    for visitor in 0..40 {
+        let device =
+            if visitor < 30 { "iPhone; CPU iPhone OS 17_0 like Mac OS X" } else { "Windows NT 10.0; Win64; x64" };
+        events.push(json!({ "type": "track", "event": "Product Viewed", "anonymousId": format!("s{visitor}"),
+            "properties": { "product_id": "p1" }, "context": { "userAgent": format!("Mozilla/5.0 ({device})") } }));
+        // Ten buy, five of them twice.
+        let orders = if visitor < 5 { 2 } else { u64::from(visitor < 10) };
+        events.extend((0..orders).map(|again| order(&format!("s{visitor}"), 100 * again + visitor, 1_000, None)));
+    }
+    send(&server, &events);
+    for visitor in [0, 20, 39] {
+        let refused = json!({ "anonymous_id": format!("s{visitor}"), "purposes": { "analytics": false } });
+        server.post("/v1/consent", &refused);
+    }
+    let page = server.get("/v1/segments");
+    assert_eq!((&page["people"], &page["not_measured"], &page["currency"]), (&json!(37), &json!(3), &json!("EUR")));
+    let people = |page: &Value, name: &str| of(&page["segments"], "name", name)["people"].clone();
+    assert_eq!(people(&page, "newcomers"), json!(28));
+    assert_eq!(
+        (people(&page, "first buyers"), people(&page, "regulars")),
+        (json!(5), Value::Null),
+        "four are too few to be told"
+    );
+    assert_eq!((people(&page, "phone"), people(&page, "desktop")), (json!(28), json!(9)));
+    let figures = &of(&page["segments"], "name", "first buyers")["figures"];
+    assert_eq!((&figures["orders"], figures["revenue"].as_f64()), (&json!(5), Some(50.0)));
+    assert_eq!(server.get("/v1/segments")["read_at"], page["read_at"], "counted once");
+    server.stop();
+}
+
 /// Takes two posts, refuses the first.
 pub(crate) fn receiver() -> (String, std::thread::JoinHandle<Vec<(String, String)>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -260,6 +296,10 @@ fn planted_drift_is_told_and_ends_in_a_model_in_the_shadow() {
     let page = reply.json();
     let shadow = of(&page["engines"], "engine", "recommend")["shadow_version"].as_u64().unwrap();
     assert!(shadow > live, "{shadow} beside {live}");
+    let looks = of(&page["engines"], "engine", "recommend")["history"].as_array().unwrap().clone();
+    assert!(!looks.is_empty(), "what the look found is remembered");
+    let numbers = looks.last().unwrap()["numbers"].as_array().unwrap();
+    assert!(numbers.iter().any(|number| number["drifted"] == true), "{numbers:?}");
     let models = server.get("/v1/models");
     let stage = |version: u64| {
         let all = models["items"].as_array().unwrap().iter();

@@ -20,6 +20,7 @@ use crate::body::Answered;
 use crate::problem::{Code, Problem};
 use crate::recommend::known_or_made;
 use crate::routes::Shared;
+use crate::slot_rules::{Strip, overrule};
 use crate::tracking::has_privacy_signal;
 
 const MOST: usize = 30;
@@ -256,11 +257,15 @@ fn decide(
     let (decision, seed) = app.ids.decision(now.0);
     let market = search.asked.market.clone();
     let static_list = parts.static_list.load();
-    let rules = vec![SlotRules { filter, boosts: Vec::new() }];
-    let mut shelf = RequestShelf::new(parts.catalogue.read(), market.clone(), now, rules, &static_list);
+    let catalogue = parts.catalogue.read();
+    let mut boosts = Vec::new();
+    let strip = Strip { name: &slot.name, asked: &slot.name, scenario: slot.scenario, market: &market, campaign: None };
+    let overruled = overrule(&parts.slot_rules.rules(), &strip, now, &catalogue, &mut boosts);
+    let rules = vec![SlotRules { filter, boosts }];
+    let mut shelf = RequestShelf::new(catalogue, market.clone(), now, rules, &static_list);
     let consent = search.asked.consent;
     let situation = Situation { decision, subject, market, device: Device::Unknown, now, seed, consent };
-    let request = Request::new(situation, Ask::new(vec![slot]));
+    let request = Request::new(situation, Ask { overruled: vec![overruled], ..Ask::new(vec![slot]) });
     let decision = parts.recommendations.decide(request, &mut shelf);
     app.metrics.count_decision(decision.fallback);
     Ok(decision)

@@ -76,6 +76,9 @@ async fn figures_are_answered_and_bounded() {
     let kpis = call(&shop, "GET", "/v1/kpis?days=7", &shop.secret, None).await.ok();
     assert_eq!((&kpis["days"], &kpis["kpis"][0]["name"]), (&json!(7), &json!("revenue")));
     call(&shop, "GET", "/v1/kpis?days=0", &shop.secret, None).await.mistakes();
+    let segments = call(&shop, "GET", "/v1/segments", &shop.secret, None).await.ok();
+    assert_eq!((&segments["people"], &segments["segments"][0]["name"]), (&json!(0), &json!("newcomers")));
+    call(&shop, "GET", "/v1/segments", &shop.public, None).await.problem(403, "forbidden");
     call(&shop, "GET", "/v1/value?window_days=31", &shop.secret, None).await.mistakes();
     call(&shop, "GET", "/v1/value?from=yesterday", &shop.secret, None).await.mistakes();
     call(&shop, "GET", "/v1/value", &shop.public, None).await.problem(403, "forbidden");

@@ -25,6 +25,7 @@ mod privacy;
 mod recommend;
 mod roles;
 mod search;
+mod slot_rules;
 mod storefront;
 mod tracking;
 mod users;

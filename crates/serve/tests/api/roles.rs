@@ -8,7 +8,7 @@ use crate::{call, request, send};
 
 /// A part of the API, then the roles that read and that change it. Owners do everything.
 const TABLE: [(&str, &[&str], &[&str]); 29] = [
-    ("recommendations", &["merchandiser", "analyst", "support"], &[]),
+    ("recommendations", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("search", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("algolia", &["merchandiser", "analyst", "support"], &[]),
     ("storefront", &["merchandiser", "analyst", "support"], &[]),
@@ -40,11 +40,12 @@ const TABLE: [(&str, &[&str], &[&str]); 29] = [
 ];
 
 /// What is posted and changes nothing.
-const QUESTIONS: [&str; 7] = [
+const QUESTIONS: [&str; 8] = [
     "/v1/decisions/{id}/replay",
     "/v1/policy/dry-run",
     "/v1/experiments/{id}/check",
     "/v1/search/preview",
+    "/v1/slot-rules/preview",
     "/v1/experiment-plan",
     "/v1/off-policy",
     "/v1/fairness",

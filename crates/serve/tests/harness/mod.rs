@@ -29,15 +29,16 @@ use merx_ingest::{CustomerOrder, RawEvent, Rules};
 use merx_measure::bandit::{BanditPage, Learner};
 use merx_measure::fairness::{FairnessPage, fairness};
 use merx_measure::shop::{
-    Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy, SequencePage,
-    ValuePage, ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, read, sequence_of, value_page,
+    Allowed, Beside, HoldoutPage, KpiPage, KpiQuestion, Ledger, Page, PageError, QualityPage, Question, SegmentBy,
+    SegmentsPage, SequencePage, ValuePage, ValueQuestion, Witnesses, holdout_page, kpi_page, page, quality_page, read,
+    segments_page, sequence_of, value_page,
 };
 use merx_serve::{
     AdmissionSettings, App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind,
     JobState, Jobs, Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy,
     PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset,
-    StockPlace, Users, Vitals,
+    SlotRuleBook, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -74,7 +75,10 @@ impl Engine for NewestFirst {
                 (None, Some(entry)) => Reason::Viewed { product: entry.product, weight: 1.0 },
                 (None, None) => Reason::Popular { weight: 1.0 },
             };
-            let shown = |product: &ProductNumber| !slot.exclude.contains(product) && !used.contains(product);
+            let overruled = ask.overruled(number);
+            let shown = |product: &ProductNumber| {
+                !slot.exclude.contains(product) && !used.contains(product) && !overruled.hidden.contains(product)
+            };
             let items: Vec<Candidate> = shelf
                 .listing(number, 1_000)
                 .into_iter()
@@ -86,6 +90,8 @@ impl Engine for NewestFirst {
                     reasons: vec![reason.clone()],
                 })
                 .collect();
+            let open = |product| shown(&product) && shelf.fact(number, product).blocked.is_none();
+            let items = overruled.place(items, slot.count, &open);
             used.extend(items.iter().map(|item| item.product));
             slots.push(SlotAnswer { name: slot.name.clone(), items });
         }
@@ -606,6 +612,11 @@ impl Reports for LogReports {
         Ok(kpi_page(&self.ledger()?, &question))
     }
 
+    fn people(&self) -> Result<SegmentsPage, StoreError> {
+        let allowed = |_, _: &MarketId| Allowed { measured: true, personalised: true };
+        Ok(segments_page(&self.ledger()?.everybody(), 0, "EUR", self.clock.now(), &allowed))
+    }
+
     fn data_quality(&self) -> Result<QualityPage, StoreError> {
         Ok(quality_page(self.ledger()?.health(), self.clock.now().day() - 1))
     }
@@ -904,6 +915,7 @@ impl Shop {
             layouts: Arc::new(layouts),
             searches: Arc::clone(&finder) as Arc<dyn Searches>,
             merchandise: Arc::clone(&merchandise),
+            slot_rules: Arc::new(SlotRuleBook::open(Arc::clone(&store.records)).unwrap()),
             search_figures: Arc::new(OneQuery),
             catalogue: Arc::clone(&catalogue),
             static_list: Arc::default(),

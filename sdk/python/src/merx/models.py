@@ -337,6 +337,7 @@ DecidedSlot = TypedDict('DecidedSlot', {
     'items': 'list[DecidedItem]',
     'name': 'str',
     'products': 'list[str]',
+    'rules': NotRequired['list[str]'],
     'scenario': 'str',
 })
 
@@ -1173,6 +1174,14 @@ RecommendAnswer = TypedDict('RecommendAnswer', {
     'slots': 'list[SlotAnswer]',
 })
 
+RecommendPreview = TypedDict('RecommendPreview', {
+    'fallback': 'str',
+    'model': NotRequired['ModelAnswer | None'],
+    'notes': NotRequired['list[Mistake]'],
+    'rules': 'list[str]',
+    'slots': 'list[SlotAnswer]',
+})
+
 RecommendRequest = TypedDict('RecommendRequest', {
     'anonymous_id': NotRequired['str | None'],
     'campaign': NotRequired['str | None'],
@@ -1426,6 +1435,12 @@ SlotList = TypedDict('SlotList', {
     'items': 'list[ConfiguredSlot]',
 })
 
+SlotPreviewRequest = TypedDict('SlotPreviewRequest', {
+    'at': NotRequired['str'],
+    'recommend': 'RecommendRequest',
+    'rules': NotRequired['list[SlotRule]'],
+})
+
 SlotRequest = TypedDict('SlotRequest', {
     'after': NotRequired['str | None'],
     'boosts': NotRequired['list[BoostRequest]'],
@@ -1437,6 +1452,25 @@ SlotRequest = TypedDict('SlotRequest', {
     'name': NotRequired['str | None'],
     'products': NotRequired['list[str]'],
     'scenario': 'str',
+})
+
+SlotRule = TypedDict('SlotRule', {
+    'campaigns': NotRequired['list[str]'],
+    'consequences': 'list[SlotRuleConsequence]',
+    'enabled': NotRequired['bool'],
+    'from': NotRequired['str'],
+    'id': NotRequired['str'],
+    'markets': NotRequired['list[str]'],
+    'name': NotRequired['str'],
+    'priority': NotRequired['int'],
+    'slots': NotRequired['list[str]'],
+    'until': NotRequired['str'],
+})
+
+SlotRuleConsequence: TypeAlias = 'Any'
+
+SlotRuleList = TypedDict('SlotRuleList', {
+    'items': 'list[SlotRule]',
 })
 
 SortRequest = TypedDict('SortRequest', {

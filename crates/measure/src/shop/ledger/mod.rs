@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use compact_str::CompactString;
 use merx_domain::{
-    Currency, DecisionId, Device, Event, EventKind, EventMeaning, Money, Purposes, SubjectId, TimestampMs,
+    Currency, DecisionId, Device, Event, EventKind, EventMeaning, MarketId, Money, Purposes, SubjectId, TimestampMs,
 };
 use merx_store::{EventLog, LogOffset, StoreError};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -151,7 +151,7 @@ impl Ledger {
         }
         let (day, month) = (event.occurred_at.day(), month_of(event.occurred_at));
         if event.context.device != Device::Server {
-            self.visit(event.subject, day, month);
+            self.visit(event, day, month);
         }
         if let Some(engine) = event.decision.and_then(|id| engines.get(&id)) {
             self.touches.touch(event, engine);
@@ -169,8 +169,9 @@ impl Ledger {
         }
     }
 
-    fn visit(&mut self, subject: SubjectId, day: i32, month: i32) {
-        if self.people.visit(subject, day, month) {
+    fn visit(&mut self, event: &Event, day: i32, month: i32) {
+        let (device, market) = (event.context.device, &event.context.market);
+        if self.people.visit(event.subject, day, month, device, market) {
             self.days.entry(day).or_default().visitors += 1;
         }
     }
@@ -187,8 +188,9 @@ impl Ledger {
         {
             return;
         }
-        let revenue = self.amount(event.value).unwrap_or_default();
-        let ordered = self.people.order(event.subject, day, month, revenue);
+        let amount = self.amount(event.value);
+        let ordered = self.people.order(event.subject, day, month, amount);
+        let revenue = amount.unwrap_or_default();
         if let Some(cart_day) = ordered.cart_day {
             self.days.entry(cart_day).or_default().carters_ordered += 1;
         }
@@ -267,6 +269,19 @@ impl Ledger {
         let mut people: Vec<_> = people.into_iter().collect();
         people.sort_unstable_by_key(|(subject, _)| *subject);
         people.into_iter().map(|(_, person)| person).collect()
+    }
+
+    /// Everybody who came or ordered, subjects that are one person as one, with the market of their last visit; ascending by subject.
+    pub fn everybody(&self) -> Vec<(SubjectId, MarketId, Person)> {
+        let mut people: FxHashMap<SubjectId, Person> = FxHashMap::default();
+        for (subject, person) in self.people.all() {
+            let known = people.entry(who(&self.merged, *subject)).or_default();
+            *known = known.and(*person);
+        }
+        let mut people: Vec<_> =
+            people.into_iter().map(|(subject, person)| (subject, self.people.market(&person), person)).collect();
+        people.sort_unstable_by_key(|(subject, ..)| *subject);
+        people
     }
 
     /// What decisions of an engine led to, by month, with the days between the touch and the order.

@@ -1,6 +1,6 @@
 //! Who came when, and what they spent.
 
-use merx_domain::SubjectId;
+use merx_domain::{Device, MarketId, SubjectId};
 use rustc_hash::FxHashMap;
 
 /// What a subject did in all that was read.
@@ -8,12 +8,41 @@ use rustc_hash::FxHashMap;
 pub struct Person {
     pub orders: u32,
     pub revenue: f64,
-    last_visit_day: Option<i32>,
-    last_order_day: Option<i32>,
+    /// Orders in the shop's currency: those that `revenue` is of.
+    pub counted_orders: u32,
+    pub first_visit_day: Option<i32>,
+    pub last_visit_day: Option<i32>,
+    pub last_order_day: Option<i32>,
     /// The last day with a cart, until it is ordered.
-    open_cart_day: Option<i32>,
-    last_cart_day: Option<i32>,
+    pub open_cart_day: Option<i32>,
+    pub(crate) last_cart_day: Option<i32>,
+    /// Of the last visit.
+    pub device: Device,
+    pub(crate) market: u16,
 }
+
+impl Person {
+    /// Together with what the same person did under another pseudonym.
+    pub(super) fn and(self, other: Self) -> Self {
+        let newer = if other.last_visit_day > self.last_visit_day { other } else { self };
+        let first = [self.first_visit_day, other.first_visit_day].into_iter().flatten().min();
+        Self {
+            orders: self.orders + other.orders,
+            revenue: self.revenue + other.revenue,
+            counted_orders: self.counted_orders + other.counted_orders,
+            first_visit_day: first,
+            last_visit_day: newer.last_visit_day,
+            last_order_day: self.last_order_day.max(other.last_order_day),
+            open_cart_day: self.open_cart_day.max(other.open_cart_day),
+            last_cart_day: self.last_cart_day.max(other.last_cart_day),
+            device: newer.device,
+            market: newer.market,
+        }
+    }
+}
+
+/// Markets that are told apart; a shop has some dozens.
+const MOST_MARKETS: usize = 1_000;
 
 /// What a subject spent in a month that they came in.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -36,21 +65,52 @@ pub(super) struct Ordered {
 pub(super) struct People {
     all: FxHashMap<SubjectId, Person>,
     months: FxHashMap<(SubjectId, i32), Spent>,
+    markets: Vec<MarketId>,
     newest_month: i32,
     swept_month: i32,
 }
 
 impl People {
     /// Whether it is their first visit on a day. A day that is told after a later one counts as new: rare enough.
-    pub(super) fn visit(&mut self, subject: SubjectId, day: i32, month: i32) -> bool {
+    pub(super) fn visit(
+        &mut self,
+        subject: SubjectId,
+        day: i32,
+        month: i32,
+        device: Device,
+        market: &MarketId,
+    ) -> bool {
         self.newest_month = self.newest_month.max(month);
+        let market = self.market_number(market);
         let person = self.all.entry(subject).or_default();
         let is_new = person.last_visit_day != Some(day);
+        if person.last_visit_day.is_none_or(|last| last <= day) {
+            person.market = market;
+            // What a shop's page forgot to say takes nothing away.
+            person.device = if device == Device::Unknown { person.device } else { device };
+        }
+        person.first_visit_day = Some(person.first_visit_day.map_or(day, |first| first.min(day)));
         person.last_visit_day = Some(day);
         if is_new {
             self.months.entry((subject, month)).or_default();
         }
         is_new
+    }
+
+    fn market_number(&mut self, market: &MarketId) -> u16 {
+        let known = self.markets.iter().position(|known| known == market);
+        let place = known.unwrap_or_else(|| {
+            if self.markets.len() < MOST_MARKETS {
+                self.markets.push(market.clone());
+            }
+            self.markets.len() - 1
+        });
+        place as u16
+    }
+
+    /// Of a person's last visit.
+    pub(super) fn market(&self, person: &Person) -> MarketId {
+        self.markets.get(usize::from(person.market)).cloned().unwrap_or_default()
     }
 
     /// Whether it is the first thing they put into the cart on a day.
@@ -63,7 +123,10 @@ impl People {
         is_new
     }
 
-    pub(super) fn order(&mut self, subject: SubjectId, day: i32, month: i32, revenue: f64) -> Ordered {
+    /// `revenue`: in the shop's currency, if it was.
+    pub(super) fn order(&mut self, subject: SubjectId, day: i32, month: i32, revenue: Option<f64>) -> Ordered {
+        let counted = u32::from(revenue.is_some());
+        let revenue = revenue.unwrap_or_default();
         self.newest_month = self.newest_month.max(month);
         let person = self.all.entry(subject).or_default();
         let ordered = Ordered {
@@ -73,6 +136,7 @@ impl People {
         };
         person.orders += 1;
         person.revenue += revenue;
+        person.counted_orders += counted;
         person.last_order_day = Some(day);
         let spent = self.months.entry((subject, month)).or_default();
         spent.revenue += revenue;

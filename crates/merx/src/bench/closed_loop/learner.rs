@@ -117,7 +117,7 @@ impl Learner {
         let (scenario, goal) = self.scenario(moment);
         let (name, products) = ("strip".to_owned(), Vec::new());
         let slot = Slot { name, scenario, count: STRIP, products, exclude, diversity: 0.0 };
-        let mut request = Request::new(situation, Ask { slots: vec![slot], goals: vec![goal] });
+        let mut request = Request::new(situation, Ask { goals: vec![goal], ..Ask::new(vec![slot]) });
         request.deadline_ms = Some(PATIENCE_MS);
         let rules = vec![SlotRules::default()];
         let catalogue = self.shop.catalogue().read();
