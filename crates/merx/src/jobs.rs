@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use merx_domain::{Clock, TimestampMs};
 use merx_serve::{AskedBy, JobEntry, JobKind, JobProgress, JobState};
 use merx_store::{Migration, Records, Row, StoreError, Transaction, Value as Column};

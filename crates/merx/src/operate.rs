@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::housekeeping::Housekeeping;
+use crate::posts::Role;
 use crate::serving;
 use crate::shop::Shop;
 

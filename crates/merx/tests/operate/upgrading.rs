@@ -44,7 +44,8 @@ fn fill(server: &Server) {
         let visitor = ["kim", "lee"][number % 2];
         let body = json!({ "anonymous_id": visitor, "slots": [{ "scenario": scenario, "count": 5, "products": ["P000007"] }] });
         server.post("/v1/recommend", &body);
-        server.post("/v1/search", &json!({ "query": ["lamp", "garden", "table"][number % 3], "anonymous_id": visitor }));
+        server
+            .post("/v1/search", &json!({ "query": ["lamp", "garden", "table"][number % 3], "anonymous_id": visitor }));
     }
     let export = server.post("/v1/jobs", &json!({ "kind": "export" }));
     server.eventually(&format!("/v1/jobs/{}", export["id"]), |reply| reply.json()["state"] == "done");
@@ -106,7 +107,9 @@ fn a_folder_of_each_version_before_is_read() {
         server.stop();
         // And what this version wrote there, it reads.
         let server = shop.serve(&[]);
-        assert!(ask(&shop, &server, &["replay", "latest:5"]).contains("5 decided again, each answer equal bit for bit"));
+        assert!(
+            ask(&shop, &server, &["replay", "latest:5"]).contains("5 decided again, each answer equal bit for bit")
+        );
     }
     assert!(versions > 0, "no version is recorded in {}", fixtures().display());
 }
