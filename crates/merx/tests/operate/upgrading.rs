@@ -44,8 +44,8 @@ fn fill(server: &Server) {
         let visitor = ["kim", "lee"][number % 2];
         let body = json!({ "anonymous_id": visitor, "slots": [{ "scenario": scenario, "count": 5, "products": ["P000007"] }] });
         server.post("/v1/recommend", &body);
-        server
-            .post("/v1/search", &json!({ "query": ["lamp", "garden", "table"][number % 3], "anonymous_id": visitor }));
+        let query = ["lamp", "garden", "table"][number % 3];
+        server.post("/v1/search", &json!({ "query": query, "anonymous_id": visitor }));
     }
     let export = server.post("/v1/jobs", &json!({ "kind": "export" }));
     server.eventually(&format!("/v1/jobs/{}", export["id"]), |reply| reply.json()["state"] == "done");
