@@ -68,6 +68,14 @@ pub(crate) fn read(settings: &config::Vault, folder: &Path) -> Result<Vec<Master
     }
 }
 
+/// The keys as they are given now. No file is made: a new key would open nothing.
+fn given(settings: &config::Vault, folder: &Path) -> Result<Vec<MasterKey>> {
+    match source(settings, folder)? {
+        Source::Given { from, text } => parse(&from, &text),
+        Source::File(path) => read_file(&path),
+    }
+}
+
 /// The same again, at most once a second: a command may take its time, and who lacks a key lacks it for every person.
 pub(crate) fn again(
     settings: &config::Vault,
@@ -80,7 +88,7 @@ pub(crate) fn again(
             return Err(VaultError::WrongMasterKey);
         }
         *last = Some(stopwatch());
-        read(&settings, &folder).map_err(|error| {
+        given(&settings, &folder).map_err(|error| {
             tracing::error!(
                 error = format!("{error:#}"),
                 "the vault's master key was exchanged, and the new one can't be read"

@@ -21,7 +21,7 @@ mod simulated;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ struct Waiting {
 struct Inner {
     server: Server,
     epochs: RwLock<Epochs>,
+    /// The latest epoch that this process has ever seen: a server that lost its memory knows of none, and what was written in
+    /// them may still come to it.
+    latest_seen: AtomicU32,
     /// Whether this process writes, as far as it knows.
     leads: AtomicBool,
     /// Numbers the versions of this process.
@@ -113,6 +116,7 @@ impl RedisOnlineStore {
         let (epochs, restored_at) = server.epochs()?;
         let inner = Arc::new(Inner {
             server,
+            latest_seen: AtomicU32::new(epochs.current),
             epochs: RwLock::new(epochs),
             leads: AtomicBool::new(false),
             counter: AtomicU64::new(0),
@@ -198,6 +202,7 @@ impl Inner {
     fn look(&self) -> Result<()> {
         let led = self.leads.load(Ordering::Acquire);
         let (epochs, writes_here) = self.server.look()?;
+        self.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
         let mut known = self.epochs.write();
         // It may have begun an epoch since it was asked.
         let older = epochs.current < known.current && epochs.first == known.first;
@@ -226,6 +231,7 @@ impl Inner {
             && epochs.current == known.current + 1
         {
             known.current = epochs.current;
+            self.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
         }
         // Of anything else the next writing is told.
         Ok(())
@@ -364,6 +370,7 @@ impl OnlineStore for RedisOnlineStore {
         }
         closed?;
         epochs.current += 1;
+        self.inner.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
         // Values that were removed kept what they were until now; nothing of them may stay.
         self.inner.server.forget_removed(&epochs)
     }
@@ -377,7 +384,9 @@ impl OnlineStore for RedisOnlineStore {
         // Nobody reads or writes meanwhile.
         let mut epochs = inner.epochs.write();
         let _one = inner.flushing.lock();
-        let (begun, at) = inner.server.begin(epochs.current + 1)?;
+        let latest = inner.latest_seen.load(Ordering::Acquire).max(epochs.current);
+        let (begun, at) = inner.server.begin(latest + 1)?;
+        inner.latest_seen.fetch_max(begun.current, Ordering::AcqRel);
         inner.waiting.lock().clear();
         inner.closing.store(0, Ordering::Release);
         *epochs = begun;
