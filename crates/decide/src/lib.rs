@@ -22,7 +22,7 @@ pub use alerts::{
 pub use audit::{Act, AuditEntry, AuditLog, Governed, Verification};
 pub use automations::{
     Approval, ApprovalState, Automation, AutomationError, Automations, Case, Costs, Guardrail, Measure, Mode,
-    Objectives, Place, Reach, Seen, Taken, Terms, Wish,
+    Objectives, Place, Reach, Seen, Taken, Tally, Terms, Wish,
 };
 pub use catalogue::{Catalogue, CatalogueEntry, CatalogueReader};
 pub use experiments::{

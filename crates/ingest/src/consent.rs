@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use merx_domain::{ConsentStamp, Purposes, SubjectId, TimestampMs};
+use merx_domain::{ConsentStamp, MINUTE_MS, Purposes, SubjectId, TimestampMs};
 use merx_store::{Migration, Records, Row, Transaction, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -21,6 +21,9 @@ pub(crate) const MIGRATION: Migration = Migration {
     said_at_ms BIGINT NOT NULL
 );",
 };
+
+/// Clocks of machines differ by less: of two people's words that are no further apart it isn't known which was later.
+const CLOCKS_DIFFER_MS: i64 = 10 * MINUTE_MS;
 
 /// Stamps held in memory.
 const CACHED_STAMPS: usize = 1_000_000;
@@ -128,7 +131,7 @@ impl Consents {
             let own = said.entry(saying.subject).or_insert(NOTHING);
             let before = *own;
             if let Some(absorbed) = absorbed {
-                *own = together(absorbed, *own);
+                *own = joined(absorbed, *own);
             }
             let at = if saying.now { saying.at.max(own.at) } else { saying.at };
             let spoken = Said { stamp: *saying.stamp, at };
@@ -216,7 +219,7 @@ pub(crate) fn absorb_in(transaction: &mut dyn Transaction, absorbed: SubjectId, 
     let both = [wide(absorbed.0), wide(subject.0)];
     let rows = query_in(|sql, values| transaction.query(sql, values), sql, &both)?;
     let said = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
-    match said.into_iter().reduce(together) {
+    match said.into_iter().reduce(joined) {
         Some(said) => write(transaction, [(subject, said)].into_iter()),
         None => Ok(()),
     }
@@ -243,6 +246,19 @@ fn together(one: Said, other: Said) -> Said {
     } else {
         Said { stamp: other.stamp.then(one.stamp), at: one.at }
     }
+}
+
+/// Words of two people who turn out to be one. Each was told at a machine of its own perhaps: where their clocks can't say
+/// which was later, what either refused is refused.
+fn joined(one: Said, other: Said) -> Said {
+    let together = together(one, other);
+    // Who never said anything said it at the beginning of time.
+    if one.at.0.abs_diff(other.at.0) > CLOCKS_DIFFER_MS.unsigned_abs() {
+        return together;
+    }
+    let denied = one.stamp.denied | other.stamp.denied;
+    let granted = together.stamp.granted - denied;
+    Said { stamp: ConsentStamp { granted, denied, ..together.stamp }, ..together }
 }
 
 fn read(row: &Row) -> Result<Said> {

@@ -278,6 +278,31 @@ fn erasing_a_joined_person_names_all_their_pseudonyms() {
     assert_eq!(shop.events().len(), 1);
 }
 
+/// Another process rotates: who goes on with the old key asks where keys come from, and wraps nothing with a key that is left behind.
+#[test]
+fn a_master_key_that_another_process_exchanged_is_asked_for() {
+    let shop = Shop::new();
+    shop.accept(&[&hop("1", "u1", "v1")]);
+    let subject = shop.last().subject;
+    let given = Arc::new(std::sync::Mutex::new(vec![shop.key.clone()]));
+    let asked = Arc::clone(&given);
+    let follower = Vault::open(Arc::clone(&shop.store.records), vec![shop.key.clone()], 0).unwrap();
+    let follower = follower.asking_again(move || Ok(asked.lock().unwrap().clone()));
+    let new = MasterKey::random().unwrap();
+    shop.ingest.vault.rotate(new.clone()).unwrap();
+
+    assert!(matches!(follower.export(subject), Err(VaultError::WrongMasterKey)), "the source doesn't give it yet");
+    let names = Identities { anonymous_id: Some("v2".into()), ..Default::default() };
+    let meet = |vault: &Vault| {
+        vault.with_subjects(&[&names], TimestampMs(1_000), |met| Ok::<_, VaultError>((met[0].subject, vec![true])))
+    };
+    assert!(matches!(meet(&follower), Err(VaultError::WrongMasterKey)));
+    *given.lock().unwrap() = vec![new];
+    assert_eq!(follower.export(subject).unwrap().len(), 2);
+    let met = meet(&follower).unwrap();
+    assert_eq!(shop.ingest.vault.export(met).unwrap().len(), 1, "the one that rotated opens what was wrapped since");
+}
+
 #[test]
 fn the_master_key_is_rotated_and_a_wrong_one_refused() {
     let shop = Shop::new();
@@ -369,6 +394,29 @@ fn whoever_is_absorbed_takes_their_refusal_along_at_once() {
     assert!(failed.is_err());
     assert_eq!(shop.ingest.vault.find(IdentityKind::AnonymousId, "laptop").unwrap(), Some(customer));
     assert_eq!(shop.ingest.consents.of(customer).unwrap().denied, Purposes::PERSONALISATION);
+}
+
+/// Each machine stamps what it takes in by its own clock: minutes apart, they don't say which word was the later one.
+#[test]
+fn of_two_words_that_are_joined_a_refusal_counts_where_clocks_cant_tell() {
+    const MINUTE: i64 = 60_000;
+    for (refused_at, allowed_at, counts) in [(30, 34, true), (34, 30, true), (10, 34, false), (34, 10, true)] {
+        let shop = Shop::new();
+        shop.accept(&[&hop("1", "u1", "phone"), &hop("2", "", "laptop")]);
+        let say = |visitor, allows, minute| {
+            shop.ingest.accept(vec![word(visitor, allows, minute * MINUTE)], TimestampMs(minute * MINUTE)).unwrap();
+        };
+        say("laptop", false, refused_at);
+        say("phone", true, allowed_at);
+        shop.accept(&[&hop("3", "u1", "laptop")]);
+        let customer = shop.last().subject;
+        let stamp = shop.ingest.consents.of(customer).unwrap();
+        assert_eq!(stamp.denied.contains(Purposes::PERSONALISATION), counts, "{refused_at} {allowed_at}: {stamp:?}");
+        assert_eq!(stamp.granted.contains(Purposes::PERSONALISATION), !counts, "{refused_at} {allowed_at}: {stamp:?}");
+        // Who says so again is believed.
+        say("laptop", true, 31);
+        assert_eq!(shop.ingest.consents.of(customer).unwrap().granted, Purposes::PERSONALISATION);
+    }
 }
 
 #[test]

@@ -40,6 +40,7 @@ pub(crate) struct Config {
     pub(crate) record: Record,
     pub(crate) retention: Retention,
     pub(crate) train: Train,
+    pub(crate) jobs: Jobs,
     pub(crate) lake: Lake,
     pub(crate) log: Log,
 }
@@ -61,6 +62,12 @@ pub(crate) struct Server {
     pub(crate) shutdown_grace_ms: u64,
     pub(crate) public_keys_name_customers: bool,
     pub(crate) public_keys_list_products: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Jobs {
+    pub(crate) here: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]

@@ -142,9 +142,14 @@ pub(crate) fn put_into_shadow(shop: &Shop, engine: &str, version: ModelVersion) 
     watch_shadows(shop)
 }
 
+/// The version that a retraining put into the shadow of live decisions.
+pub(crate) fn shadow(shop: &Shop) -> Result<Option<ModelVersion>, StoreError> {
+    Ok(usual(shop, RECOMMEND)?.and_then(|usual| usual.shadow))
+}
+
 /// Sets the pipelines to what is remembered, but for versions that went live since.
 pub(crate) fn watch_shadows(shop: &Shop) -> Result<(), StoreError> {
-    let candidate = usual(shop, RECOMMEND)?.and_then(|usual| usual.shadow).filter(|version| {
+    let candidate = shadow(shop)?.filter(|version| {
         let found = shop.registry.get(RECOMMEND, *version);
         found.is_ok_and(|model| model.status == VersionStatus::Candidate)
     });

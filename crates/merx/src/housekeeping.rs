@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use merx_domain::{DAY_MS, HOUR_MS, TimestampMs};
@@ -12,13 +12,17 @@ use merx_serve::{AskedBy, JobEntry, JobKind};
 use merx_store::StoreError;
 use serde_json::Value;
 
-use crate::jobs::{JobBoard, Step};
+use crate::jobs::{self, JobBoard, Step};
+use crate::posts::{Post, Posts, Role, needs_lead};
 use crate::retention::Limits;
 use crate::shop::{RECOMMEND, Shop};
 use crate::{lake, privacy, retention, training};
 
 /// How often the schedule is looked at.
 const LOOK_ROUND: Duration = Duration::from_secs(30);
+/// How often the queue is, where other processes ask and work too: as often as looks at a lease are counted.
+const SHARED_ROUND: Duration = Duration::from_millis(500);
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 /// A job that failed is not tried again by the schedule before.
 const PAUSE_AFTER_FAILURE_MS: i64 = HOUR_MS;
 /// Old decision records leave in steps, so that no transaction is long.
@@ -53,32 +57,42 @@ pub(crate) struct Housekeeping {
 
 impl Housekeeping {
     /// `scheduled`: also what nobody asks for. A command that opens the folder for one job does only that.
-    pub(crate) fn start(shop: Arc<Shop>, board: Arc<JobBoard>, scheduled: bool) -> Result<Self> {
-        let working = Arc::clone(&board);
+    pub(crate) fn start(shop: Arc<Shop>, board: Arc<JobBoard>, role: &Role, scheduled: bool) -> Result<Self> {
+        let (working, mut posts) = (Arc::clone(&board), shop.posts(role));
         let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
             if scheduled {
                 yield_to_answers();
             }
+            let mut looked = None::<Instant>;
             while !working.is_stopping() {
-                if !shop.leads() {
-                    std::thread::sleep(STOP_POLL);
-                    continue;
-                }
-                if scheduled {
+                let asked = working.asked();
+                if scheduled && shop.leads() && looked.is_none_or(|at| at.elapsed() >= LOOK_ROUND) {
+                    looked = Some(training::stopwatch());
                     keep_house(&shop, &working);
                 }
-                while shop.leads()
-                    && let Some(job) = working.take(LOOK_ROUND)
-                {
-                    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(&shop, &working, &job)));
-                    if done.is_err() {
-                        working
-                            .end(job.id, Err(anyhow::anyhow!("a fault of Merx itself; standard error has the panic")));
+                match begin(&shop, &working, posts.as_mut()) {
+                    Ok(Some((job, post))) => do_it(&shop, &working, &job, post.as_ref()),
+                    Ok(None) => working.wait(asked, if posts.is_some() { SHARED_ROUND } else { LOOK_ROUND }),
+                    Err(error) => {
+                        tracing::warn!(%error, "the queue of jobs could not be read; trying again");
+                        working.wait(asked, AFTER_FAILURE);
                     }
                 }
             }
         })?;
         Ok(Self { board, thread: Some(thread) })
+    }
+}
+
+/// A job to do, with the lease that it is done under where other processes work too.
+fn begin(
+    shop: &Shop,
+    board: &JobBoard,
+    posts: Option<&mut Posts>,
+) -> Result<Option<(JobEntry, Option<Post>)>, StoreError> {
+    match posts {
+        None => Ok(board.begin(&|_| true, None)?.map(|job| (job, None))),
+        Some(posts) => Ok(posts.begin(board, shop.leads())?.map(|(job, post)| (job, Some(post)))),
     }
 }
 
@@ -97,7 +111,30 @@ impl Drop for Housekeeping {
     }
 }
 
-fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
+/// Does a job, and writes down what came of it while the job is still this process's.
+fn do_it(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry, post: Option<&Post>) {
+    // What a panic leaves behind is dropped with it.
+    let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(shop, board, job, post)));
+    let outcome = done.unwrap_or_else(|_| Err(anyhow::anyhow!("a fault of Merx itself; standard error has the panic")));
+    tell(job, &outcome);
+    match outcome {
+        Err(_) if board.is_stopping() => board.give_back(job.id, "the process that ran it stopped"),
+        Err(_) if not_ours(shop, job, post).is_some() => {
+            board.give_back(job.id, "the process that ran it had to leave it")
+        }
+        outcome => board.end(job.id, outcome),
+    }
+}
+
+/// Why this process may not go on with a job.
+fn not_ours(shop: &Shop, job: &JobEntry, post: Option<&Post>) -> Option<&'static str> {
+    if needs_lead(job.kind) && !shop.leads() {
+        return Some("another process leads the shop now");
+    }
+    post.is_some_and(Post::is_lost).then_some("another process does this job now")
+}
+
+fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry, post: Option<&Post>) -> Result<Value> {
     // A step may be told a hundred times, with its progress; the log has it once.
     let logged = RefCell::new(String::new());
     let say = |step: Step| {
@@ -105,12 +142,12 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
             tracing::info!(job = job.id, step = step.words, "working");
             logged.replace(step.words.clone());
         }
-        if !shop.leads() {
-            anyhow::bail!("another process leads the shop now");
+        if let Some(why) = not_ours(shop, job, post) {
+            anyhow::bail!(why);
         }
-        board.report(job.id, step)
+        board.report(job.id, &step)
     };
-    let outcome = match job.kind {
+    match job.kind {
         JobKind::Training => training::train_all(shop, &say),
         JobKind::Retraining => training::train_into_shadow(shop, &say),
         JobKind::Export => lake::export(&shop.store, shop.clock.now(), &say),
@@ -120,9 +157,7 @@ fn run(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry) {
             None => Ok(serde_json::json!({ "events": 0, "lake_rows": 0 })),
         },
         JobKind::Indexing => shop.searching.rebuild(),
-    };
-    tell(job, &outcome);
-    board.end(job.id, outcome);
+    }
 }
 
 fn tell(job: &JobEntry, outcome: &Result<Value>) {
@@ -141,23 +176,26 @@ fn keep_house(shop: &Shop, board: &JobBoard) {
     if let Err(error) = privacy::keep_house(shop) {
         tracing::error!(error = format!("{error:#}"), "old notes of privacy requests could not be removed");
     }
-    let done = board.done_at(JobKind::Retention);
+    let jobs = match board.list() {
+        Ok(jobs) => jobs,
+        Err(error) => return tracing::error!(%error, "the queue of jobs could not be read"),
+    };
+    let done = jobs::done_at(&jobs, JobKind::Retention);
     let retention_is_due =
         done.is_none_or(|done| now.since(done) >= DAY_MS) && Limits::of(&shop.config.retention, now).is_some();
-    ask_if_due(board, JobKind::Retention, Ok(retention_is_due), now);
-    ask_if_due(board, JobKind::Privacy, privacy::is_due(shop), now);
+    ask_if_due(board, &jobs, JobKind::Retention, Ok(retention_is_due), now);
+    ask_if_due(board, &jobs, JobKind::Privacy, privacy::is_due(shop), now);
     let training = next_training_at(shop).map(|due| due.is_some_and(|due| due <= now));
-    ask_if_due(board, JobKind::Training, training, now);
+    ask_if_due(board, &jobs, JobKind::Training, training, now);
     let export = lake::export_is_due(&shop.store, &shop.config.lake, now);
-    ask_if_due(board, JobKind::Export, export, now);
+    ask_if_due(board, &jobs, JobKind::Export, export, now);
 }
 
-fn ask_if_due(board: &JobBoard, kind: JobKind, due: Result<bool, StoreError>, now: TimestampMs) {
-    match due {
-        Ok(true) if board.failed_at(kind).is_none_or(|failed| now.since(failed) >= PAUSE_AFTER_FAILURE_MS) => {
-            board.ask(kind, AskedBy::Schedule);
-        }
-        Ok(_) => {}
+fn ask_if_due(board: &JobBoard, jobs: &[JobEntry], kind: JobKind, due: Result<bool, StoreError>, now: TimestampMs) {
+    let rested = jobs::failed_at(jobs, kind).is_none_or(|failed| now.since(failed) >= PAUSE_AFTER_FAILURE_MS);
+    let asked = due.and_then(|due| if due && rested { board.ask(kind, AskedBy::Schedule).map(drop) } else { Ok(()) });
+    match asked {
+        Ok(()) => {}
         Err(error) => tracing::error!(%error, ?kind, "whether it is due could not be found"),
     }
 }

@@ -84,7 +84,7 @@ impl Rounds {
             let raise = Raise::new(AlertKind::Drift, key, words).of(&engine.engine);
             shop.automations.book().raise(raise.with_detail(detail), now)?;
             if asks {
-                board.ask(JobKind::Retraining, AskedBy::Schedule);
+                board.ask(JobKind::Retraining, AskedBy::Schedule)?;
                 self.retraining = Some(now);
             }
         }

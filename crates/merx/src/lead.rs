@@ -18,7 +18,7 @@ use crate::background::Repeated;
 /// The lease's name in the records.
 pub(crate) const LEAD: &str = "lead";
 /// Between two beats, or looks.
-const BEAT: Duration = Duration::from_secs(1);
+pub(crate) const BEAT: Duration = Duration::from_secs(1);
 /// So long after a beat no other process can have taken the lead: it would have had to look [`SILENT_LOOKS`] times in vain.
 const CERTAIN: Duration = Duration::from_secs(SILENT_LOOKS as u64 - 1);
 
@@ -53,8 +53,20 @@ impl Touch {
     }
 }
 
+/// Whether a process wants the lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Candidate {
+    /// A command that writes; it is refused where another process leads.
+    Alone,
+    /// Where nobody has it.
+    Beside,
+    Never,
+}
+
 /// The lease, what was seen at the last look, and when that was.
 struct Beats {
+    wanted: bool,
+    holder: String,
     lease: Lease,
     standing: ArcSwap<Standing>,
     touch: Arc<Touch>,
@@ -63,7 +75,7 @@ struct Beats {
 impl Beats {
     fn beat(&self) -> Result<(), StoreError> {
         let began = self.touch.now_ms();
-        let standing = self.lease.beat()?;
+        let standing = if self.wanted { self.lease.beat()? } else { self.lease.watch()? };
         if let Standing::Held { term } = standing {
             *self.touch.beaten.lock() = (term, began);
         }
@@ -80,12 +92,13 @@ pub(crate) struct Lead {
 }
 
 impl Lead {
-    /// `alone`: a command that writes; it is refused where another process leads.
-    pub(crate) fn seek(records: Arc<dyn Records>, fence: Arc<Fence>, alone: bool) -> Result<Self> {
+    pub(crate) fn seek(records: Arc<dyn Records>, fence: Arc<Fence>, candidate: Candidate) -> Result<Self> {
         let mut name = [0; 16];
         getrandom::fill(&mut name).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
         let holder = format!("{:032x}", u128::from_be_bytes(name));
-        let mut lead = Self::looking(records, fence, holder, stopwatch()).context("looking who leads this shop")?;
+        let (alone, wanted) = (candidate == Candidate::Alone, candidate != Candidate::Never);
+        let looking = Self::looking_for(wanted, records, fence, holder, stopwatch());
+        let mut lead = looking.context("looking who leads this shop")?;
         for _ in 0..=SILENT_LOOKS {
             if !alone || matches!(**lead.beats.standing.load(), Standing::Held { .. }) {
                 break;
@@ -103,19 +116,41 @@ impl Lead {
     }
 
     /// After one look; who calls it beats, or looks on, by [`Self::look`].
+    #[cfg(test)]
     pub(crate) fn looking(
         records: Arc<dyn Records>,
         fence: Arc<Fence>,
         holder: String,
         stopwatch: Stopwatch,
     ) -> Result<Self, StoreError> {
+        Self::looking_for(true, records, fence, holder, stopwatch)
+    }
+
+    fn looking_for(
+        wanted: bool,
+        records: Arc<dyn Records>,
+        fence: Arc<Fence>,
+        holder: String,
+        stopwatch: Stopwatch,
+    ) -> Result<Self, StoreError> {
         let beats = Beats {
-            lease: Lease::new(records, LEAD, holder),
+            wanted,
+            lease: Lease::new(records, LEAD, holder.clone()),
+            holder,
             standing: ArcSwap::from_pointee(Standing::Other { address: String::new() }),
             touch: Arc::new(Touch { stopwatch, term: AtomicI64::new(0), beaten: Mutex::default() }),
         };
         beats.beat()?;
         Ok(Self { beats: Arc::new(beats), fence, beating: None })
+    }
+
+    /// A name that no other process has.
+    pub(crate) fn holder(&self) -> &str {
+        &self.beats.holder
+    }
+
+    pub(crate) fn fence(&self) -> &Arc<Fence> {
+        &self.fence
     }
 
     pub(crate) fn look(&self) -> Result<(), StoreError> {

@@ -25,6 +25,7 @@ mod manual;
 mod master_key;
 mod migrate;
 mod operate;
+mod posts;
 mod privacy;
 mod projection;
 mod rehearse;
@@ -39,10 +40,11 @@ mod shop;
 #[cfg(test)]
 mod simulation;
 mod storage;
+mod tallies;
 mod training;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -87,6 +89,15 @@ enum Command {
     },
     /// Serve the HTTP API.
     Serve {
+        /// Write address and new keys here (JSON) once requests are answered.
+        #[arg(long, value_name = "FILE")]
+        ready_file: Option<PathBuf>,
+    },
+    /// Work for a shop on services beside `merx serve`: lead it, apply its events, train, export, answer requests for privacy.
+    Work {
+        /// Do only these jobs, and never lead. May be given several times.
+        #[arg(long, value_enum, value_name = "JOBS")]
+        only: Vec<posts::Work>,
         /// Write address and new keys here (JSON) once requests are answered.
         #[arg(long, value_name = "FILE")]
         ready_file: Option<PathBuf>,
@@ -362,14 +373,14 @@ fn run(arguments: Arguments) -> Result<()> {
         Command::Serve { ready_file } => {
             start_log(&config, "info")?;
             housekeeping::let_answers_go_first()?;
-            serving::serve(shop::Shop::open_beside_others(config)?, |ready| {
-                if let Some(path) = &ready_file {
-                    demo::write_ready(path, ready)?;
-                }
-                println!("Merx serves at {}", ready.url);
-                demo::print_keys(ready);
-                Ok(())
-            })
+            let role = posts::Role::of_server(&config)?;
+            serving::serve(config, &role, |ready| tell_ready(ready, ready_file.as_deref(), "serves"))
+        }
+        Command::Work { only, ready_file } => {
+            start_log(&config, "info")?;
+            housekeeping::let_answers_go_first()?;
+            let role = posts::Role::of_worker(&config, &only)?;
+            serving::serve(config, &role, |ready| tell_ready(ready, ready_file.as_deref(), "works"))
         }
         Command::Demo(demo) => {
             start_log(&config, "warn")?;
@@ -452,6 +463,15 @@ fn run(arguments: Arguments) -> Result<()> {
             Desk::open(&server, config)?.why(decision)
         }
     }
+}
+
+fn tell_ready(ready: &serving::Ready, file: Option<&Path>, does: &str) -> Result<()> {
+    if let Some(path) = file {
+        demo::write_ready(path, ready)?;
+    }
+    println!("Merx {does} at {}", ready.url);
+    demo::print_keys(ready);
+    Ok(())
 }
 
 /// `quiet` is the level of commands that print for people, unless the configuration names another.

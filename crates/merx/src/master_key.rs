@@ -5,13 +5,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use merx_ingest::vault::{MasterKey, Vault};
+use merx_ingest::vault::{MasterKey, Vault, VaultError};
+use parking_lot::Mutex;
 
 use crate::config;
+use crate::training::stopwatch;
 
 const ENVIRONMENT: &str = "MERX_VAULT_KEY";
+const PAUSE: Duration = Duration::from_secs(1);
 
 enum Source {
     /// Words that somebody else keeps.
@@ -61,6 +65,36 @@ pub(crate) fn read(settings: &config::Vault, folder: &Path) -> Result<Vec<Master
         Source::Given { from, text } => parse(&from, &text),
         Source::File(path) if path.exists() => read_file(&path),
         Source::File(path) => Ok(vec![MasterKey::load_or_create(&path)?]),
+    }
+}
+
+/// The keys as they are given now. No file is made: a new key would open nothing.
+fn given(settings: &config::Vault, folder: &Path) -> Result<Vec<MasterKey>> {
+    match source(settings, folder)? {
+        Source::Given { from, text } => parse(&from, &text),
+        Source::File(path) => read_file(&path),
+    }
+}
+
+/// The same again, at most once a second: a command may take its time, and who lacks a key lacks it for every person.
+pub(crate) fn again(
+    settings: &config::Vault,
+    folder: &Path,
+) -> impl Fn() -> Result<Vec<MasterKey>, VaultError> + use<> {
+    let (settings, folder, last) = (settings.clone(), folder.to_owned(), Mutex::new(None::<Instant>));
+    move || {
+        let mut last = last.lock();
+        if last.is_some_and(|last| last.elapsed() < PAUSE) {
+            return Err(VaultError::WrongMasterKey);
+        }
+        *last = Some(stopwatch());
+        given(&settings, &folder).map_err(|error| {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the vault's master key was exchanged, and the new one can't be read"
+            );
+            VaultError::WrongMasterKey
+        })
     }
 }
 

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::housekeeping::Housekeeping;
+use crate::posts::Role;
 use crate::serving;
 use crate::shop::Shop;
 
@@ -84,12 +85,12 @@ impl Desk {
 
     fn of_folder(config: Config) -> Result<Self> {
         let shop = Arc::new(Shop::open(config).map_err(with_hint)?);
-        let board = shop.job_board()?;
+        let board = shop.job_board();
         let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
         let key = keys.lend(Scope::Admin, shop.clock.now())?;
         let app = App::new(serving::parts(&shop, keys, Arc::clone(&board))?);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let housekeeping = Housekeeping::start(shop, board, false)?;
+        let housekeeping = Housekeeping::start(shop, board, &Role::everything(), false)?;
         Ok(Self { client: Client::Within { app, runtime, key }, _housekeeping: Some(housekeeping) })
     }
 

@@ -337,6 +337,8 @@ impl Round {
     }
 
     pub(crate) fn go(&mut self, projection: &Projection) -> Result<()> {
+        // Nothing may be left to write, and something to read again.
+        projection.store.online.still_leads()?;
         self.since_snapshot += projection.catch_up()?;
         projection.tell()?;
         if self.since_snapshot >= self.most {

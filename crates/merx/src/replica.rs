@@ -1,4 +1,5 @@
-//! What a process takes over from the one that leads: keys, users, settings, rules, experiments, automations, policies, models.
+//! What a process takes over from the one that leads: keys, users, settings, rules, experiments, automations, policies; and models from whoever
+//! made them live.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -12,9 +13,9 @@ use merx_store::Value;
 
 use crate::background::Repeated;
 use crate::drifting;
-use crate::jobs::JobBoard;
 use crate::serving::store_error_of_registry;
 use crate::shop::Shop;
+use crate::tallies::Tallies;
 
 /// How long a change made in another process may go unseen.
 const ROUND: Duration = Duration::from_millis(500);
@@ -38,34 +39,39 @@ impl Door {
 }
 
 /// Follows the lease, and where another process leads, what that one changes. A shop of one process needs neither.
-pub(crate) fn follow(shop: &Arc<Shop>, door: Door, board: Arc<JobBoard>) -> Result<Option<Repeated>> {
+pub(crate) fn follow(shop: &Arc<Shop>, door: Door) -> Result<Option<Repeated>> {
     if shop.lead.is_none() {
         return Ok(None);
     }
     let shop = Arc::clone(shop);
-    let mut followed = Followed::default();
+    let (mut followed, mut tallies) = (Followed::default(), Tallies::default());
     let round = move |_: &AtomicBool| {
         let Some(lead) = &shop.lead else { return Ok(()) };
         lead.follow(|| {
             door.reload()?;
             followed.catch_up(&shop)?;
-            shop.take_over()?;
-            board.reload()
+            shop.take_over()
         })?;
         if !lead.leads() {
             shop.stand_back();
             door.reload()?;
             followed.catch_up(&shop).context("following the process that leads")?;
+        } else {
+            // A training may have run elsewhere.
+            followed.follow_models(&shop)?;
         }
-        Ok(())
+        tallies.go(&shop)
     };
     Ok(Some(Repeated::start("replica", ROUND, round)?))
 }
 
+/// Every version and how it stands, and the one that runs in the shadow.
+type Models = (Vec<(String, ModelVersion, VersionStatus)>, Option<ModelVersion>);
+
 /// What was taken over last, where taking it over again would cost something.
 #[derive(Default)]
 struct Followed {
-    models: Option<Vec<(String, ModelVersion, VersionStatus)>>,
+    models: Option<Models>,
     erased: Option<i64>,
 }
 
@@ -83,6 +89,7 @@ impl Followed {
     fn follow_models(&mut self, shop: &Shop) -> Result<()> {
         let listed = shop.registry.list().map_err(store_error_of_registry)?;
         let models: Vec<_> = listed.into_iter().map(|model| (model.name, model.version, model.status)).collect();
+        let models = (models, drifting::shadow(shop)?);
         if self.models.as_ref() == Some(&models) {
             return Ok(());
         }

@@ -132,7 +132,10 @@ impl Comparison {
 /// Trains on searches up to `now`; a candidate that passes the gate goes live at once.
 pub(crate) fn train(shop: &Shop, now: TimestampMs, say: Say) -> Result<Report> {
     let started = stopwatch();
-    shop.search_log.catch_up()?;
+    // The sums are kept by the process that leads; elsewhere they are a moment behind.
+    if shop.leads() {
+        shop.search_log.catch_up()?;
+    }
     let from = now.plus_ms(-i64::from(shop.config.train.window_days) * DAY_MS);
     let searches = search_log::impressions(&shop.search_log, Window { from, until: now }, say)?;
     let clicked = searches.iter().filter(|(_, impression)| impression.clicked.contains(&true)).count();

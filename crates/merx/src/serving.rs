@@ -27,6 +27,7 @@ use crate::config::{Config, purposes};
 use crate::housekeeping::{self, Housekeeping};
 use crate::jobs::JobBoard;
 use crate::lead::Lead;
+use crate::posts::Role;
 use crate::replica::{self, Door};
 use crate::search_log::{self, Reports};
 use crate::shop::Shop;
@@ -248,12 +249,16 @@ impl Rooms {
 }
 
 impl Jobs for Rooms {
-    fn start(&self, kind: JobKind) -> JobEntry {
+    fn start(&self, kind: JobKind) -> Result<JobEntry, StoreError> {
         self.board.ask(kind, AskedBy::Request)
     }
 
-    fn list(&self) -> Vec<JobEntry> {
+    fn list(&self) -> Result<Vec<JobEntry>, StoreError> {
         self.board.list()
+    }
+
+    fn busy_s(&self) -> f64 {
+        self.board.busy().as_secs_f64()
     }
 
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError> {
@@ -295,7 +300,7 @@ impl Privacy for Rooms {
         let request = requests
             .submit(vault, &new, now, due, &mut |transaction| change.append(transaction, act))
             .map_err(privacy_error)?;
-        self.board.ask(JobKind::Privacy, AskedBy::Request);
+        self.board.ask(JobKind::Privacy, AskedBy::Request)?;
         Ok(request)
     }
 
@@ -378,13 +383,14 @@ pub(crate) struct Ready {
 }
 
 /// Serves until a stop signal, then finishes what is under way. `ready` is called once requests are answered.
-pub(crate) fn serve(shop: Shop, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
-    serve_with(Arc::new(shop), |_| Ok(None), ready)
+pub(crate) fn serve(config: Config, role: &Role, ready: impl FnOnce(&Ready) -> Result<()>) -> Result<()> {
+    serve_with(Arc::new(Shop::open_beside_others(config, role)?), role, |_| Ok(None), ready)
 }
 
 /// The same with a shop's pages beside the API, if `front` makes some.
 pub(crate) fn serve_with(
     shop: Arc<Shop>,
+    role: &Role,
     front: impl FnOnce(&Keys) -> Result<Option<DemoShop>>,
     ready: impl FnOnce(&Ready) -> Result<()>,
 ) -> Result<()> {
@@ -396,7 +402,7 @@ pub(crate) fn serve_with(
     let keys = Arc::new(Keys::open(Arc::clone(&shop.store.records))?);
     let new_keys = first_keys(&shop, &keys)?;
     let site = Site { sdk: pages::SDK, shop: front(&keys)? };
-    let board = shop.job_board()?;
+    let board = shop.job_board();
     let parts = parts(&shop, keys, Arc::clone(&board))?;
     let door = Door {
         keys: Arc::clone(&parts.keys),
@@ -404,9 +410,9 @@ pub(crate) fn serve_with(
         indexes: Arc::clone(&parts.indexes),
         slot_rules: Arc::clone(&parts.slot_rules),
     };
-    let replica = replica::follow(&shop, door, Arc::clone(&board))?;
+    let replica = replica::follow(&shop, door)?;
     let following = following(&shop, &board)?;
-    let housekeeping = Housekeeping::start(Arc::clone(&shop), board, true)?;
+    let housekeeping = Housekeeping::start(Arc::clone(&shop), board, role, true)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(async {
         let stop = stop_signal()?;

@@ -27,12 +27,14 @@ use crate::drifting;
 use crate::encoding;
 use crate::jobs::JobBoard;
 use crate::layouts::{self, LAYOUT};
-use crate::lead::Lead;
+use crate::lead::{Candidate, Lead};
 use crate::master_key;
+use crate::posts::{Posts, Role};
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
 use crate::storage::{self, Opened};
+use crate::tallies;
 
 /// The recommendation model's name in the registry.
 pub(crate) const RECOMMEND: &str = "recommend";
@@ -41,6 +43,8 @@ pub(crate) struct Shop {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Store,
+    /// The records as every process may write them, whoever leads: what it decided, and how often.
+    pub(crate) recording: Arc<dyn Records>,
     pub(crate) ingest: Arc<Ingest>,
     /// Where several processes serve the shop: who people are, for those that don't lead. It holds nothing in memory, and learns new visitors.
     pub(crate) visitors: Option<Vault>,
@@ -70,21 +74,22 @@ impl Shop {
     /// Opens what the configuration names and brings everything in memory up to it. Where the shop lies on services, no other
     /// process may lead it meanwhile.
     pub(crate) fn open(config: Config) -> Result<Self> {
-        Self::open_as(config, true)
+        Self::open_as(config, Candidate::Alone)
     }
 
-    /// The same beside other processes: this one leads, or follows the one that does.
-    pub(crate) fn open_beside_others(config: Config) -> Result<Self> {
-        Self::open_as(config, false)
+    /// The same beside other processes: this one leads, if its role lets it, or follows the one that does.
+    pub(crate) fn open_beside_others(config: Config, role: &Role) -> Result<Self> {
+        Self::open_as(config, if role.may_lead { Candidate::Beside } else { Candidate::Never })
     }
 
-    fn open_as(config: Config, alone: bool) -> Result<Self> {
+    fn open_as(config: Config, candidate: Candidate) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = &config.data.folder;
         let Opened { store, recording, intake_log, shared } = storage::open(&config, &migrations())?;
-        let lead = shared.map(|fence| Lead::seek(Arc::clone(&recording), fence, alone)).transpose()?;
+        let lead = shared.map(|fence| Lead::seek(Arc::clone(&recording), fence, candidate)).transpose()?;
         let vault = |records: &Arc<dyn Records>, cached| -> Result<Vault> {
-            Ok(Vault::open(Arc::clone(records), master_key::read(&config.vault, folder)?, cached)?)
+            let opened = Vault::open(Arc::clone(records), master_key::read(&config.vault, folder)?, cached)?;
+            Ok(opened.asking_again(master_key::again(&config.vault, folder)))
         };
         let visitors = lead.as_ref().map(|_| vault(&recording, 0)).transpose()?;
         let vault = vault(&store.records, DEFAULT_CACHED_IDENTITIES)?;
@@ -146,7 +151,7 @@ impl Shop {
             Arc::clone(&projection),
             Arc::clone(&merchandise),
             Arc::clone(&store.records),
-            recording,
+            Arc::clone(&recording),
             Arc::clone(&clock),
             config.search.encoder.clone(),
         );
@@ -162,6 +167,7 @@ impl Shop {
             config,
             clock,
             store,
+            recording,
             ingest,
             visitors,
             lead,
@@ -209,16 +215,18 @@ impl Shop {
     }
 
     /// An empty queue of jobs; where several processes serve the shop, the one on record.
-    pub(crate) fn job_board(&self) -> Result<Arc<JobBoard>> {
+    pub(crate) fn job_board(&self) -> Arc<JobBoard> {
         let clock = Arc::clone(&self.clock);
-        let board = match &self.lead {
+        Arc::new(match &self.lead {
             None => JobBoard::new(clock),
             Some(_) => JobBoard::on_record(clock, Arc::clone(&self.store.records)),
-        };
-        if self.leads() {
-            board.reload()?;
-        }
-        Ok(Arc::new(board))
+        })
+    }
+
+    /// Where several processes serve the shop: the leases that jobs are done under.
+    pub(crate) fn posts(&self, role: &Role) -> Option<Posts> {
+        let lead = self.lead.as_ref()?;
+        Some(Posts::new(&self.recording, Arc::clone(lead.fence()), lead.holder(), role.clone()))
     }
 
     /// Another process leads: nothing is believed that this one holds in memory and that one may change.
@@ -236,15 +244,21 @@ impl Shop {
         &self.projection.catalogue
     }
 
-    /// Hands the engine what the registry says is live, and the version before.
+    /// Hands the engines what the registry says is live, and the version before. What is in memory already stays; what is new is loaded, and has
+    /// answered once, before it takes the place of the one that answers until then.
     pub(crate) fn load_models(&self) -> Result<()> {
         let mut troubles = Vec::new();
         let [live, previous] = [VersionStatus::Live, VersionStatus::Previous];
-        let mut recommend = |status| self.loaded(RECOMMEND, status, load, &mut troubles);
+        let held = |version| self.engine.held(version);
+        let warm =
+            |registry: &Registry, model: &RegisteredModel| load(registry, model).inspect(|loaded| loaded.warm_up());
+        let mut recommend = |status| self.loaded(RECOMMEND, status, held, warm, &mut troubles);
         self.engine.serve(recommend(live)?, recommend(previous)?);
-        let mut layout = |status| self.loaded(LAYOUT, status, layouts::load, &mut troubles);
+        let held = |version| self.layouts.engine().held(version);
+        let mut layout = |status| self.loaded(LAYOUT, status, held, layouts::load, &mut troubles);
         self.layouts.engine().serve(layout(live)?, layout(previous)?);
-        let mut search = |status| self.loaded(SEARCH, status, searching::load, &mut troubles);
+        let held = |version| self.searching.engine().ranker_held(version);
+        let mut search = |status| self.loaded(SEARCH, status, held, searching::load, &mut troubles);
         self.searching.engine().serve(search(live)?, search(previous)?);
         self.model_troubles.store(Arc::new(troubles));
         Ok(())
@@ -255,10 +269,14 @@ impl Shop {
         &self,
         name: &str,
         status: VersionStatus,
+        held: impl Fn(ModelVersion) -> Option<Arc<M>>,
         load: impl Fn(&Registry, &RegisteredModel) -> Result<M>,
         troubles: &mut Vec<String>,
     ) -> Result<Option<(ModelVersion, Arc<M>)>> {
         let Some(model) = self.registry.with_status(name, status)? else { return Ok(None) };
+        if let Some(held) = held(model.version) {
+            return Ok(Some((model.version, held)));
+        }
         match load(&self.registry, &model).with_context(|| format!("model {name} {}", model.version)) {
             Ok(loaded) => Ok(Some((model.version, Arc::new(loaded)))),
             Err(error) => {
@@ -311,7 +329,7 @@ pub(crate) fn migrations() -> Vec<Migration> {
         merx_decide::MIGRATIONS,
         merx_serve::MIGRATIONS,
         search_log::MIGRATIONS,
-        &[drifting::MIGRATION, encoding::MIGRATION, drifting::HISTORY_MIGRATION],
+        &[drifting::MIGRATION, encoding::MIGRATION, drifting::HISTORY_MIGRATION, tallies::MIGRATION],
     ]
     .concat()
 }

@@ -55,6 +55,11 @@ impl Storage {
         self.all().into_iter().filter_map(|(port, address)| Some((port, address?))).collect()
     }
 
+    /// Whether several processes may serve the shop.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.all().iter().all(|(_, address)| address.is_some())
+    }
+
     /// Whether each port can be what its address says.
     pub(crate) fn check(&self) -> Result<()> {
         for ((port, address), (_, schemes)) in self.all().into_iter().zip(SCHEMES) {

@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::body::{Answered, blocking};
+use crate::jobs::{JobKind, JobState};
 use crate::metrics::Gauges;
 use crate::ports::Leader;
 use crate::problem::{Code, Problem};
@@ -90,7 +91,20 @@ fn check_store(app: &App) -> Result<(), Problem> {
 pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Problem> {
     let text = blocking(move || {
         let parts = &app.parts;
+        let jobs = parts.jobs.list().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the queue of jobs could not be read; its metrics are missing");
+            Vec::new()
+        });
+        let now = parts.clock.now();
+        let waiting = jobs.iter().filter(|job| job.state == JobState::Waiting);
+        let oldest_ms = waiting.map(|job| now.since(job.asked_at)).max().unwrap_or(0);
         Ok(app.metrics.render(&Gauges {
+            jobs: JobKind::ALL.map(|kind| {
+                let count = |state| jobs.iter().filter(|job| job.kind == kind && job.state == state).count() as u64;
+                (kind.name(), count(JobState::Waiting), count(JobState::Running))
+            }),
+            oldest_job_s: (oldest_ms.max(0) as f64) / 1e3,
+            busy_s: parts.jobs.busy_s(),
             recorder_queue: parts.recorder.queued() as u64,
             unrecorded: parts.recorder.unrecorded(),
             exposures_lost: parts.dealer.exposures.lost(),

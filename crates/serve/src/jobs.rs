@@ -31,6 +31,23 @@ pub enum JobKind {
     Indexing,
 }
 
+impl JobKind {
+    pub const ALL: [Self; 6] =
+        [Self::Training, Self::Retraining, Self::Export, Self::Privacy, Self::Retention, Self::Indexing];
+
+    /// As on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Retraining => "retraining",
+            Self::Export => "export",
+            Self::Privacy => "privacy",
+            Self::Retention => "retention",
+            Self::Indexing => "indexing",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobState {
@@ -70,6 +87,15 @@ pub struct JobEntry {
     /// What came of it.
     pub result: Option<Value>,
     pub error: Option<String>,
+    /// Where several processes serve the shop: which of them began it last.
+    #[serde(default)]
+    pub worker: Option<String>,
+    /// How often it was begun: again where its process went before it had ended.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Whoever asked for it knows that processes take jobs under a lease.
+    #[serde(default)]
+    pub leased: bool,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -116,6 +142,12 @@ pub(crate) struct JobAnswer {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     error: Option<String>,
+    /// Where several processes serve the shop: which of them began it last, as HOST:PID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "shop-1:4711")]
+    worker: Option<String>,
+    /// How often it was begun: again where its process went before it had ended.
+    attempts: u32,
 }
 
 impl From<JobEntry> for JobAnswer {
@@ -133,19 +165,22 @@ impl From<JobEntry> for JobAnswer {
             ended_at: time(job.ended_at),
             result: job.result,
             error: job.error,
+            worker: job.worker,
+            attempts: job.attempts,
         }
     }
 }
 
 /// List jobs
 ///
-/// What ran, runs and waits, with its progress. Jobs run one at a time.
+/// What ran, runs and waits, with its progress. A process does one job at a time; where several work for a shop, a training may run
+/// beside another job.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs",
     responses((status = 200, description = "Newest first", body = JobList)))]
 pub(crate) async fn list_jobs(State(app): State<Shared>) -> Result<Response, Problem> {
     blocking(move || {
         let next_training_at = app.parts.jobs.next_training_at()?.map(|at| at.to_string());
-        let items = app.parts.jobs.list().into_iter().map(JobAnswer::from).collect();
+        let items = app.parts.jobs.list()?.into_iter().map(JobAnswer::from).collect();
         Ok(Answered(JobList { items, next_training_at }).into_response())
     })
     .await
@@ -166,7 +201,7 @@ pub(crate) async fn start_job(
         let target = serde_json::to_value(new.kind).ok();
         let target = target.as_ref().and_then(Value::as_str).unwrap_or_default();
         app.parts.audit.note(caller.acts(&app).act(), "job.asked", target, &Value::Null)?;
-        let job = app.parts.jobs.start(new.kind);
+        let job = app.parts.jobs.start(new.kind)?;
         Ok((StatusCode::ACCEPTED, Answered(JobAnswer::from(job))).into_response())
     })
     .await
@@ -177,7 +212,10 @@ pub(crate) async fn start_job(
     params(("id" = u64, Path, description = "The job's id", minimum = 1)),
     responses((status = 200, description = "How it stands", body = JobAnswer)))]
 pub(crate) async fn get_job(State(app): State<Shared>, PathId(id): PathId<u64>) -> Result<Response, Problem> {
-    let job = app.parts.jobs.list().into_iter().find(|job| job.id == id);
-    let job = job.ok_or_else(|| Problem::not_found("job", id))?;
-    Ok(Answered(JobAnswer::from(job)).into_response())
+    blocking(move || {
+        let job = app.parts.jobs.list()?.into_iter().find(|job| job.id == id);
+        let job = job.ok_or_else(|| Problem::not_found("job", id))?;
+        Ok(Answered(JobAnswer::from(job)).into_response())
+    })
+    .await
 }

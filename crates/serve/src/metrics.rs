@@ -54,6 +54,11 @@ pub(crate) struct Gauges {
     pub(crate) shed: (u64, u64),
     pub(crate) leads: u64,
     pub(crate) products: u64,
+    /// By kind, how many wait and how many run, in all processes of the shop.
+    pub(crate) jobs: [(&'static str, u64, u64); crate::jobs::JobKind::ALL.len()],
+    /// How long the job that waits longest has waited.
+    pub(crate) oldest_job_s: f64,
+    pub(crate) busy_s: f64,
     pub(crate) rejected: std::collections::BTreeMap<&'static str, u64>,
 }
 
@@ -134,6 +139,7 @@ impl Metrics {
             family(&mut out, name, kind, help);
             sample(&mut out, name, "", value);
         }
+        render_jobs(&mut out, gauges);
         out
     }
 
@@ -166,6 +172,27 @@ impl Metrics {
             sample(out, "merx_http_request_seconds_count", &labels, below);
         }
     }
+}
+
+/// What workers are scaled on: how much waits in the shop, and how busy this process is.
+fn render_jobs(out: &mut String, gauges: &Gauges) {
+    family(out, "merx_jobs_waiting", "gauge", "Jobs that wait, of the whole shop.");
+    for (kind, waiting, _) in gauges.jobs {
+        sample(out, "merx_jobs_waiting", &format!("kind=\"{kind}\""), waiting);
+    }
+    family(out, "merx_jobs_running", "gauge", "Jobs that run, of the whole shop.");
+    for (kind, _, running) in gauges.jobs {
+        sample(out, "merx_jobs_running", &format!("kind=\"{kind}\""), running);
+    }
+    family(out, "merx_jobs_oldest_waiting_seconds", "gauge", "How long the job has waited that waits longest.");
+    let _ = writeln!(out, "merx_jobs_oldest_waiting_seconds {}", gauges.oldest_job_s);
+    family(
+        out,
+        "merx_jobs_busy_seconds_total",
+        "counter",
+        "Time that this process has spent on jobs; its rate is its saturation.",
+    );
+    let _ = writeln!(out, "merx_jobs_busy_seconds_total {}", gauges.busy_s);
 }
 
 fn place(fallback: FallbackLevel) -> usize {

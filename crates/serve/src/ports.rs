@@ -461,9 +461,13 @@ pub struct ModelSegment {
 /// Who does what takes longer than a request.
 pub trait Jobs: Send + Sync {
     /// Puts a job in the queue; where one of the kind waits or runs, that one is returned.
-    fn start(&self, kind: JobKind) -> JobEntry;
+    fn start(&self, kind: JobKind) -> Result<JobEntry, StoreError>;
     /// Newest first, as many as are remembered.
-    fn list(&self) -> Vec<JobEntry>;
+    fn list(&self) -> Result<Vec<JobEntry>, StoreError>;
+    /// How much of this process's time went into jobs, in seconds since it began; the one that runs included.
+    fn busy_s(&self) -> f64 {
+        0.0
+    }
     /// `None`: nothing is scheduled.
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError>;
 }

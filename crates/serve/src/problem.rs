@@ -219,6 +219,10 @@ impl From<StoreError> for Problem {
                 tracing::error!(%error, "stored bytes are damaged");
                 Self::new(Code::Internal)
             }
+            StoreError::TooLarge { .. } => {
+                tracing::error!(%error, "the store takes no value of this size");
+                Self::new(Code::Internal)
+            }
             StoreError::Unavailable { .. } | StoreError::Locked { .. } => {
                 tracing::error!(%error, "the store is unavailable");
                 Self::new(Code::Unavailable).retry_after(1)

@@ -6,10 +6,12 @@
 //!
 //! **The fence.** A holder that does not know yet that it was replaced may still write. So every transaction behind a
 //! [`Fence`] reads the lease's term first, and is refused where it isn't the one it was raised for. Transactions run as if
-//! one after the other, so none of an old term comes after the taking of the next.
+//! one after the other, so none of an old term comes after the taking of the next. A thread that does a job passes by the
+//! lease of that job instead, whoever leads ([`Fence::pass_by`]).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::thread::ThreadId;
 
 use parking_lot::Mutex;
 
@@ -113,6 +115,16 @@ impl Lease {
         standing.ok_or_else(broken)
     }
 
+    /// Looks who holds it, and never takes it: for a process that does not want it.
+    pub fn watch(&self) -> Result<Standing> {
+        let rows = self.records.query("SELECT address FROM leases WHERE name = $1", &[text(self.name)])?;
+        match rows.into_iter().next().map(|Row(columns)| <[Value; 1]>::try_from(columns)) {
+            None => Ok(Standing::Other { address: String::new() }),
+            Some(Ok([Value::Text(address)])) => Ok(Standing::Other { address }),
+            Some(_) => Err(broken()),
+        }
+    }
+
     /// Whether this process holds it in that term. No look at another's beat: that is for even intervals.
     pub fn is_held_in(&self, term: i64) -> Result<bool> {
         let sql = "SELECT holder, term FROM leases WHERE name = $1";
@@ -163,11 +175,42 @@ const SHUT: i64 = 0;
 pub struct Fence {
     name: &'static str,
     state: AtomicI64,
+    /// What one thread may write whoever leads.
+    passed: Mutex<Option<Passed>>,
+}
+
+#[derive(Clone, Copy)]
+struct Passed {
+    thread: ThreadId,
+    lease: &'static str,
+    term: i64,
+}
+
+/// Ends what [`Fence::pass_by`] began.
+pub struct Pass {
+    fence: Arc<Fence>,
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        *self.fence.passed.lock() = None;
+    }
 }
 
 impl Fence {
     pub fn new(name: &'static str) -> Arc<Self> {
-        Arc::new(Self { name, state: AtomicI64::new(UNFENCED) })
+        Arc::new(Self { name, state: AtomicI64::new(UNFENCED), passed: Mutex::default() })
+    }
+
+    /// Until what is returned is dropped, this thread's writes go through as long as another lease is in that term, and all
+    /// other threads' as before. One thread at a time.
+    pub fn pass_by(self: &Arc<Self>, lease: &'static str, term: i64) -> Pass {
+        *self.passed.lock() = Some(Passed { thread: std::thread::current().id(), lease, term });
+        Pass { fence: Arc::clone(self) }
+    }
+
+    fn passed(&self) -> Option<Passed> {
+        self.passed.lock().filter(|passed| passed.thread == std::thread::current().id())
     }
 
     pub fn shut(&self) {
@@ -180,8 +223,7 @@ impl Fence {
     }
 
     fn pass(&self, transaction: &mut dyn Transaction, term: i64) -> Result<()> {
-        let rows = transaction.query("SELECT term FROM leases WHERE name = $1", &[text(self.name)])?;
-        if rows.first() == Some(&Row(vec![Value::Integer(term)])) {
+        if is_term(transaction, self.name, term)? {
             return Ok(());
         }
         // Unless it was opened for another meanwhile.
@@ -190,7 +232,12 @@ impl Fence {
     }
 }
 
-/// Records that are written only by the process that leads.
+fn is_term(transaction: &mut dyn Transaction, lease: &str, term: i64) -> Result<bool> {
+    let rows = transaction.query("SELECT term FROM leases WHERE name = $1", &[text(lease)])?;
+    Ok(rows.first() == Some(&Row(vec![Value::Integer(term)])))
+}
+
+/// Records that are written only by the process that leads, and by a thread that does a job under a lease of its own.
 pub struct FencedRecords {
     inner: Arc<dyn Records>,
     fence: Arc<Fence>,
@@ -208,6 +255,12 @@ impl Records for FencedRecords {
     }
 
     fn transaction(&self, work: &mut dyn FnMut(&mut dyn Transaction) -> Result<()>) -> Result<()> {
+        if let Some(Passed { lease, term, .. }) = self.fence.passed() {
+            return self.inner.transaction(&mut |transaction| match is_term(transaction, lease, term)? {
+                true => work(transaction),
+                false => Err(taken()),
+            });
+        }
         match self.fence.state.load(Ordering::SeqCst) {
             UNFENCED => self.inner.transaction(work),
             SHUT => Err(refused()),
@@ -226,6 +279,10 @@ impl Records for FencedRecords {
 /// Soon there is one that writes, perhaps this.
 fn refused() -> StoreError {
     StoreError::Busy { what: "the records (another process leads this shop)", retry_after_ms: 1_000 }
+}
+
+fn taken() -> StoreError {
+    StoreError::Conflict { what: "lease", detail: "another process does this job now".into() }
 }
 
 fn broken() -> StoreError {
@@ -253,6 +310,10 @@ mod tests {
         let lease = Lease::new(Arc::clone(records), "lead", holder.to_owned());
         lease.set_address(holder);
         lease
+    }
+
+    fn job(records: &Arc<dyn Records>, holder: &str) -> Lease {
+        Lease::new(Arc::clone(records), "job", holder.to_owned())
     }
 
     fn note(records: &dyn Records, word: &str) -> Result<()> {
@@ -306,5 +367,45 @@ mod tests {
         assert_eq!(fence.state.load(Ordering::SeqCst), SHUT);
         let rows = records.query("SELECT word FROM noted ORDER BY word", &[]).unwrap();
         assert_eq!(rows, [Row(vec![text("as the leader")]), Row(vec![text("while it opens")])]);
+    }
+
+    #[test]
+    fn a_thread_passes_by_the_lease_of_its_job_until_another_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = records(&folder);
+        let (one, two) = (job(&records, "one"), job(&records, "two"));
+        let fence = Fence::new("lead");
+        let fenced = FencedRecords::new(Arc::clone(&records), Arc::clone(&fence));
+        fence.shut();
+        assert_eq!(one.beat().unwrap(), Standing::Held { term: 1 });
+        let pass = fence.pass_by("job", 1);
+        note(&fenced, "of the job").unwrap();
+        std::thread::scope(|scope| {
+            let beside = scope.spawn(|| note(&fenced, "of a request"));
+            assert!(matches!(beside.join().unwrap(), Err(StoreError::Busy { .. })));
+        });
+        one.give_up().unwrap();
+        assert_eq!(two.beat().unwrap(), Standing::Held { term: 2 });
+        assert!(matches!(note(&fenced, "from before"), Err(StoreError::Conflict { .. })));
+        drop(pass);
+        assert!(matches!(note(&fenced, "after it"), Err(StoreError::Busy { .. })));
+        let rows = records.query("SELECT word FROM noted", &[]).unwrap();
+        assert_eq!(rows, [Row(vec![text("of the job")])]);
+    }
+
+    #[test]
+    fn who_only_watches_takes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let records = records(&folder);
+        let (one, two) = (lease(&records, "one"), lease(&records, "two"));
+        let nobody = Standing::Other { address: String::new() };
+        assert_eq!(two.watch().unwrap(), nobody);
+        one.beat().unwrap();
+        for _ in 0..3 * SILENT_LOOKS {
+            assert_eq!(two.watch().unwrap(), Standing::Other { address: "one".to_owned() });
+        }
+        one.give_up().unwrap();
+        assert_eq!(two.watch().unwrap(), nobody);
+        assert_eq!(one.beat().unwrap(), Standing::Held { term: 2 });
     }
 }

@@ -17,5 +17,5 @@ pub mod subjects;
 
 pub use embedded::scan;
 pub use embedded::{Engines, LogSettings, Store};
-pub use lease::{Fence, FencedRecords, LEASE_MIGRATIONS, Lease, SILENT_LOOKS, Standing};
+pub use lease::{Fence, FencedRecords, LEASE_MIGRATIONS, Lease, Pass, SILENT_LOOKS, Standing};
 pub use ports::*;

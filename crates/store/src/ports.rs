@@ -15,6 +15,9 @@ pub enum StoreError {
     /// Stored bytes are not what was written.
     #[error("{what} is damaged: {detail}")]
     Damaged { what: &'static str, detail: String },
+    /// A value is larger than the store may hold. It would be as large at the next attempt: a setting mends it.
+    #[error("{what}: too large: {detail}")]
+    TooLarge { what: &'static str, detail: String },
     /// A unique key or a compare-and-set found something else than expected.
     #[error("conflict in {what}: {detail}")]
     Conflict { what: &'static str, detail: String },
@@ -197,6 +200,12 @@ pub trait OnlineStore: Send + Sync {
     /// offset it returns; who wrote before is told so by its next write. A store of one process is its own.
     fn lead(&self) -> Result<Option<LogOffset>> {
         Ok(self.restored_at())
+    }
+
+    /// `Conflict` once this process knows that its writes don't count any more, though it has nothing to write: another took
+    /// the lead, or the store lost its memory.
+    fn still_leads(&self) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -21,7 +21,7 @@ mod simulated;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -59,6 +59,9 @@ struct Waiting {
 struct Inner {
     server: Server,
     epochs: RwLock<Epochs>,
+    /// The latest epoch that this process has ever seen: a server that lost its memory knows of none, and what was written in
+    /// them may still come to it.
+    latest_seen: AtomicU32,
     /// Whether this process writes, as far as it knows.
     leads: AtomicBool,
     /// Numbers the versions of this process.
@@ -66,6 +69,8 @@ struct Inner {
     waiting: Mutex<HashMap<OnlineKey, Waiting>>,
     /// One flush at a time.
     flushing: Mutex<()>,
+    /// The number of a snapshot whose closing was not answered: the server's epoch is the one known here, or the next. 0: of none.
+    closing: AtomicU64,
     /// One change of a key at a time.
     shards: [Mutex<()>; SHARDS],
     max_value_bytes: usize,
@@ -111,11 +116,13 @@ impl RedisOnlineStore {
         let (epochs, restored_at) = server.epochs()?;
         let inner = Arc::new(Inner {
             server,
+            latest_seen: AtomicU32::new(epochs.current),
             epochs: RwLock::new(epochs),
             leads: AtomicBool::new(false),
             counter: AtomicU64::new(0),
             waiting: Mutex::default(),
             flushing: Mutex::default(),
+            closing: AtomicU64::new(0),
             shards: std::array::from_fn(|_| Mutex::default()),
             max_value_bytes,
         });
@@ -127,9 +134,9 @@ impl RedisOnlineStore {
         if self.inner.leads.load(Ordering::Acquire) { self.inner.flush() } else { Ok(()) }
     }
 
-    /// Learns how far another process is that writes.
+    /// Learns how far another process is that writes, also where this one believes that it does.
     pub fn look(&self) -> Result<()> {
-        if self.inner.leads.load(Ordering::Acquire) { Ok(()) } else { self.inner.look() }
+        self.inner.look()
     }
 
     /// Removes everything below the prefix: the state is rebuilt from the log by whoever opens it next.
@@ -173,11 +180,8 @@ fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
             continue;
         }
         let looks = flushes.is_multiple_of(LOOK_FLUSHES);
-        let done = match inner.leads.load(Ordering::Acquire) {
-            true => inner.flush(),
-            false if looks => inner.look(),
-            false => Ok(()),
-        };
+        let flushed = if inner.leads.load(Ordering::Acquire) { inner.flush() } else { Ok(()) };
+        let done = if looks { flushed.and_then(|()| inner.look()) } else { flushed };
         if let Err(error) = done {
             tracing::warn!(%error, "online store: trying again");
         }
@@ -193,13 +197,43 @@ impl Inner {
         Ok(self.server.get(key)?.map(Arc::new))
     }
 
-    /// Learns how far the process that writes is.
+    /// Learns how far the process that writes is. Where that was this one and is another now, or nobody as far as the server
+    /// remembers, this one has nothing on its way any more, and reads what the other one's epochs say.
     fn look(&self) -> Result<()> {
-        let (epochs, _) = self.server.epochs()?;
+        let led = self.leads.load(Ordering::Acquire);
+        let (epochs, writes_here) = self.server.look()?;
+        self.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
         let mut known = self.epochs.write();
-        if !self.leads.load(Ordering::Acquire) {
+        // It may have begun an epoch since it was asked.
+        let older = epochs.current < known.current && epochs.first == known.first;
+        if led && self.leads.load(Ordering::Acquire) && !writes_here && !older {
+            self.leads.store(false, Ordering::Release);
+            self.waiting.lock().clear();
+        }
+        if !self.leads.load(Ordering::Acquire) && !older {
             *known = epochs;
         }
+        Ok(())
+    }
+
+    /// Finds out whether the snapshot was taken whose closing was not answered. Nothing may be written before that is known: it
+    /// would be of an epoch that is over.
+    fn settle_closing(&self) -> Result<()> {
+        let closing = self.closing.load(Ordering::Acquire);
+        if closing == 0 {
+            return Ok(());
+        }
+        let (epochs, writes_here) = self.server.look()?;
+        let mut known = self.epochs.write();
+        // Another thread may have settled it meanwhile, and left a later one open.
+        if self.closing.compare_exchange(closing, 0, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            && writes_here
+            && epochs.current == known.current + 1
+        {
+            known.current = epochs.current;
+            self.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
+        }
+        // Of anything else the next writing is told.
         Ok(())
     }
 
@@ -207,6 +241,7 @@ impl Inner {
         if !self.leads.load(Ordering::Acquire) {
             return Err(self.server.taken_over());
         }
+        self.settle_closing()?;
         let shard = (key.id as u64 ^ (key.id >> 64) as u64).wrapping_add(u64::from(key.space)) % SHARDS as u64;
         let _one = self.shards[shard as usize].lock();
         // Held, so that no snapshot comes between reading the epoch and noting the change.
@@ -215,9 +250,9 @@ impl Inner {
         let mut value = held.as_ref().and_then(|held| held.value(&epochs)).unwrap_or_default().to_vec();
         change(&mut value);
         if value.len() > self.max_value_bytes {
-            let detail =
-                format!("a value of {} bytes; at most max_value_bytes = {}", value.len(), self.max_value_bytes);
-            return Err(StoreError::Conflict { what: WHAT, detail });
+            let (bytes, most) = (value.len(), self.max_value_bytes);
+            let detail = format!("a value of {bytes} bytes; raise max_value_bytes (it is {most}) in storage.online");
+            return Err(StoreError::TooLarge { what: WHAT, detail });
         }
         if value.is_empty() && held.is_none() {
             return Ok(());
@@ -240,6 +275,7 @@ impl Inner {
 
     /// Sends what waits. What can't be sent goes on waiting.
     fn flush(&self) -> Result<()> {
+        self.settle_closing()?;
         let epochs = self.epochs.read_recursive();
         self.flush_in(epochs.current)
     }
@@ -321,14 +357,20 @@ impl OnlineStore for RedisOnlineStore {
     }
 
     fn snapshot(&self, at: LogOffset) -> Result<()> {
+        self.inner.settle_closing()?;
         // Nobody writes meanwhile.
         let mut epochs = self.inner.epochs.write();
         if !self.inner.leads.load(Ordering::Acquire) {
             return Err(self.inner.server.taken_over());
         }
         self.inner.flush_in(epochs.current)?;
-        self.inner.server.close_epoch(epochs.current, at)?;
+        let closed = self.inner.server.close_epoch(epochs.current, at);
+        if closed.is_err() {
+            self.inner.closing.store(self.inner.counter.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Release);
+        }
+        closed?;
         epochs.current += 1;
+        self.inner.latest_seen.fetch_max(epochs.current, Ordering::AcqRel);
         // Values that were removed kept what they were until now; nothing of them may stay.
         self.inner.server.forget_removed(&epochs)
     }
@@ -342,8 +384,11 @@ impl OnlineStore for RedisOnlineStore {
         // Nobody reads or writes meanwhile.
         let mut epochs = inner.epochs.write();
         let _one = inner.flushing.lock();
-        let (begun, at) = inner.server.begin(epochs.current + 1)?;
+        let latest = inner.latest_seen.load(Ordering::Acquire).max(epochs.current);
+        let (begun, at) = inner.server.begin(latest + 1)?;
+        inner.latest_seen.fetch_max(begun.current, Ordering::AcqRel);
         inner.waiting.lock().clear();
+        inner.closing.store(0, Ordering::Release);
         *epochs = begun;
         inner.leads.store(true, Ordering::Release);
         *self.restored_at.lock() = at;
@@ -352,5 +397,9 @@ impl OnlineStore for RedisOnlineStore {
             tracing::warn!(%error, "online store: what was removed is forgotten at the next snapshot");
         }
         Ok(at)
+    }
+
+    fn still_leads(&self) -> Result<()> {
+        if self.inner.leads.load(Ordering::Acquire) { Ok(()) } else { Err(self.inner.server.taken_over()) }
     }
 }

@@ -328,6 +328,15 @@ impl Server {
         epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default(), &first.unwrap_or_default())
     }
 
+    /// The same epochs, and whether this process is the one that writes.
+    pub(super) fn look(&self) -> Result<(Epochs, bool)> {
+        let [epoch, abandoned, at, first, writer] = self.commands.meta()?;
+        let epoch = epoch.unwrap_or_else(|| "0".to_owned());
+        let (epochs, _) =
+            epochs_of(&epoch, &abandoned.unwrap_or_default(), &at.unwrap_or_default(), &first.unwrap_or_default())?;
+        Ok((epochs, writer.as_deref() == Some(&self.writer)))
+    }
+
     pub(super) fn close_epoch(&self, epoch: u32, at: LogOffset) -> Result<()> {
         if self.commands.close(epoch, at, &self.writer)? { Ok(()) } else { Err(self.taken_over()) }
     }

@@ -203,4 +203,74 @@ mod tests {
         next.send().unwrap();
         next.read(key, &mut |value| assert_eq!(value, Some(&[2][..]))).unwrap();
     }
+
+    /// Whoever looks after a loss of memory finds no epoch, and begins none of those that were there before: what was written in them may
+    /// still be on its way.
+    #[test]
+    fn an_epoch_is_never_begun_twice() {
+        let server: Arc<SimulatedRedis> = Arc::default();
+        let store = RedisOnlineStore::simulated(&server, Arc::new(Direct)).unwrap();
+        let key = OnlineKey { space: 1, id: 1 };
+        let mut epochs = std::collections::BTreeSet::new();
+        for _ in 0..3 {
+            store.lead().unwrap();
+            assert!(epochs.insert(store.inner.epochs.read().current), "{epochs:?}");
+            store.update(key, &mut |value| value.push(1)).unwrap();
+            store.send().unwrap();
+            server.flush();
+            store.look().unwrap();
+            assert!(store.still_leads().is_err(), "with nothing to write it is noticed too");
+        }
+    }
+
+    /// Loses the first answer to the closing of an epoch.
+    #[derive(Default)]
+    struct LosesAClosing(std::sync::atomic::AtomicBool);
+
+    impl Network for LosesAClosing {
+        fn request(&self, _what: &'static str) -> Result<()> {
+            Ok(())
+        }
+
+        fn answer(&self, what: &'static str) -> Result<()> {
+            if what == "redis.close" && !self.0.swap(true, std::sync::atomic::Ordering::SeqCst) {
+                return Err(merx_store::StoreError::Unavailable { what: "online store", detail: "lost".to_owned() });
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_snapshot_whose_answer_was_lost_was_taken_and_what_comes_after_is_known_at_once() {
+        let server = Arc::default();
+        let store = RedisOnlineStore::simulated(&server, Arc::new(LosesAClosing::default())).unwrap();
+        let key = OnlineKey { space: 1, id: 1 };
+        store.lead().unwrap();
+        store.update(key, &mut |value| value.push(1)).unwrap();
+        assert!(store.snapshot(LogOffset(5)).is_err());
+        store.update(key, &mut |value| value.push(2)).unwrap();
+        store.send().unwrap();
+        store.still_leads().unwrap();
+        store.read(key, &mut |value| assert_eq!(value, Some(&[1, 2][..]))).unwrap();
+        let next = RedisOnlineStore::simulated(&server, Arc::new(Direct)).unwrap();
+        assert_eq!(next.lead().unwrap(), Some(LogOffset(5)));
+        next.read(key, &mut |value| assert_eq!(value, Some(&[1][..]))).unwrap();
+    }
+
+    #[test]
+    fn who_is_replaced_reads_by_the_epochs_of_the_next_one() {
+        let server = Arc::default();
+        let open = || RedisOnlineStore::simulated(&server, Arc::new(Direct)).unwrap();
+        let (first, next) = (open(), open());
+        let key = OnlineKey { space: 1, id: 1 };
+        first.lead().unwrap();
+        first.update(key, &mut |value| value.push(1)).unwrap();
+        first.send().unwrap();
+        // The next one goes back to the last snapshot, of which there is none.
+        next.lead().unwrap();
+        first.send().unwrap();
+        first.look().unwrap();
+        first.read(key, &mut |value| assert_eq!(value, None)).unwrap();
+        assert!(first.still_leads().is_err() && next.still_leads().is_ok());
+    }
 }

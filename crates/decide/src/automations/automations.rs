@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::approvals::{Approval, ApprovalState, Case, Terms};
 use super::automation::{Automation, Guardrail, MOST_CAMPAIGNS, Measure, Mode, Place, Reach, Taken};
-use super::meter::{Meter, Seen};
+use super::meter::{Meter, Seen, Tally};
 use super::slo::{Objectives, burnt};
 use crate::alerts::{Alert, AlertError, AlertKind, Alerts, Raise, Severity, next_number};
 use crate::audit::{Act, AuditLog};
@@ -162,6 +162,18 @@ impl Automations {
     pub fn count(&self, engine: &str, now: TimestampMs, seen: Seen) {
         if let Some(kept) = self.kept.load().get(engine) {
             kept.meter.lock().count(now, seen);
+        }
+    }
+
+    /// What each automation did in this process, for the one that leads.
+    pub fn tallies(&self) -> BTreeMap<String, Tally> {
+        self.kept.load().iter().map(|(name, kept)| (name.clone(), kept.meter.lock().own())).collect()
+    }
+
+    /// Counts what an automation did in another process.
+    pub fn count_elsewhere(&self, engine: &str, now: TimestampMs, tally: &Tally) {
+        if let Some(kept) = self.kept.load().get(engine) {
+            kept.meter.lock().count_elsewhere(now, tally);
         }
     }
 

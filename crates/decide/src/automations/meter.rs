@@ -1,6 +1,7 @@
 //! What an automation did in the last six hours, minute by minute.
 
 use merx_domain::{HOUR_MS, MINUTE_MS, TimestampMs};
+use serde::{Deserialize, Serialize};
 
 use super::automation::{Guardrail, Measure};
 
@@ -32,9 +33,9 @@ struct Minute {
     latencies: [u32; BOUNDS_MS.len()],
 }
 
-/// What happened in some minutes.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Tally {
+/// What happened in some minutes, or since a process began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
     pub(super) decisions: u64,
     pub(super) fallbacks: u64,
     pub(super) failures: u64,
@@ -43,6 +44,33 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// What came since another tally of the same meter; all of it where the meter began anew meanwhile.
+    pub fn since(&self, before: &Self) -> Self {
+        let less = |now: u64, before: u64| now.checked_sub(before);
+        let differ = || {
+            let mut latencies = [0; BOUNDS_MS.len()];
+            for (place, latency) in latencies.iter_mut().enumerate() {
+                *latency = less(self.latencies[place], before.latencies[place])?;
+            }
+            Some(Self {
+                decisions: less(self.decisions, before.decisions)?,
+                fallbacks: less(self.fallbacks, before.fallbacks)?,
+                failures: less(self.failures, before.failures)?,
+                troubles: less(self.troubles, before.troubles)?,
+                latencies,
+            })
+        };
+        differ().unwrap_or(*self)
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.decisions += other.decisions;
+        self.fallbacks += other.fallbacks;
+        self.failures += other.failures;
+        self.troubles += other.troubles;
+        self.latencies.iter_mut().zip(other.latencies).for_each(|(sum, count)| *sum += count);
+    }
+
     /// Decisions that took longer, as far as buckets tell: those that may have been quicker don't count.
     pub(super) fn slower_than(&self, ms: f64) -> u64 {
         let from = BOUNDS_MS.iter().position(|bound| *bound >= ms).map_or(BOUNDS_MS.len(), |place| place + 1);
@@ -58,11 +86,13 @@ pub(super) struct Meter {
     hour: (i64, u64),
     /// The last hour in which there was no allowance left.
     spent_hour: Option<i64>,
+    /// All that this process counted itself.
+    own: Tally,
 }
 
 impl Default for Meter {
     fn default() -> Self {
-        Self { minutes: [Minute::default(); MINUTES], hour: (0, 0), spent_hour: None }
+        Self { minutes: [Minute::default(); MINUTES], hour: (0, 0), spent_hour: None, own: Tally::default() }
     }
 }
 
@@ -87,18 +117,37 @@ impl Meter {
     }
 
     pub(super) fn count(&mut self, now: TimestampMs, seen: Seen) {
+        let latency_ms = f64::from(seen.latency_us) / 1e3;
+        let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
+        let mut one = Tally {
+            decisions: 1,
+            fallbacks: u64::from(seen.fell_back),
+            failures: u64::from(seen.fell_back && seen.troubled),
+            troubles: u64::from(seen.troubled),
+            latencies: [0; BOUNDS_MS.len()],
+        };
+        one.latencies[bucket] = 1;
+        self.own.add(&one);
+        self.count_elsewhere(now, &one);
+    }
+
+    /// Counts what other processes have decided.
+    pub(super) fn count_elsewhere(&mut self, now: TimestampMs, tally: &Tally) {
         let number = now.0.div_euclid(MINUTE_MS);
         let minute = &mut self.minutes[number.rem_euclid(MINUTES as i64) as usize];
         if minute.number != number {
             *minute = Minute { number, ..Minute::default() };
         }
-        minute.decisions += 1;
-        minute.fallbacks += u64::from(seen.fell_back);
-        minute.failures += u64::from(seen.fell_back && seen.troubled);
-        minute.troubles += u64::from(seen.troubled);
-        let latency_ms = f64::from(seen.latency_us) / 1e3;
-        let bucket = BOUNDS_MS.iter().position(|bound| latency_ms <= *bound).unwrap_or(BOUNDS_MS.len() - 1);
-        minute.latencies[bucket] += 1;
+        minute.decisions += tally.decisions;
+        minute.fallbacks += tally.fallbacks;
+        minute.failures += tally.failures;
+        minute.troubles += tally.troubles;
+        let counts = minute.latencies.iter_mut().zip(tally.latencies);
+        counts.for_each(|(sum, count)| *sum = sum.saturating_add(u32::try_from(count).unwrap_or(u32::MAX)));
+    }
+
+    pub(super) fn own(&self) -> Tally {
+        self.own
     }
 
     /// The measure of a guardrail where it is breached.
@@ -168,6 +217,26 @@ mod tests {
         assert_eq!(meter.breach(at(101), &guardrail(Measure::LatencyMs, 15.0)), Some(20.0));
         assert_eq!(meter.breach(at(105), &fallbacks), None, "the bad minute has left the window");
         assert_eq!(meter.breach(at(300), &fallbacks), None);
+    }
+
+    #[test]
+    fn what_other_processes_decide_counts_once() {
+        let (mut here, mut there) = (Meter::default(), Meter::default());
+        let now = TimestampMs(100 * MINUTE_MS);
+        let bad = Seen { fell_back: true, troubled: true, latency_us: 30_000 };
+        (0..30).for_each(|_| there.count(now, bad));
+        let first = there.own();
+        here.count_elsewhere(now, &first.since(&Tally::default()));
+        (0..30).for_each(|_| there.count(now, bad));
+        here.count_elsewhere(now, &there.own().since(&first));
+        here.count_elsewhere(now, &there.own().since(&there.own()));
+        assert_eq!(here.last(now, 5).decisions, 60);
+        assert_eq!(here.breach(now, &guardrail(Measure::TroubleShare, 0.5)), Some(1.0));
+        assert_eq!(here.own(), Tally::default(), "what is told of goes round in no circle");
+        // Somebody changed the automation: its meter begins anew.
+        let mut anew = Meter::default();
+        anew.count(now, bad);
+        assert_eq!(anew.own().since(&there.own()).decisions, 1);
     }
 
     #[test]

@@ -15,5 +15,5 @@ pub use approvals::{Approval, ApprovalState, Case, Terms};
 pub use automation::{Automation, Costs, Guardrail, Measure, Mode, Place, Reach, Taken};
 pub(crate) use automations::MIGRATION;
 pub use automations::{AutomationError, Automations, Wish};
-pub use meter::Seen;
+pub use meter::{Seen, Tally};
 pub use slo::Objectives;

@@ -38,6 +38,13 @@ impl LayoutEngine {
         self.shown.store(Arc::new(Shown { live, previous }));
     }
 
+    /// A version that is in memory to answer.
+    pub fn held(&self, version: ModelVersion) -> Option<Arc<LayoutModel>> {
+        let shown = self.shown.load();
+        let mut held = [&shown.live, &shown.previous].into_iter().flatten();
+        held.find(|(known, _)| *known == version).map(|(_, model)| Arc::clone(model))
+    }
+
     pub fn live_version(&self) -> Option<ModelVersion> {
         self.shown.load().live.as_ref().map(|(version, _)| *version)
     }

@@ -44,6 +44,13 @@ impl RecommendEngine {
         self.shown.store(Arc::new(Shown { live, previous }));
     }
 
+    /// A version that is in memory to answer.
+    pub fn held(&self, version: ModelVersion) -> Option<Arc<RecommendModel>> {
+        let shown = self.shown.load();
+        let mut held = [&shown.live, &shown.previous].into_iter().flatten();
+        held.find(|(known, _)| *known == version).map(|(_, model)| Arc::clone(model))
+    }
+
     pub fn live_version(&self) -> Option<ModelVersion> {
         self.shown.load().live.as_ref().map(|(version, _)| *version)
     }

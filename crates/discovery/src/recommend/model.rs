@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use merx_domain::MarketId;
-use merx_models::Recommender;
 use merx_models::plan::Plan;
+use merx_models::{Query, Recommender};
 use serde::{Deserialize, Serialize};
 
 /// What a recommender inside the model is for.
@@ -48,6 +48,15 @@ pub struct RecommendModel {
 impl RecommendModel {
     pub fn member(&self, role: Role) -> Option<&dyn Recommender> {
         self.members.get(&role).map(AsRef::as_ref)
+    }
+
+    /// Answers one question of nobody by every member, so that the first shopper doesn't wait for what is done at first use.
+    pub fn warm_up(&self) {
+        const ENOUGH: usize = 20;
+        let query = Query { history: &[], session_start: 0, seeds: &[], now_s: 0, market: 0 };
+        for member in self.members.values() {
+            member.open(&query).candidates(ENOUGH, &mut Vec::new());
+        }
     }
 
     /// Which family fills which role, and the settings that were chosen.

@@ -110,6 +110,8 @@ pub struct Vault {
     consents: Option<Arc<Consents>>,
     /// Makes a pseudonym for somebody unheard of.
     new_subject: Box<dyn Fn() -> Result<SubjectId> + Send + Sync>,
+    /// The master keys as their source gives them now: another process may exchange them.
+    source: Option<Box<dyn Fn() -> Result<Vec<MasterKey>> + Send + Sync>>,
 }
 
 impl Vault {
@@ -135,7 +137,13 @@ impl Vault {
             doubtful: AtomicBool::new(false),
             consents: None,
             new_subject: Box::new(new_subject),
+            source: None,
         })
+    }
+
+    /// Asks for the master keys again where the tables name one that isn't known: another process has exchanged them.
+    pub fn asking_again(self, source: impl Fn() -> Result<Vec<MasterKey>> + Send + Sync + 'static) -> Self {
+        Self { source: Some(Box::new(source)), ..self }
     }
 
     /// Words that are held in memory are read again once those of two subjects were joined.
@@ -448,7 +456,10 @@ impl Vault {
         at: TimestampMs,
         keys: &mut FxHashMap<SubjectId, Key>,
     ) -> Result<()> {
-        let master = self.master_key()?;
+        if joining.created.is_empty() {
+            return Ok(());
+        }
+        let master = self.master_key_in(transaction)?;
         let mut values = Vec::with_capacity(joining.created.len() * 5);
         for &subject in &joining.created {
             let key = Key::random()?;
@@ -664,13 +675,35 @@ impl Vault {
     }
 
     fn unwrap_with(&self, id: &[u8], wrapped: &[u8], purpose: &[u8]) -> Result<Key> {
-        let keys = self.keys.read();
-        let master = keys.iter().find(|key| key.id == id).ok_or(VaultError::WrongMasterKey)?;
-        master.key.unwrap_key(wrapped, purpose)
+        self.master_key(id)?.key.unwrap_key(wrapped, purpose)
     }
 
-    fn master_key(&self) -> Result<MasterKey> {
-        self.keys.read().first().cloned().ok_or(VaultError::WrongMasterKey)
+    /// The master key that new keys are wrapped with: the one of the tables, so that none is wrapped with one that another
+    /// process has just left behind.
+    fn master_key_in(&self, transaction: &mut dyn Transaction) -> Result<MasterKey> {
+        let rows = transaction.query("SELECT key_id FROM vault_secrets WHERE name = $1", &[text(LOOKUP_SECRET)])?;
+        self.master_key(rows.first().ok_or(VaultError::Unreadable)?.bytes(0)?)
+    }
+
+    fn master_key(&self, id: &[u8]) -> Result<MasterKey> {
+        let known = |keys: &[MasterKey]| keys.iter().find(|key| key.id == id).cloned();
+        if let Some(key) = known(&self.keys.read()) {
+            return Ok(key);
+        }
+        let source = self.source.as_ref().ok_or(VaultError::WrongMasterKey)?;
+        let given = source()?;
+        let key = known(&given).ok_or(VaultError::WrongMasterKey)?;
+        // What is not wrapped anew yet is opened with the ones before.
+        let mut keys = self.keys.write();
+        let before = std::mem::take(&mut *keys).into_iter();
+        *keys = given;
+        for key in before {
+            if keys.len() < MOST_MASTER_KEYS && keys.iter().all(|known| known.id != key.id) {
+                keys.push(key);
+            }
+        }
+        tracing::info!("the vault's master key was exchanged by another process; the new one is in use");
+        Ok(key)
     }
 
     fn cached(&self, lookup: u128) -> Option<Entry> {
@@ -712,6 +745,8 @@ fn untold(records: &dyn Records) -> Result<FxHashMap<SubjectId, Vec<SubjectId>>>
 /// A query in or outside a transaction.
 type Query<'q> = dyn FnMut(&str, &[Value]) -> Result<Vec<Row>, StoreError> + 'q;
 
+/// Keys of earlier rotations that are kept in memory at most.
+const MOST_MASTER_KEYS: usize = 4;
 /// The row of the key that lookups are hashed with.
 const LOOKUP_SECRET: &str = "lookup";
 

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::demo::crowd::Crowd;
 use crate::demo::stage::DemoStage;
 use crate::operate::print_training;
+use crate::posts::Role;
 use crate::serving::{self, Ready, pages};
 use crate::shop::Shop;
 use crate::training;
@@ -95,7 +96,7 @@ pub(crate) fn run(mut config: Config, arguments: &DemoArguments) -> Result<()> {
         let (pages, picture) = (pages::SHOP, Box::new(merx_simulate::picture));
         Ok(Some(DemoShop { pages, public_key, picture, stage: Arc::clone(&stage) as _ }))
     };
-    let served = serving::serve_with(Arc::clone(&shop), front, |ready| {
+    let served = serving::serve_with(Arc::clone(&shop), &Role::everything(), front, |ready| {
         if let Some((public, admin)) = own_keys.get() {
             let open = Open { url: &ready.url, public, admin, per_minute: arguments.visits_per_minute };
             let _ = going_on.set(open.begin(&shop, simulated, &stage)?);

@@ -190,6 +190,10 @@ impl OnlineStore for Misdated {
     fn lead(&self) -> merx_store::Result<Option<LogOffset>> {
         self.store.lead()
     }
+
+    fn still_leads(&self) -> merx_store::Result<()> {
+        self.store.still_leads()
+    }
 }
 
 pub(super) struct Process {

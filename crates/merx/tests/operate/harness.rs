@@ -118,6 +118,10 @@ impl Shop {
         self.keys = other.keys.clone();
     }
 
+    pub(crate) fn set_keys(&mut self, keys: ApiKeys) {
+        self.keys = Some(keys);
+    }
+
     pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
@@ -138,6 +142,11 @@ impl Shop {
     /// The same through a command that becomes `merx` in the end.
     pub(crate) fn serve_by(&mut self, command: Command, flags: &[&str]) -> Server {
         self.start(command, "serve", flags)
+    }
+
+    /// As a process that works beside those that serve.
+    pub(crate) fn work(&mut self, flags: &[&str]) -> Server {
+        self.start(self.merx(), "work", flags)
     }
 
     /// As a demo of these sizes, with people who visit it.

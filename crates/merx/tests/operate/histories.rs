@@ -200,7 +200,7 @@ fn decided(server: &Server, words: &Words) -> Vec<Read<bool>> {
         // A stranger, while PostgreSQL could not be asked.
         record["subject_id"].as_str()?;
         let value = record["granted"].to_string().contains("personalisation");
-        assert!(value || record["history"] == json!([]), "{record}");
+        assert!(value || record["features"]["history"] == json!([]), "{record}");
         Some(Read { value, began: *began, ended: *ended, by: by.clone() })
     };
     words.decided.iter().filter_map(record).collect()

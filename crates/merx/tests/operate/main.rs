@@ -25,3 +25,5 @@ mod replicas;
 mod search_learning;
 mod searching;
 mod services;
+mod upgrading;
+mod working;

@@ -167,8 +167,10 @@ fn page(outcomes: &[Outcome]) -> String {
          after two calm seconds; a service that is away stays so for eight. *Broken* are connections to a process that was killed or \
          paused, which a balancer sends elsewhere. *Lost* counts batches that were acknowledged and are not in the log, or are there twice. \
          *Normal after* is the time from the fault's end until both processes take events, and apply them. `live_model`: the models answered, which every process \
-         holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. Not struck with yet: a clock that is wrong, a cut between one \
-         process and the broker. A full disk of the folder, damaged files and wrong clocks of senders are tests of one process (`faults`).\n\n\
+         holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. Clocks of machines that are minutes apart, and calls \
+         of one process that are lost on the way to any service (a cut), are struck thousands of times in the [simulation](consistency.md), on no real machine: these processes share a \
+         clock. Workers that are killed in the middle of a job are tests of their own ([roles](replicas.md)). A full disk of the folder, damaged files and wrong clocks of senders \
+         are tests of one process (`faults`).\n\n\
          | fault | shoppers' answers | broken | slowest | batches acknowledged | lost | normal after |\n|---|---|---|---|---|---|---|\n",
     );
     for outcome in outcomes {

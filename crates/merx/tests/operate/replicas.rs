@@ -17,13 +17,17 @@ const TAKEN_OVER: Duration = Duration::from_secs(40);
 /// A shop on services and processes that serve it, each with a folder of its own that holds the vault's key and nothing else.
 pub(crate) struct Replicas {
     pub(crate) place: Place,
-    first: Shop,
+    pub(crate) first: Shop,
 }
 
 impl Replicas {
     pub(crate) fn made(test: &str) -> Self {
+        Self::of_size(test, ["150", "400", "40"])
+    }
+
+    pub(crate) fn of_size(test: &str, [products, shoppers, days]: [&str; 3]) -> Self {
         let (place, first) = (Place::of(test), Shop::empty());
-        let made = ["demo", "--products", "150", "--shoppers", "400", "--days", "40", "--no-serve"];
+        let made = ["demo", "--products", products, "--shoppers", shoppers, "--days", days, "--no-serve"];
         succeed(place.merx(&first, &made).args(["--set", "train.gate_latency_ms=10000"]));
         Self { place, first }
     }
@@ -34,12 +38,22 @@ impl Replicas {
 
     /// Another process. Its folder goes when the process does.
     pub(crate) fn join(&self) -> (Shop, Server) {
+        self.join_with(&[])
+    }
+
+    pub(crate) fn join_with(&self, flags: &[&str]) -> (Shop, Server) {
+        let mut shop = self.folder_of_another();
+        let server = self.place.serve(&mut shop, flags);
+        (shop, server)
+    }
+
+    /// A folder with nothing in it but the vault's key.
+    pub(crate) fn folder_of_another(&self) -> Shop {
         let mut shop = Shop::empty();
         std::fs::create_dir(shop.data()).unwrap();
         std::fs::copy(self.first.data().join("vault.key"), shop.data().join("vault.key")).unwrap();
         shop.adopt_keys(&self.first);
-        let server = self.place.serve(&mut shop, &[]);
-        (shop, server)
+        shop
     }
 }
 

@@ -50,7 +50,7 @@ impl Place {
         }
     }
 
-    fn settings(&self) -> Vec<String> {
+    pub(crate) fn settings(&self) -> Vec<String> {
         [
             ("records", &self.records),
             ("log", &self.log),
@@ -67,10 +67,22 @@ impl Place {
         let settings = self.settings();
         let all: Vec<&str> = settings.iter().map(String::as_str).chain(flags.iter().copied()).collect();
         let server = shop.serve(&all);
+        Self::until_led(&server);
+        server
+    }
+
+    pub(crate) fn work(&self, shop: &mut Shop, flags: &[&str]) -> Server {
+        let settings = self.settings();
+        let all: Vec<&str> = flags.iter().copied().chain(settings.iter().map(String::as_str)).collect();
+        let server = shop.work(&all);
+        Self::until_led(&server);
+        server
+    }
+
+    pub(crate) fn until_led(server: &Server) {
         // Handed on to the one that leads: there is one.
         server.eventually("/v1/jobs", |reply| reply.status == 200);
         server.eventually("/health/ready", |reply| reply.status == 200 && reply.json()["log_lag_events"] == 0);
-        server
     }
 
     pub(crate) fn merx(&self, shop: &Shop, arguments: &[&str]) -> Command {

@@ -524,10 +524,10 @@ impl ModelVersions for TwoVersions {
 pub struct Unwilling(Mutex<Vec<JobEntry>>);
 
 impl Jobs for Unwilling {
-    fn start(&self, kind: JobKind) -> JobEntry {
+    fn start(&self, kind: JobKind) -> Result<JobEntry, StoreError> {
         let mut jobs = self.0.lock();
         if let Some(known) = jobs.iter().find(|job| job.kind == kind) {
-            return known.clone();
+            return Ok(known.clone());
         }
         let job = JobEntry {
             id: jobs.len() as u64 + 1,
@@ -541,13 +541,16 @@ impl Jobs for Unwilling {
             ended_at: None,
             result: None,
             error: None,
+            worker: None,
+            attempts: 0,
+            leased: false,
         };
         jobs.insert(0, job.clone());
-        job
+        Ok(job)
     }
 
-    fn list(&self) -> Vec<JobEntry> {
-        self.0.lock().clone()
+    fn list(&self) -> Result<Vec<JobEntry>, StoreError> {
+        Ok(self.0.lock().clone())
     }
 
     fn next_training_at(&self) -> Result<Option<TimestampMs>, StoreError> {

@@ -606,6 +606,7 @@ ItemAnswer = TypedDict('ItemAnswer', {
 
 JobAnswer = TypedDict('JobAnswer', {
     'asked_at': 'str',
+    'attempts': 'int',
     'by': 'AskedBy',
     'ended_at': NotRequired['str'],
     'error': NotRequired['str'],
@@ -616,6 +617,7 @@ JobAnswer = TypedDict('JobAnswer', {
     'started_at': NotRequired['str'],
     'state': 'JobState',
     'step': 'str',
+    'worker': NotRequired['str'],
 })
 
 JobKind: TypeAlias = "Literal['training', 'retraining', 'export', 'privacy', 'retention', 'indexing']"

@@ -357,6 +357,11 @@ impl SearchEngine {
         self.rankers.serve(live, previous);
     }
 
+    /// A version that is in memory to answer.
+    pub fn ranker_held(&self, version: ModelVersion) -> Option<Arc<RankerModel>> {
+        self.rankers.held(version)
+    }
+
     /// A ranker from clicks, on the products as they are now; it serves once the registry promoted it and [`Self::serve`] says so.
     pub fn learn_ranker(
         &self,

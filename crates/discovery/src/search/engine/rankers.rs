@@ -113,6 +113,12 @@ impl Rankers {
         self.shown.store(Arc::new(Shown { live, previous }));
     }
 
+    pub(super) fn held(&self, version: ModelVersion) -> Option<Arc<RankerModel>> {
+        let shown = self.shown.load();
+        let mut held = [&shown.live, &shown.previous].into_iter().flatten();
+        held.find(|(known, _)| *known == version).map(|(_, model)| Arc::clone(model))
+    }
+
     /// The ranker of a level; none below the models, and none at the first level of a shop that taught none yet.
     pub(super) fn version(
         &self,
