@@ -16,17 +16,11 @@ use merx_store::{EventLog, LogSettings, Store};
 use serde_json::{Value, json};
 
 use crate::crash_ingest::{Sent, assert_stored_once, batch, send};
-use crate::harness::{Chance, Server, Shop, copy_folder, fail, succeed};
+use crate::harness::{Chance, Server, Shop, begun_by, copy_folder, fail, succeed};
 
 /// A file size limit stands for a full disk: it needs no privilege, writes fail in the same places, and it can be lifted.
 fn serve_with_little_room(shop: &mut Shop) -> Server {
-    let inner = shop.merx();
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; ulimit -S -f 4096; exec \"$0\" \"$@\""]).arg(inner.get_program());
-    command.args(inner.get_args()).current_dir(inner.get_current_dir().unwrap());
-    for (name, _) in inner.get_envs() {
-        command.env_remove(name);
-    }
+    let command = begun_by(&["sh", "-c", "trap '' XFSZ; ulimit -S -f 4096; exec \"$0\" \"$@\""], &shop.merx());
     shop.serve_by(command, &[])
 }
 

@@ -47,6 +47,20 @@ pub(crate) fn merx(data: &Path) -> Command {
 }
 
 /// Runs to its end, which must be a success, and returns what it printed.
+/// The same command, begun by another program that becomes it in the end.
+pub(crate) fn begun_by(starter: &[&str], inner: &Command) -> Command {
+    let mut command = Command::new(starter[0]);
+    command.args(&starter[1..]).arg(inner.get_program()).args(inner.get_args());
+    command.current_dir(inner.get_current_dir().unwrap_or(Path::new(".")));
+    for (name, value) in inner.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command
+}
+
 pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::crash_ingest::{Sent, assert_marked_once, marks_in};
 use crate::harness::{Client, Server, Shop};
-use crate::replicas::{Replicas, leads, send_to_any, signal};
+use crate::replicas::{Replicas, leads, send_to_any, signal, wait_for};
 
 /// How long a service is away.
 const AWAY: Duration = Duration::from_secs(8);
@@ -106,6 +106,40 @@ pub(crate) fn is_normal(server: &Server) -> bool {
         && matches!(ready, Ok(reply) if reply.status == 200 && reply.json()["log_lag_events"].as_u64() < Some(200))
 }
 
+/// The first process is another user's, so that it alone can be cut off; it may read what is root's all the same.
+const ITS_USER: &str = "4242";
+const AS_ITS_USER: &[&str] =
+    &["setpriv", "--reuid", ITS_USER, "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"];
+
+/// Nothing that the first process sends reaches a service, while everybody else reaches it and what the service sends arrives: a one-sided
+/// partition, until this is dropped.
+struct CutOff;
+
+impl CutOff {
+    fn from(service: &str) -> Self {
+        assert!(
+            std::env::var("MERX_OWN_NETWORK").is_ok(),
+            "this cuts connections of a network: run tools/test outages"
+        );
+        let address = std::env::var(format!("MERX_TEST_{service}")).unwrap();
+        let behind = address.split("127.0.0.1:").nth(1).unwrap();
+        let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
+        let users = format!("{ITS_USER}-{ITS_USER}");
+        rule(&["add", "pref", "50", "uidrange", &users, "ipproto", "tcp", "dport", &port, "blackhole"]);
+        Self
+    }
+}
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        rule(&["del", "pref", "50"]);
+    }
+}
+
+fn rule(words: &[&str]) {
+    assert!(Command::new("ip").arg("rule").args(words).status().unwrap().success(), "ip rule {words:?}");
+}
+
 /// Ends shoppers and senders, also where a fault ends in a panic: they would be waited for without end.
 pub(crate) struct Stops<'a>(pub(crate) &'a AtomicBool);
 
@@ -122,7 +156,7 @@ fn under_load(
     strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
 ) -> Outcome {
     let mut replicas = Replicas::made(name);
-    let first = replicas.begin();
+    let first = replicas.begin_by(AS_ITS_USER);
     let key = first.keys.public.clone();
     let (shop, second) = replicas.join();
     let mut running = vec![(None, first), (Some(shop), second)];
@@ -167,9 +201,8 @@ fn page(outcomes: &[Outcome]) -> String {
          after two calm seconds; a service that is away stays so for eight. *Broken* are connections to a process that was killed or \
          paused, which a balancer sends elsewhere. *Lost* counts batches that were acknowledged and are not in the log, or are there twice. \
          *Normal after* is the time from the fault's end until both processes take events, and apply them. `live_model`: the models answered, which every process \
-         holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. Clocks of machines that are minutes apart, and calls \
-         of one process that are lost on the way to any service (a cut), are struck thousands of times in the [simulation](consistency.md), on no real machine: these processes share a \
-         clock. Workers that are killed in the middle of a job are tests of their own ([roles](replicas.md)). A full disk of the folder, damaged files and wrong clocks of senders \
+         holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. A process that does not reach a service is cut off one-sidedly: what it sends is dropped, what it is sent arrives, and everybody else reaches the service. Clocks \
+         of machines that are minutes apart are struck thousands of times in the [simulation](consistency.md), on no real machine: these processes share a clock. Workers that are killed in the middle of a job are tests of their own ([roles](replicas.md)). A full disk of the folder, damaged files and wrong clocks of senders \
          are tests of one process (`faults`).\n\n\
          | fault | shoppers' answers | broken | slowest | batches acknowledged | lost | normal after |\n|---|---|---|---|---|---|---|\n",
     );
@@ -206,6 +239,28 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             services("pause", "kafka");
             std::thread::sleep(AWAY);
             services("resume", "kafka");
+        }),
+        under_load("the process that leads does not reach the broker, others do", "cut_broker", |_, running| {
+            assert_eq!(the_one_that_leads(running), 0, "the first one can be cut off");
+            let _cut = CutOff::from("LOG");
+            std::thread::sleep(AWAY);
+        }),
+        under_load(
+            "the process that leads does not reach PostgreSQL, the other one does and takes over",
+            "cut_lead",
+            |_, running| {
+                assert_eq!(the_one_that_leads(running), 0, "the first one can be cut off");
+                let _cut = CutOff::from("RECORDS");
+                wait_for("another lead", || leads(&running[1].1));
+                std::thread::sleep(AWAY);
+            },
+        ),
+        under_load("a process that follows does not reach Redis", "cut_online", |_, running| {
+            signal(&running[0].1, "-STOP");
+            wait_for("another lead", || leads(&running[1].1));
+            signal(&running[0].1, "-CONT");
+            let _cut = CutOff::from("ONLINE");
+            std::thread::sleep(AWAY);
         }),
         under_load("Redis forgets everything", "flushed", |_, _| redis(&["FLUSHALL"])),
         under_load("Redis is killed and started again", "redis", |_, _| {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::crash_ingest::{Sent, assert_marked_once, batch, marks_in};
-use crate::harness::{Chance, Client, Reply, Server, Shop, succeed};
+use crate::harness::{Chance, Client, Reply, Server, Shop, begun_by, succeed};
 use crate::services::Place;
 
 /// A lead is taken over within this time, with a busy machine's delays.
@@ -34,6 +34,12 @@ impl Replicas {
 
     pub(crate) fn begin(&mut self) -> Server {
         self.place.serve(&mut self.first, &[])
+    }
+
+    /// The first process, by a command that becomes `merx` in the end.
+    pub(crate) fn begin_by(&mut self, starter: &[&str]) -> Server {
+        let command = begun_by(starter, &self.first.merx());
+        self.place.serve_by(&mut self.first, command, &[])
     }
 
     /// Another process. Its folder goes when the process does.
@@ -110,6 +116,15 @@ fn three_processes_serve_one_shop() {
         let record = decided(server, "kim");
         assert!(!record["granted"].to_string().contains("personalisation"), "{record}");
         assert_eq!(record["features"]["history"], json!([]));
+    }
+
+    // Whoever is asked lays a page out; the one that leads shows the record.
+    let home = json!({ "anonymous_id": "kim", "page": "home", "blocks": [{ "id": "for_you" }, { "id": "new" }] });
+    for server in [&a, &b, &c] {
+        let answer = server.post("/v1/layout", &home);
+        let path = format!("/v1/decisions/{}", answer["decision_id"].as_str().unwrap());
+        let record = a.eventually(&path, |reply| reply.status == 200).0.json();
+        assert_eq!((record["engine"].as_str(), record["blocks"].as_array().map(Vec::len)), (Some("layout"), Some(2)));
     }
 
     // The catalogue, and what is asked of it.

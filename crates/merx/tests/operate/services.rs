@@ -64,9 +64,14 @@ impl Place {
     }
 
     pub(crate) fn serve(&self, shop: &mut Shop, flags: &[&str]) -> Server {
+        self.serve_by(shop, shop.merx(), flags)
+    }
+
+    /// The same through a command that becomes `merx` in the end.
+    pub(crate) fn serve_by(&self, shop: &mut Shop, command: Command, flags: &[&str]) -> Server {
         let settings = self.settings();
         let all: Vec<&str> = settings.iter().map(String::as_str).chain(flags.iter().copied()).collect();
-        let server = shop.serve(&all);
+        let server = shop.serve_by(command, &all);
         Self::until_led(&server);
         server
     }
