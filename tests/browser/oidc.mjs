@@ -79,8 +79,8 @@ async function isSignedInWithTheirRole() {
   assert.match(await page.$eval('#menu', menu => menu.innerText), /analyst/);
   assert.equal(await page.evaluate(() => document.cookie), '', 'no script reads the session');
   assert.equal(page.url(), `${url}/console`, 'no code stays in the address');
-  await page.goto(`${url}/console/customers`);
-  await page.waitForFunction(() => document.body.innerText.includes('Customers is closed to you'));
+  await page.goto(`${url}/console/decisions`);
+  await page.waitForFunction(() => document.body.innerText.includes('Decisions is closed to you'));
   const { axe_serious, axe_rules } = await axe(page);
   assert.equal(axe_serious, 0, String(axe_rules));
   await page.goto(`${url}/console/settings?tab=password`);
