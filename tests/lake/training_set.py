@@ -10,6 +10,7 @@ how many events teach, of how many shoppers, and how many interactions there are
 import argparse
 import json
 import os
+import sys
 import time
 import urllib.parse
 
@@ -128,6 +129,8 @@ def main():
     arguments.add_argument("--master", default="local-cluster[2,1,1024]")
     arguments.add_argument("--out")
     arguments = arguments.parse_args()
+    # Executors are to find pyarrow where this program does.
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     begun = time.monotonic()
     spark = (
         SparkSession.builder.master(arguments.master)
