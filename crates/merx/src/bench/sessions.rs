@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use merx_domain::{DAY_MS, Event, EventKind, MINUTE_MS, SubjectId};
+use merx_domain::{DAY_MS, Event, EventKind, HOUR_MS, MINUTE_MS, SubjectId};
 use merx_numeric::rng::Rng;
 use merx_simulate::{Shop as Simulated, ShopConfig};
 use merx_train::protocols::Figure;
@@ -200,8 +200,13 @@ pub(crate) fn plan(visits: &[Visit], per_s: f64, length: Duration, day: bool, ru
     let mut plan = Vec::new();
     for number in 0..count {
         let visit = &visits[rng.below(visits.len())];
-        let begins =
-            if day { visit.begins_ms as f64 / DAY_MS as f64 } else { (number as f64 + rng.uniform()) / count as f64 };
+        let begins = if day {
+            // Within its hour: a small shop's visits stand for many, which do not come at the same moment.
+            let at_ms = visit.begins_ms as f64 + rng.uniform() * HOUR_MS as f64;
+            at_ms / DAY_MS as f64 % 1.0
+        } else {
+            (number as f64 + rng.uniform()) / count as f64
+        };
         let mut at = length.mul_f64(begins.clamp(0.0, 0.999_999));
         for (step, (thought_ms, event)) in visit.steps.iter().enumerate() {
             at += Duration::from_millis((thought_ms / HURRY).clamp(0, LONGEST_THOUGHT_MS) as u64);
