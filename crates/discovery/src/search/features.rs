@@ -164,9 +164,9 @@ impl ProductTerms {
         self.part(0, 2)
     }
 
-    /// The name with all its readings.
-    pub(crate) fn name_readings(&self) -> &[u32] {
-        self.part(0, 3)
+    /// Further readings of the name's words.
+    pub(crate) fn name_variants(&self) -> &[u32] {
+        self.part(2, 3)
     }
 
     pub(crate) fn brand(&self) -> &[u32] {
@@ -186,11 +186,74 @@ impl ProductTerms {
     }
 }
 
+/// Information of sets of a query's terms. Few sets meet thousands of products, so those of the first terms are added up once.
+pub(super) struct Information {
+    of_terms: Vec<f32>,
+    /// By set of the first terms, in the order of terms.
+    of_sets: Vec<f32>,
+}
+
+impl Information {
+    /// Queries of more terms are rare and may take longer.
+    const TABLED: usize = 8;
+
+    pub(super) fn new(of_terms: &[f32]) -> Self {
+        let mut of_sets = vec![0.0];
+        for information in &of_terms[..of_terms.len().min(Self::TABLED)] {
+            for set in 0..of_sets.len() {
+                of_sets.push(of_sets[set] + information);
+            }
+        }
+        Self { of_terms: of_terms.to_vec(), of_sets }
+    }
+
+    pub(super) fn of(&self, terms: u32) -> f32 {
+        match self.of_sets.get(terms as usize) {
+            Some(information) => *information,
+            None => members(&self.of_terms, terms).sum(),
+        }
+    }
+
+    fn greatest(&self, terms: u32) -> f32 {
+        members(&self.of_terms, terms).fold(0.0, f32::max)
+    }
+}
+
+fn members(of_terms: &[f32], terms: u32) -> impl Iterator<Item = f32> {
+    of_terms.iter().enumerate().filter(move |(place, _)| terms & (1 << place) != 0).map(|(_, information)| *information)
+}
+
+/// Which terms of a query a term of the index answers. Hardly any does, so most are told by a bit.
+#[derive(Default)]
+struct Asked {
+    terms: FxHashMap<u32, u32>,
+    bits: [u64; Self::WORDS],
+}
+
+impl Asked {
+    const WORDS: usize = 32;
+
+    fn place(term: u32) -> (usize, u64) {
+        (term as usize / 64 % Self::WORDS, 1 << (term % 64))
+    }
+
+    fn add(&mut self, term: u32, asked: u32) {
+        let (word, bit) = Self::place(term);
+        self.bits[word] |= bit;
+        *self.terms.entry(term).or_default() |= asked;
+    }
+
+    #[inline]
+    fn of(&self, term: u32) -> u32 {
+        let (word, bit) = Self::place(term);
+        if self.bits[word] & bit == 0 { 0 } else { self.terms.get(&term).copied().unwrap_or(0) }
+    }
+}
+
 /// A query, ready to be measured against products.
-pub(crate) struct QueryView<'a> {
-    information: &'a [f32],
-    /// Which terms of the query a term of the index answers.
-    asked: FxHashMap<u32, u32>,
+pub(crate) struct QueryView {
+    information: Information,
+    asked: Asked,
     required: u32,
     numeric: u32,
     further: u32,
@@ -205,22 +268,16 @@ pub(crate) struct QueryView<'a> {
     found: usize,
 }
 
-impl<'a> QueryView<'a> {
-    pub(crate) fn new(
-        query: &'a ParsedQuery,
-        information: &'a [f32],
-        lexicon: &Lexicon,
-        best: f32,
-        found: usize,
-    ) -> Self {
-        let mut asked: FxHashMap<u32, u32> = FxHashMap::default();
+impl QueryView {
+    pub(crate) fn new(query: &ParsedQuery, information: &[f32], lexicon: &Lexicon, best: f32, found: usize) -> Self {
+        let mut asked = Asked::default();
         let (mut required, mut numeric, mut further, mut noun) = (0, 0, 0, 0);
         let mut order = Vec::new();
         for (place, term) in query.terms.iter().enumerate() {
             let bit = 1 << place;
             for word in term.alternatives.iter().flat_map(|alternative| &alternative.terms) {
                 if let Some(number) = lexicon.term_number(word) {
-                    *asked.entry(number).or_default() |= bit;
+                    asked.add(number, bit);
                 }
             }
             let is_numeric = term.surface.starts_with(|c: char| c.is_ascii_digit());
@@ -233,32 +290,18 @@ impl<'a> QueryView<'a> {
             }
             numeric |= if is_numeric { bit } else { 0 };
         }
-        let view =
-            Self { information, asked, required, numeric, further, order, noun, total: 0.0, ceiling: 0.0, best, found };
         let ceiling = query.terms.iter().zip(information).map(|(term, information)| term.weight * information).sum();
-        Self { total: view.information_of(required), ceiling, ..view }
-    }
-
-    fn information_of(&self, terms: u32) -> f32 {
-        let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
-        of.map(|(_, information)| information).sum()
-    }
-
-    fn worst(&self, terms: u32) -> f32 {
-        let of = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
-        of.map(|(_, information)| *information).fold(0.0, f32::max)
+        let information = Information::new(information);
+        let total = information.of(required);
+        Self { information, asked, required, numeric, further, order, noun, total, ceiling, best, found }
     }
 
     fn share(&self, terms: u32) -> f32 {
-        if self.total > 0.0 { self.information_of(terms & self.required) / self.total } else { 0.0 }
-    }
-
-    fn answered(&self, term: u32) -> u32 {
-        self.asked.get(&term).copied().unwrap_or(0)
+        if self.total > 0.0 { self.information.of(terms & self.required) / self.total } else { 0.0 }
     }
 
     fn answered_by(&self, terms: &[u32]) -> u32 {
-        terms.iter().fold(0, |bits, term| bits | self.answered(*term))
+        terms.iter().fold(0, |bits, term| bits | self.asked.of(*term))
     }
 
     /// Everything that product and query alone tell; what the other products tell is added by [`super::measure`].
@@ -271,20 +314,22 @@ impl<'a> QueryView<'a> {
         set(Feature::Coverage, self.share(found.terms));
         set(Feature::Missing, missing.count_ones() as f32);
         set(Feature::Complete, f32::from(u8::from(missing == 0)));
-        set(Feature::WorstMissing, self.worst(missing) / self.total.max(1e-6));
+        set(Feature::WorstMissing, self.information.greatest(missing) / self.total.max(1e-6));
 
-        let places: Vec<u32> = product.name().iter().map(|term| self.answered(*term)).collect();
+        let mut places = [0; MOST_NAME_TERMS];
+        places.iter_mut().zip(product.name()).for_each(|(place, term)| *place = self.asked.of(*term));
+        let places = &places[..product.name().len().min(MOST_NAME_TERMS)];
         let head = &places[..product.head().len().min(places.len())];
         let in_head = head.iter().fold(0, |bits, place| bits | place);
-        let in_name = self.answered_by(product.name_readings());
+        let in_name = places.iter().fold(self.answered_by(product.name_variants()), |bits, place| bits | place);
         set(Feature::NameCoverage, self.share(in_name));
         set(Feature::HeadCoverage, self.share(in_head));
-        set(Feature::NamePrecision, matched_share(&places));
+        set(Feature::NamePrecision, matched_share(places));
         set(Feature::HeadPrecision, matched_share(head));
-        let (neighbours, near) = self.pairs(&places);
+        let (neighbours, near) = self.pairs(places);
         set(Feature::Neighbours, neighbours);
         set(Feature::Near, near);
-        set(Feature::HeadNoun, f32::from(u8::from(self.answered(product.kind()) != 0)));
+        set(Feature::HeadNoun, f32::from(u8::from(self.asked.of(product.kind()) != 0)));
         set(Feature::QueryNoun, f32::from(u8::from(in_name & self.noun != 0)));
         set(Feature::QueryNounInHead, f32::from(u8::from(in_head & self.noun != 0)));
         set(Feature::FirstWord, f32::from(u8::from(places.first().is_some_and(|bits| *bits != 0))));
@@ -315,7 +360,11 @@ impl<'a> QueryView<'a> {
             return (0.0, 0.0);
         }
         let (mut neighbours, mut near) = (0, 0);
+        let in_places = places.iter().fold(0, |bits, place| bits | place);
         for pair in self.order.windows(2) {
+            if in_places & pair[0] == 0 || in_places & pair[1] == 0 {
+                continue;
+            }
             let side_by_side = places.windows(2).any(|two| two[0] & pair[0] != 0 && two[1] & pair[1] != 0);
             let both = |window: &[u32]| {
                 let bits = window.iter().fold(0, |bits, place| bits | place);

@@ -15,6 +15,7 @@ use tantivy::{DocSet, TERMINATED};
 
 use crate::search::SearchError;
 use crate::search::document::FIELD_COUNT;
+use crate::search::features::Information;
 use crate::search::query::{ParsedQuery, QueryTerm};
 use crate::search::text_index::{Opened, Segment, TermMaker};
 
@@ -58,17 +59,11 @@ pub struct Matches {
 }
 
 impl Matches {
-    /// Information of the required terms that a product has, beside that of all.
-    pub fn coverage(&self, matched: &Match) -> f32 {
-        self.coverage_of(matched.terms)
-    }
-
-    fn coverage_of(&self, terms: u32) -> f32 {
-        let of = |terms: u32| {
-            let wanted = self.information.iter().enumerate().filter(|(place, _)| terms & (1 << place) != 0);
-            wanted.map(|(_, information)| information).sum::<f32>()
-        };
-        of(terms & self.required) / of(self.required).max(f32::MIN_POSITIVE)
+    /// Information of the required terms that a product has, beside that of all. Few sets of terms meet thousands of matches.
+    pub fn coverages(&self) -> impl Fn(&Match) -> f32 + use<> {
+        let information = Information::new(&self.information);
+        let (required, all) = (self.required, information.of(self.required).max(f32::MIN_POSITIVE));
+        move |matched| information.of(matched.terms & required) / all
     }
 
     /// The products of highest scores, in no order.
@@ -83,29 +78,20 @@ impl Matches {
 
     /// A match that covers most.
     pub fn best(&self) -> Option<&Match> {
-        let coverages = self.coverages();
-        let of = |matched: &Match| coverages.get(&matched.terms).copied().unwrap_or(0.0);
-        self.matches.iter().max_by(|a, b| of(a).total_cmp(&of(b)))
+        let coverage = self.coverages();
+        self.matches.iter().max_by(|a, b| coverage(a).total_cmp(&coverage(b)))
     }
 
     pub fn best_coverage(&self) -> f32 {
-        self.coverages().values().copied().fold(0.0, f32::max)
-    }
-
-    /// By the terms that matches have: of thousands of matches few differ in them.
-    fn coverages(&self) -> FxHashMap<u32, f32> {
-        let mut coverages = FxHashMap::default();
-        for matched in &self.matches {
-            coverages.entry(matched.terms).or_insert_with(|| self.coverage_of(matched.terms));
-        }
-        coverages
+        let coverage = self.coverages();
+        self.matches.iter().map(coverage).fold(0.0, f32::max)
     }
 
     /// Keeps what covers at least `share` of what the best covers, and anything at all.
     pub fn keep_tier(&mut self, share: f32) {
-        let coverages = self.coverages();
-        let floor = (coverages.values().copied().fold(0.0, f32::max) * share).max(f32::MIN_POSITIVE);
-        self.matches.retain(|matched| coverages.get(&matched.terms).is_some_and(|coverage| *coverage >= floor));
+        let coverage = self.coverages();
+        let floor = (self.best_coverage() * share).max(f32::MIN_POSITIVE);
+        self.matches.retain(|matched| coverage(matched) >= floor);
     }
 }
 
@@ -191,6 +177,7 @@ impl Reading<'_> {
             self.add_term(term, scratch)?;
             self.saturate(number, term.weight * information, scratch);
         }
+        found.reserve(scratch.touched.len());
         for document in scratch.touched.drain(..) {
             let place = document as usize;
             let (score, terms) = (scratch.scores[place], scratch.terms[place]);

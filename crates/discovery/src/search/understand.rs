@@ -136,15 +136,13 @@ impl Reader<'_> {
             let beside = stems.iter().enumerate().filter(|(other, _)| *other != place);
             let neighbours: Vec<u32> = beside.filter_map(|(_, stem)| *stem).collect();
             let known = self.products(term);
-            let suggestions = self.speller.suggest(&term.surface, &neighbours, self.lexicon, self.company);
-            let best = suggestions.first().map_or(f32::NEG_INFINITY, |suggestion| suggestion.score);
             if known > 0 {
-                let as_typed = self.speller.as_typed(&term.surface, known, &neighbours, self.lexicon, self.company);
-                if best > as_typed + self.speller.doubt() {
-                    corrections.push(self.add(term, &suggestions[0], self.settings.doubted, false));
-                }
+                let likelier = self.speller.doubted(&term.surface, known, &neighbours, self.lexicon, self.company);
+                corrections.extend(likelier.map(|likelier| self.add(term, &likelier, self.settings.doubted, false)));
                 continue;
             }
+            let suggestions = self.speller.suggest(&term.surface, &neighbours, self.lexicon, self.company);
+            let best = suggestions.first().map_or(f32::NEG_INFINITY, |suggestion| suggestion.score);
             let near = suggestions
                 .iter()
                 .take(MOST_READINGS)

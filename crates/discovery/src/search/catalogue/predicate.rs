@@ -1,6 +1,9 @@
 //! A filter, prepared for many products: each distinct value of a field is compared once.
 
+use std::cell::RefCell;
+
 use merx_domain::{Comparison, Condition, Filter, FilterValue, PreparedFilter, ProductNumber, Test};
+use rustc_hash::FxHashMap;
 
 use super::column::Column;
 use super::price::MarketPrices;
@@ -62,10 +65,14 @@ impl Catalogue {
         };
         let is_wanted = move |value: &FilterValue| matches!(value, FilterValue::Text(found) if same(found));
         let column = self.columns.get(field);
+        // Hundreds of products share few values: each is compared once.
+        let compared: RefCell<FxHashMap<u32, bool>> = RefCell::default();
         move |product| {
-            column.is_some_and(|column| {
-                column.held(product).iter().any(|value| is_wanted(&column.all()[*value as usize]))
-            })
+            let Some(column) = column else { return false };
+            let mut compared = compared.borrow_mut();
+            let mut has =
+                |value: &u32| *compared.entry(*value).or_insert_with(|| is_wanted(&column.all()[*value as usize]));
+            column.held(product).iter().any(|value| has(value))
         }
     }
 }

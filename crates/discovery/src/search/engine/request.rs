@@ -158,12 +158,14 @@ impl<'a> Search<'a> {
             let clicks = self.means.learnt.and_then(|learnt| learnt.clicks.of_query(&text));
             let weighing = Weighing { factors: self.factors(&orders, &answer.named), clicks };
             let mut page = self.page(self.pinned(self.ranked(&hits, &weighing, front.as_ref()), &orders));
-            for shown in &mut page {
-                if let Some(hit) = hits.iter().find(|hit| hit.product == shown.product) {
+            let mut shown: FxHashMap<ProductNumber, &mut SearchHit> =
+                page.iter_mut().map(|shown| (shown.product, shown)).collect();
+            for hit in &hits {
+                if let Some(shown) = shown.get_mut(&hit.product) {
                     self.explain(hit, &weighing, shown);
                 }
-                told_front(front.as_ref(), shown);
             }
+            page.iter_mut().for_each(|shown| told_front(front.as_ref(), shown));
             page
         } else {
             self.page(self.sorted(&matched.found.hits))
@@ -393,10 +395,10 @@ impl<'a> Search<'a> {
     /// Lets go of what can't be on the page whatever its relevance, because enough others go before it.
     fn keep_front(&self, front: &Front<'_>, matched: &mut Matched<'_>, orders: &Orders) {
         let matches = &matched.matches;
-        let best = matches.best_coverage();
+        let (best, coverage) = (matches.best_coverage(), matches.coverages());
         let mut places: FxHashMap<u32, Place> = FxHashMap::default();
         let by_meaning = matched.nearest.products.iter().map(|(product, _)| (*product, best > 0.0));
-        let by_words = matches.matches.iter().map(|found| (found.product, lacks(matches.coverage(found), best)));
+        let by_words = matches.matches.iter().map(|found| (found.product, lacks(coverage(found), best)));
         for (product, lacks) in by_meaning.chain(by_words) {
             places.insert(product, front.place(ProductNumber(product), lacks));
         }
@@ -417,15 +419,15 @@ impl<'a> Search<'a> {
         let coverage = |hit: &Hit| hit.features[Feature::Coverage as usize];
         let best = hits.iter().map(coverage).fold(0.0, f32::max);
         let placed = |hit: &Hit| {
-            let score = self.weighed(hit, weighing);
             let place = front.map_or(Place::default(), |front| front.place(hit.product, lacks(coverage(hit), best)));
-            (place, SearchHit { product: hit.product, score, reasons: Vec::new(), measurements: Vec::new() })
+            (place, self.weighed(hit, weighing), hit.product)
         };
-        let mut ranked: Vec<(Place, SearchHit)> = hits.iter().map(placed).collect();
-        ranked.sort_by(|(place, a), (other, b)| {
-            place.compare(other).then_with(|| b.score.total_cmp(&a.score)).then_with(|| a.product.cmp(&b.product))
+        let mut ranked: Vec<(Place, f32, ProductNumber)> = hits.iter().map(placed).collect();
+        ranked.sort_unstable_by(|(place, score, product), (other, better, before)| {
+            place.compare(other).then_with(|| better.total_cmp(score)).then_with(|| product.cmp(before))
         });
-        ranked.into_iter().map(|(_, hit)| hit).collect()
+        let hit = |(_, score, product)| SearchHit { product, score, reasons: Vec::new(), measurements: Vec::new() };
+        ranked.into_iter().map(hit).collect()
     }
 
     /// What multiplies the score of a product that passes, and the reason to give.
@@ -470,13 +472,15 @@ impl<'a> Search<'a> {
     fn weighed(&self, hit: &Hit, weighing: &Weighing<'_>) -> f32 {
         let settings = &self.engine.settings;
         let mut score = hit.score;
-        if let Some(row) = self.catalogue.row(hit.product) {
-            score += settings.popularity * self.catalogue.popularity(hit.product)
-                + settings.stock * row.plenty()
-                + settings.newness * row.newness(self.view.now);
-            if settings.margin != 0.0 {
-                score += settings.margin * self.catalogue.margin(hit.product, self.view);
-            }
+        score += settings.popularity * self.catalogue.popularity(hit.product);
+        // What a shop gives no weight need not be read of hundreds of products.
+        if settings.stock != 0.0 || settings.newness != 0.0 {
+            let row = self.catalogue.row(hit.product);
+            score +=
+                row.map_or(0.0, |row| settings.stock * row.plenty() + settings.newness * row.newness(self.view.now));
+        }
+        if settings.margin != 0.0 {
+            score += settings.margin * self.catalogue.margin(hit.product, self.view);
         }
         score += settings.clicks * weighing.lift(hit.product);
         let factors = weighing.factors.iter().filter(|factor| (factor.passes)(hit.product));

@@ -11,13 +11,26 @@ fn most(length: usize) -> f32 {
     }
 }
 
-const ROWS: [&str; 3] = ["qwertyuiop", "asdfghjkl", "zxcvbnm"];
+const ROWS: [&[u8]; 3] = [b"qwertyuiop", b"asdfghjkl", b"zxcvbnm"];
 
-/// Whether two keys touch on the usual keyboard.
+/// Row and column of each letter on the usual keyboard.
+const KEYS: [(i8, i8); 26] = {
+    let mut keys = [(0, 0); 26];
+    let mut row = 0;
+    while row < ROWS.len() {
+        let mut column = 0;
+        while column < ROWS[row].len() {
+            keys[(ROWS[row][column] - b'a') as usize] = (row as i8, column as i8);
+            column += 1;
+        }
+        row += 1;
+    }
+    keys
+};
+
+/// Whether two keys touch.
 fn are_neighbours(a: char, b: char) -> bool {
-    let place = |key: char| {
-        ROWS.iter().enumerate().find_map(|(row, keys)| keys.find(key).map(|column| (row as i32, column as i32)))
-    };
+    let place = |key: char| key.is_ascii_lowercase().then(|| KEYS[key as usize - 'a' as usize]);
     match (place(a), place(b)) {
         (Some((row_a, a)), Some((row_b, b))) => (row_a - row_b).abs() <= 1 && (a - b).abs() <= 1,
         _ => false,
@@ -48,7 +61,7 @@ fn substitution(typed: char, meant: char) -> f32 {
 /// One letter too many or too few: cheap where it doubles a neighbour, cheaper for vowels than for consonants.
 fn gap(letter: char, before: Option<char>, after: Option<char>) -> f32 {
     if before == Some(letter) || after == Some(letter) {
-        0.45
+        DOUBLED
     } else if is_vowel(letter) || letter == 'h' {
         0.7
     } else {
@@ -56,6 +69,9 @@ fn gap(letter: char, before: Option<char>, after: Option<char>) -> f32 {
     }
 }
 
+/// What two different words cost at least.
+pub(super) const LEAST: f32 = DOUBLED;
+const DOUBLED: f32 = 0.45;
 /// The first letter is rarely wrong.
 const FIRST_LETTER: f32 = 0.4;
 const TRANSPOSITION: f32 = 0.6;

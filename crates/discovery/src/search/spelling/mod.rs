@@ -84,33 +84,48 @@ impl Speller {
         lexicon: &Lexicon,
         company: &dyn Company,
     ) -> Vec<Suggestion> {
-        if word.chars().count() < SHORTEST || !word.chars().any(char::is_alphabetic) {
-            return Vec::new();
-        }
-        let mut found: Vec<Suggestion> = self.near(word, neighbours, lexicon, company);
-        if lexicon.products_with(word) == 0 {
-            found.extend(self.splits(word, neighbours, lexicon, company));
-        }
-        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.words.cmp(&b.words)));
-        found
+        self.suggest_above(f32::NEG_INFINITY, word, neighbours, lexicon, company)
     }
 
-    /// How likely a known word is as it stands.
-    pub(crate) fn as_typed(
+    /// What is so much likelier than a word that `products` have, as it stands, that it may stand beside it.
+    pub(crate) fn doubted(
         &self,
         word: &str,
         products: u32,
         neighbours: &[u32],
         lexicon: &Lexicon,
         company: &dyn Company,
-    ) -> f32 {
-        match lexicon.word(word) {
-            Some(known) => {
-                let known = Word { products: known.products.max(products), ..known.clone() };
-                self.frequency(&known) + self.context(known.term, neighbours, company)
-            }
+    ) -> Option<Suggestion> {
+        let known = lexicon.word(word).map(|known| Word { products: known.products.max(products), ..known.clone() });
+        let alone = match &known {
+            Some(known) => self.frequency(known),
             None => self.settings.frequency_weight * logarithm(products),
+        };
+        // What its neighbours say of it is read only where something could be likelier without.
+        let floor = alone + self.settings.doubt;
+        let best = self.suggest_above(floor, word, neighbours, lexicon, company).into_iter().next()?;
+        let context = known.map_or(0.0, |known| self.context(known.term, neighbours, company));
+        (best.score > floor + context).then_some(best)
+    }
+
+    /// Suggestions, some of those left out that score no more than `floor`.
+    fn suggest_above(
+        &self,
+        floor: f32,
+        word: &str,
+        neighbours: &[u32],
+        lexicon: &Lexicon,
+        company: &dyn Company,
+    ) -> Vec<Suggestion> {
+        if word.chars().count() < SHORTEST || !word.chars().any(char::is_alphabetic) {
+            return Vec::new();
         }
+        let mut found: Vec<Suggestion> = self.near(floor, word, neighbours, lexicon, company);
+        if lexicon.products_with(word) == 0 {
+            found.extend(self.splits(word, neighbours, lexicon, company));
+        }
+        found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.words.cmp(&b.words)));
+        found
     }
 
     /// The two words that a word is made of, and how many products have both, where they are met together most.
@@ -128,16 +143,20 @@ impl Speller {
         counted.max_by_key(|(.., together)| *together)
     }
 
-    pub(crate) fn doubt(&self) -> f32 {
-        self.settings.doubt
-    }
-
-    fn near(&self, word: &str, neighbours: &[u32], lexicon: &Lexicon, company: &dyn Company) -> Vec<Suggestion> {
+    fn near(
+        &self,
+        floor: f32,
+        word: &str,
+        neighbours: &[u32],
+        lexicon: &Lexicon,
+        company: &dyn Company,
+    ) -> Vec<Suggestion> {
         let words = lexicon.words();
         let mut candidates: Vec<(f32, u32)> = Vec::new();
         for number in self.deletions.candidates(word) {
             let candidate = &words[number as usize];
             if candidate.text != word
+                && self.most(candidate, neighbours, lexicon) > floor
                 && let Some(cost) = typing_cost(word, &candidate.text)
             {
                 candidates.push((self.frequency(candidate) - self.settings.cost_weight * cost, number));
@@ -210,6 +229,13 @@ impl Speller {
 
     fn frequency(&self, word: &Word) -> f32 {
         self.settings.frequency_weight * logarithm(word.products) + self.settings.asked_weight * logarithm(word.asked)
+    }
+
+    /// What a word scores at most, whatever was typed.
+    fn most(&self, word: &Word, neighbours: &[u32], lexicon: &Lexicon) -> f32 {
+        let together = if neighbours.is_empty() { 0 } else { lexicon.counts()[word.term as usize] };
+        self.frequency(word) - self.settings.cost_weight * cost::LEAST
+            + self.settings.context_weight * logarithm(together)
     }
 
     fn context(&self, term: u32, neighbours: &[u32], company: &dyn Company) -> f32 {

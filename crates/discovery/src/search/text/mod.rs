@@ -13,8 +13,11 @@ pub use language::Language;
 pub use scan::fold;
 pub(crate) use units::is_unit;
 
+use std::cell::RefCell;
+
 use compact_str::CompactString;
 use rust_stemmers::Stemmer;
+use rustc_hash::FxHashMap;
 
 use scan::{Chunk, ChunkKind};
 
@@ -93,7 +96,10 @@ impl Analyser {
 
     /// The stem of a folded word in the first language: the one that any word is found by.
     pub fn stem(&self, surface: &str) -> CompactString {
-        stemmed(self.languages.first().and_then(|(_, stemmer)| stemmer.as_ref()), surface)
+        match self.languages.first() {
+            Some((language, stemmer)) => stemmed(*language, stemmer.as_ref(), surface),
+            None => surface.into(),
+        }
     }
 
     pub fn tokens(&self, text: &str) -> Vec<Token> {
@@ -135,9 +141,11 @@ impl Writer<'_> {
         let word = cut(&chunk.text);
         let accented = chunk.accented.as_deref().map(cut);
         let mut stems: Vec<CompactString> = Vec::with_capacity(2);
-        for (_, stemmer) in &self.analyser.languages {
+        for (language, stemmer) in &self.analyser.languages {
             let readings = [accented, Some(word)].into_iter().flatten();
-            stems.extend(readings.map(|reading| stemmed(stemmer.as_ref(), reading)).filter(|stem| !stem.is_empty()));
+            stems.extend(
+                readings.map(|reading| stemmed(*language, stemmer.as_ref(), reading)).filter(|stem| !stem.is_empty()),
+            );
         }
         let first = stems.first().cloned().unwrap_or_else(|| word.into());
         self.push(&first, word, TokenKind::Word, chunk);
@@ -211,11 +219,27 @@ impl Writer<'_> {
     }
 }
 
-fn stemmed(stemmer: Option<&Stemmer>, word: &str) -> CompactString {
-    match stemmer {
-        Some(stemmer) if word.chars().any(char::is_alphabetic) => CompactString::from(fold(&stemmer.stem(word))),
-        _ => CompactString::from(word),
-    }
+/// Words whose stems a thread remembers, by language: a catalogue says much with few.
+const REMEMBERED: usize = 4_096;
+
+thread_local! {
+    static STEMS: RefCell<FxHashMap<Language, FxHashMap<CompactString, CompactString>>> = RefCell::default();
+}
+
+fn stemmed(language: Language, stemmer: Option<&Stemmer>, word: &str) -> CompactString {
+    let Some(stemmer) = stemmer.filter(|_| word.chars().any(char::is_alphabetic)) else { return word.into() };
+    STEMS.with_borrow_mut(|stems| {
+        let stems = stems.entry(language).or_default();
+        if let Some(stem) = stems.get(word) {
+            return stem.clone();
+        }
+        let stem = CompactString::from(fold(&stemmer.stem(word)));
+        if stems.len() >= REMEMBERED {
+            stems.clear();
+        }
+        stems.insert(word.into(), stem.clone());
+        stem
+    })
 }
 
 /// `x 4` and `* 4` after a number.
