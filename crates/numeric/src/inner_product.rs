@@ -151,19 +151,19 @@ impl InnerProductIndex {
     /// The `limit` vectors with the largest inner products with `query`, best first. Equal products rank by number. The
     /// numbers in `skipped`, ascending, are left out.
     pub fn search(&self, query: &[f32], limit: usize, skipped: &[u32]) -> Vec<Hit> {
-        self.search_near(query, limit, skipped, &[])
+        self.search_near(query, limit, f32::NEG_INFINITY, skipped, &[])
     }
 
     /// The same, sooner where some of the best are known or guessed: `limit` numbers or more of vectors that probably have large
-    /// products, whose least is a bound from the start. Wrong guesses cost time alone.
-    pub fn search_near(&self, query: &[f32], limit: usize, skipped: &[u32], guesses: &[u32]) -> Vec<Hit> {
+    /// products, whose least is a bound from the start. Wrong guesses cost time alone. Products less than `least` may be left out.
+    pub fn search_near(&self, query: &[f32], limit: usize, least: f32, skipped: &[u32], guesses: &[u32]) -> Vec<Hit> {
         let mut best = TopK::new(limit.min(self.len()));
         let wanted = |member: u32| skipped.is_empty() || skipped.binary_search(&member).is_err();
         if self.len() <= SMALL || limit * 4 >= self.len() {
             let products = self.products(query).filter(|(member, _)| wanted(*member));
             products.for_each(|(member, product)| best.offer(member, product));
         } else {
-            let floor = self.floor(query, limit, guesses, wanted);
+            let floor = self.floor(query, limit, guesses, wanted).max(least);
             self.scan(&Coded::new(query, self.padded), wanted, floor, &mut best);
         }
         best.drain_sorted()
@@ -416,10 +416,10 @@ mod tests {
                 let mut guesses: Vec<u32> = (0..rows as u32 + 5).collect();
                 for kept in [rows + 5, rows / 2, limit + limit / 2] {
                     guesses.truncate(kept);
-                    let guessed = index.search_near(&query, limit, &skipped, &guesses);
+                    let guessed = index.search_near(&query, limit, f32::NEG_INFINITY, &skipped, &guesses);
                     assert_eq!(guessed.iter().map(|hit| hit.index).collect::<Vec<u32>>(), expected);
                     guesses.extend(expected.iter().copied());
-                    let guessed = index.search_near(&query, limit, &skipped, &guesses);
+                    let guessed = index.search_near(&query, limit, f32::NEG_INFINITY, &skipped, &guesses);
                     assert_eq!(guessed.iter().map(|hit| hit.index).collect::<Vec<u32>>(), expected);
                 }
             }
@@ -436,7 +436,7 @@ mod tests {
         let index = InnerProductIndex::new(&vectors, 8);
         assert_eq!(index.search(&[1.0; 8], 5, &[]).len(), 5);
         assert_eq!(index.search(&[0.0; 8], 5, &[]).len(), 5);
-        assert_eq!(index.search_near(&[1.0; 8], 5, &[], &[0, 1, 2, 3, 4]).len(), 5);
+        assert_eq!(index.search_near(&[1.0; 8], 5, f32::NEG_INFINITY, &[], &[0, 1, 2, 3, 4]).len(), 5);
         assert!(index.search(&[f32::NAN; 8], 5, &[]).len() <= 5);
     }
 

@@ -92,6 +92,18 @@ fn axpy_body<const FMA: bool>(alpha: f32, x: &[f32], y: &mut [f32]) {
 }
 
 for_each_instruction_set! {
+    /// `bits[i] &= kept` wherever `values[i] > threshold`, or isn't a number.
+    pub fn keep_bits_above(values: &[f32], threshold: f32, kept: u32, bits: &mut [u32]) => keep_bits_above_body
+}
+
+#[inline(always)]
+fn keep_bits_above_body<const FMA: bool>(values: &[f32], threshold: f32, kept: u32, bits: &mut [u32]) {
+    for (value, bits) in values.iter().zip(bits) {
+        *bits &= if *value <= threshold { u32::MAX } else { kept };
+    }
+}
+
+for_each_instruction_set! {
     /// `out[r] = matrix[r] . x` for a row-major matrix of `out.len()` rows and `x.len()` columns.
     pub fn mat_vec(matrix: &[f32], x: &[f32], out: &mut [f32]) => mat_vec_body
 }

@@ -4,6 +4,8 @@
 //! product should rise or fall, weighed by what exchanging it with another is worth in NDCG. Trees grow leaf by leaf on
 //! binned values (Ke et al. 2017, LightGBM).
 
+mod scores;
+
 use merx_numeric::rng::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -130,10 +132,6 @@ pub struct Forest {
 }
 
 impl Forest {
-    pub fn score(&self, row: &[f32]) -> f32 {
-        self.trees.iter().map(|tree| tree.value(row)).sum()
-    }
-
     /// Adds to each feature its part of a row's score; returns the part of none.
     pub(super) fn contribute(&self, row: &[f32], parts: &mut [f32]) -> f32 {
         self.trees.iter().map(|tree| tree.contribute(row, parts)).sum()
@@ -423,6 +421,29 @@ mod tests {
         (0..count).map(|_| example()).collect()
     }
 
+    /// Row by row, tree by tree.
+    fn score(forest: &Forest, row: &[f32]) -> f32 {
+        forest.trees.iter().map(|tree| tree.value(row)).sum()
+    }
+
+    #[test]
+    fn many_rows_score_as_each_does_by_itself() {
+        for leaves in [2, 10, 40] {
+            let settings =
+                BoostSettings { trees: 20, leaves, leaf_rows: 2, feature_share: 0.7, ..BoostSettings::default() };
+            let forest = Forest::fit(&examples(200, 1), 3, 3, &settings, 1);
+            assert!(leaves < 40 || forest.trees.iter().any(|tree| tree.leaves.len() > 32));
+            let mut rows = examples(5, 3).into_iter().flat_map(|example| example.rows).collect::<Vec<f32>>();
+            // On the thresholds themselves, and what is no number.
+            rows.extend(forest.trees.iter().flat_map(|tree| &tree.nodes).flat_map(|node| [node.threshold; 3]));
+            rows.extend([f32::NAN, f32::INFINITY, f32::NEG_INFINITY]);
+            let mut scores = vec![0.0; rows.len() / 3];
+            forest.add_scores(&rows, 3, &mut scores);
+            let alone: Vec<f32> = rows.chunks_exact(3).map(|row| score(&forest, row)).collect();
+            assert_eq!(scores, alone);
+        }
+    }
+
     #[test]
     fn the_parts_of_a_score_are_the_score() {
         let settings = BoostSettings { trees: 30, leaf_rows: 10, feature_share: 0.7, ..BoostSettings::default() };
@@ -431,7 +452,7 @@ mod tests {
             let mut parts = [0.0; 3];
             let expected = forest.contribute(row, &mut parts);
             let whole = expected + parts.iter().sum::<f32>();
-            assert!((whole - forest.score(row)).abs() < 1e-4, "{whole} {}", forest.score(row));
+            assert!((whole - score(&forest, row)).abs() < 1e-4, "{whole} {}", score(&forest, row));
         }
         // Good is what has a large product of the first two; the third is noise.
         let (mut good, mut noise) = ([0.0; 3], [0.0; 3]);
@@ -447,7 +468,7 @@ mod tests {
         let forest = Forest::fit(&examples(200, 1), 3, 3, &settings, 1);
         let (mut right, mut pairs) = (0, 0);
         for example in examples(100, 2) {
-            let scores: Vec<f32> = example.rows.chunks_exact(3).map(|row| forest.score(row)).collect();
+            let scores: Vec<f32> = example.rows.chunks_exact(3).map(|row| score(&forest, row)).collect();
             for (a, gain_a) in scores.iter().zip(&example.gains) {
                 for (b, gain_b) in scores.iter().zip(&example.gains) {
                     if gain_a > gain_b {
@@ -463,9 +484,9 @@ mod tests {
     #[test]
     fn nothing_to_learn_from_gives_an_order_all_the_same() {
         let settings = BoostSettings { trees: 3, ..BoostSettings::default() };
-        assert_eq!(Forest::fit(&[], 2, 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
+        assert_eq!(score(&Forest::fit(&[], 2, 2, &settings, 1), &[1.0, 2.0]), 0.0);
         let same =
             Example { rows: vec![1.0; 40], gains: vec![1.0; 20], trust: vec![1.0; 20], base: Vec::new(), ideal: 1.0 };
-        assert_eq!(Forest::fit(&[same], 2, 2, &settings, 1).score(&[1.0, 2.0]), 0.0);
+        assert_eq!(score(&Forest::fit(&[same], 2, 2, &settings, 1), &[1.0, 2.0]), 0.0);
     }
 }

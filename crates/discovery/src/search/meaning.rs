@@ -181,19 +181,41 @@ impl VectorIndex {
         }
     }
 
-    /// The nearest of those that are accepted. Where the nearest of all are mostly refused, all are looked at. `guesses` are probably
-    /// among them.
+    /// The inner product with each of some products; 0 for all where there is no vector to compare with.
+    pub(super) fn products_with(&self, products: &[u32], query: &[f32]) -> Vec<f32> {
+        let mut with = vec![0.0; products.len()];
+        if query.len() != self.dimensions {
+            return with;
+        }
+        self.index.chosen_products(products, query, &mut with);
+        if !self.changed.is_empty() {
+            for (with, product) in with.iter_mut().zip(products) {
+                if let Ok(place) = self.changed.binary_search(product) {
+                    *with = dot(&self.fresh[place], query);
+                }
+            }
+        }
+        with
+    }
+
+    /// The nearest of those that are accepted, of cosines above 0 and no less than `least`. Where the nearest of all are mostly refused,
+    /// all are looked at. `guesses` are probably among them.
     pub(super) fn nearest_accepted(
         &self,
         query: &[f32],
         limit: usize,
+        least: f32,
         guesses: &[u32],
         accepts: impl Fn(u32) -> bool,
     ) -> Vec<(u32, f32)> {
-        let mut products = self.nearest(query, limit, guesses);
-        let found = products.len();
+        let mut products = self.nearest(query, limit, least, guesses);
+        let may_be_more = products.len() == limit;
         products.retain(|(product, _)| accepts(*product));
-        if products.len() < found / 4 { self.nearest_among(query, limit, accepts) } else { products }
+        if may_be_more && products.len() < limit / 4 {
+            products = self.nearest_among(query, limit, accepts);
+            products.retain(|(_, cosine)| *cosine >= least);
+        }
+        products
     }
 
     /// The nearest of those that are wanted, each compared.
@@ -209,14 +231,15 @@ impl VectorIndex {
     }
 
     /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.
-    fn nearest(&self, query: &[f32], limit: usize, guesses: &[u32]) -> Vec<(u32, f32)> {
+    fn nearest(&self, query: &[f32], limit: usize, least: f32, guesses: &[u32]) -> Vec<(u32, f32)> {
         if query.iter().all(|value| *value == 0.0) {
             return Vec::new();
         }
-        let kept =
-            self.index.search_near(query, limit, &self.changed, guesses).into_iter().map(|hit| (hit.index, hit.score));
+        let least = least.max(f32::MIN_POSITIVE);
+        let kept = self.index.search_near(query, limit, least, &self.changed, guesses);
+        let kept = kept.into_iter().map(|hit| (hit.index, hit.score));
         let fresh = self.changed.iter().zip(&self.fresh).map(|(product, vector)| (*product, dot(vector, query)));
-        let mut found: Vec<(u32, f32)> = kept.chain(fresh).filter(|(_, cosine)| *cosine > 0.0).collect();
+        let mut found: Vec<(u32, f32)> = kept.chain(fresh).filter(|(_, cosine)| *cosine >= least).collect();
         found.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         found.truncate(limit);
         found
@@ -283,7 +306,7 @@ mod tests {
     fn a_text_is_near_what_it_shares_no_word_with() {
         let (products, vectors) = vectors();
         let query = vectors.encoder.text([(0, 1.0)].into_iter());
-        let nearest = vectors.vectors.nearest(&query, 150, &[]);
+        let nearest = vectors.vectors.nearest(&query, 150, 0.0, &[]);
         assert!(nearest.iter().all(|(product, _)| products[*product as usize][0] < 5));
         assert!(nearest.iter().any(|(product, _)| products[*product as usize].contains(&4)));
     }
@@ -297,7 +320,7 @@ mod tests {
         vectors.put(400, &[5]);
         vectors.put(1, &[]);
         let of = |vectors: &VectorIndex| -> Vec<u32> {
-            vectors.nearest(&query, 401, &[]).into_iter().map(|(product, _)| product).collect()
+            vectors.nearest(&query, 401, 0.0, &[]).into_iter().map(|(product, _)| product).collect()
         };
         let nearest = of(&vectors.vectors);
         assert!(nearest.contains(&0) && nearest.contains(&400) && !nearest.contains(&1));

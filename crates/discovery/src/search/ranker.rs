@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::search::boosted::{BoostSettings, Example, Forest};
 use crate::search::features::{FEATURES, Feature, FeatureRow, WITHOUT_SENTENCE};
+use crate::search::shop_index::Hit;
 
 /// How measurements become one score.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -112,10 +113,20 @@ impl Ranker {
         parts
     }
 
-    pub fn score(&self, row: &FeatureRow) -> f32 {
-        match self {
-            Self::Weighted(weights) => weighted_sum(weights, row),
-            Self::Learnt { weights, forest } => weighted_sum(weights, row) + forest.score(row),
+    /// Gives each hit its score.
+    pub fn score(&self, hits: &mut [Hit]) {
+        let (Self::Weighted(weights) | Self::Learnt { weights, .. }) = self;
+        // Most weights are 0.
+        let weights: Vec<(usize, f32)> =
+            weights.iter().copied().enumerate().filter(|(_, weight)| *weight != 0.0).collect();
+        for hit in hits.iter_mut() {
+            hit.score = weights.iter().map(|(feature, weight)| weight * hit.features[*feature]).sum();
+        }
+        if let Self::Learnt { forest, .. } = self {
+            let rows: Vec<f32> = hits.iter().flat_map(|hit| hit.features).collect();
+            let mut scores: Vec<f32> = hits.iter().map(|hit| hit.score).collect();
+            forest.add_scores(&rows, FEATURES, &mut scores);
+            hits.iter_mut().zip(scores).for_each(|(hit, score)| hit.score = score);
         }
     }
 }

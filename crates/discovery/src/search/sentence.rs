@@ -156,7 +156,7 @@ mod tests {
         let direction = |at: u32| vec![(at as f32 / 1_000.0).cos(), (at as f32 / 1_000.0).sin()];
         (0..1_500).for_each(|product| assert!(vectors.put(product, direction(product))));
         let nearest = |vectors: &SentenceVectors| -> Vec<u32> {
-            let found = vectors.index().nearest_accepted(&direction(700), 3, &[], |product| product != 700);
+            let found = vectors.index().nearest_accepted(&direction(700), 3, 0.0, &[], |product| product != 700);
             found.into_iter().map(|(product, _)| product).collect()
         };
         let before = nearest(&vectors);

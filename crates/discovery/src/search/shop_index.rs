@@ -78,6 +78,13 @@ impl Reading<'_> {
         Reading { forgives: true, unfinished: false, languages: &[], synonyms: &Synonyms::NONE };
 }
 
+/// What products have no word of the query for must be as near: by the shop's own encoder, and by a sentence encoder.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LeastCosines {
+    pub own: f32,
+    pub sentence: f32,
+}
+
 /// A query, read beside the catalogue.
 #[derive(Debug, Clone, Default)]
 pub struct Understood {
@@ -215,7 +222,7 @@ impl SearchIndex {
         ranker: &Ranker,
     ) -> Result<Vec<Hit>, SearchError> {
         let mut hits = self.candidates(text, sentence, limit)?;
-        hits.iter_mut().for_each(|hit| hit.score = ranker.score(&hit.features));
+        ranker.score(&mut hits);
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product)));
         hits.truncate(limit);
         Ok(hits)
@@ -231,7 +238,7 @@ impl SearchIndex {
         let reader = self.read();
         let understood = reader.understand(text, Reading::PLAIN);
         let matched = reader.matched(&understood, &[])?;
-        let nearest = reader.nearest(&understood, &matched, sentence, |_| true);
+        let nearest = reader.nearest(&understood, &matched, sentence, LeastCosines::default(), |_| true);
         Ok(reader.measured(&understood, matched, nearest, limit))
     }
 
@@ -270,10 +277,9 @@ impl Nearest<'_> {
         self.products.is_empty() && self.by_sentence.is_empty()
     }
 
-    /// Keeps what is wanted; the cosine of those that the sentence encoder found comes with `true`.
-    pub fn retain(&mut self, wanted: impl Fn(u32, f32, bool) -> bool) {
-        self.products.retain(|(product, cosine)| wanted(*product, *cosine, false));
-        self.by_sentence.retain(|(product, cosine)| wanted(*product, *cosine, true));
+    pub fn retain(&mut self, wanted: impl Fn(u32) -> bool) {
+        self.products.retain(|(product, _)| wanted(*product));
+        self.by_sentence.retain(|(product, _)| wanted(*product));
     }
 
     /// All of them, each once, those of the own encoder first.
@@ -323,12 +329,13 @@ impl SearchReader<'_> {
         retrieve::matches(&understood.query, &self.state.opened, self.index.terms, &settings)
     }
 
-    /// The products nearest by meaning that are accepted.
+    /// The products nearest by meaning that are near enough and accepted.
     pub fn nearest<'b>(
         &self,
         understood: &Understood,
         matched: &Matches,
         sentence: Option<Sentence<'b>>,
+        least: LeastCosines,
         accepts: impl Fn(ProductNumber) -> bool,
     ) -> Nearest<'b> {
         if self.state.vectors.is_none() && sentence.is_none() {
@@ -336,9 +343,9 @@ impl SearchReader<'_> {
         }
         let accepts = |product: u32| accepts(ProductNumber(product));
         let guesses = matched.strongest(2 * NEAREST);
-        let (direction, products) = self.nearest_by_own(understood, matched, &guesses, accepts);
+        let (direction, products) = self.nearest_by_own(understood, matched, &guesses, least.own, &accepts);
         let by_sentence = sentence.map_or_else(Vec::new, |sentence| {
-            sentence.vectors.index().nearest_accepted(sentence.query, NEAREST, &guesses, accepts)
+            sentence.vectors.index().nearest_accepted(sentence.query, NEAREST, least.sentence, &guesses, accepts)
         });
         Nearest { direction, products, sentence, by_sentence }
     }
@@ -349,6 +356,7 @@ impl SearchReader<'_> {
         understood: &Understood,
         matched: &Matches,
         guesses: &[u32],
+        least: f32,
         accepts: impl Fn(u32) -> bool,
     ) -> (Vec<f32>, Vec<(u32, f32)>) {
         let Some(ProductVectors { encoder, vectors }) = &self.state.vectors else { return Default::default() };
@@ -358,7 +366,7 @@ impl SearchReader<'_> {
         let words = readings.flat_map(|(weight, reading)| reading.terms.iter().map(move |word| (word, weight)));
         let numbered = words.filter_map(|(word, weight)| Some((self.state.lexicon.term_number(word)?, weight)));
         let direction = encoder.text(numbered);
-        let products = vectors.nearest_accepted(&direction, NEAREST, guesses, accepts);
+        let products = vectors.nearest_accepted(&direction, NEAREST, least, guesses, accepts);
         (direction, products)
     }
 
@@ -376,21 +384,31 @@ impl SearchReader<'_> {
         let first_look = FirstLook::new(looked_at, &self.state);
         let by_sentence = nearest.sentence.map(|sentence| SentenceLook::new(looked_at, sentence));
         let reciprocal = |place: Option<&usize>| place.map_or(0.0, |place| 1.0 / (60.0 + *place as f32));
+        matches.retain(|matched| (matched.product as usize) < self.state.products.len());
+        self.fetch_terms(&matches);
         for (place, matched) in matches.iter().enumerate() {
-            let Some(product) = self.state.products.get(matched.product as usize) else { continue };
+            let product = &self.state.products[matched.product as usize];
             let mut features = view.measure(matched, product);
             features[Feature::Place as usize] = if matched.score > 0.0 { 1.0 / (60.0 + place as f32) } else { 0.0 };
             features[Feature::MeaningPlace as usize] = reciprocal(near.get(&matched.product));
-            first_look.measure(matched.product, &nearest.direction, &self.state, &mut features);
-            if let Some(look) = &by_sentence {
-                features[Feature::SentencePlace as usize] = reciprocal(near_by_sentence.get(&matched.product));
-                look.measure(matched.product, &mut features);
-            }
+            features[Feature::SentencePlace as usize] = reciprocal(near_by_sentence.get(&matched.product));
             hits.push(Hit { product: ProductNumber(matched.product), score: matched.score, features });
+        }
+        first_look.measure(&nearest.direction, &self.state, &mut hits);
+        if let Some(look) = by_sentence {
+            look.measure(&mut hits);
         }
         beside_best(&mut hits, Feature::Meaning, Feature::MeaningOfBest);
         beside_best(&mut hits, Feature::Sentence, Feature::SentenceOfBest);
         hits
+    }
+
+    /// Brings the terms of products near. They lie anywhere in memory, and a processor waits for many places in the time of one where
+    /// none hangs on another; measuring one after the other would wait for each.
+    fn fetch_terms(&self, matches: &[Match]) {
+        let terms = matches.iter().map(|matched| self.state.products[matched.product as usize].all());
+        let ends = terms.map(|terms| terms.first().copied().unwrap_or(0) ^ terms.last().copied().unwrap_or(0));
+        std::hint::black_box(ends.fold(0, |folded, end| folded ^ end));
     }
 
     /// Whether any product that is `shown` has all the words of a text, as they stand.
@@ -465,19 +483,29 @@ impl FirstLook {
         look
     }
 
-    fn measure(&self, product: u32, query: &[f32], state: &State, features: &mut FeatureRow) {
-        let terms = &state.products[product as usize];
-        features[Feature::KindShare as usize] = self.kinds.get(&terms.kind()).copied().unwrap_or(0.0);
-        features[Feature::MakerShare as usize] = self.makers.get(&terms.first()).copied().unwrap_or(0.0);
-        let Some(vectors) = &state.vectors else { return };
-        let vector = vectors.vectors.vector(product);
-        features[Feature::Meaning as usize] = merx_numeric::kernels::dot(query, &vector);
-        if self.direction.len() == vector.len() {
-            features[Feature::Feedback as usize] = merx_numeric::kernels::dot(&self.direction, &vector);
+    fn measure(&self, query: &[f32], state: &State, hits: &mut [Hit]) {
+        for hit in hits.iter_mut() {
+            let terms = &state.products[hit.product.index()];
+            hit.features[Feature::KindShare as usize] = self.kinds.get(&terms.kind()).copied().unwrap_or(0.0);
+            hit.features[Feature::MakerShare as usize] = self.makers.get(&terms.first()).copied().unwrap_or(0.0);
         }
-        if let Some(kind) = vectors.encoder.term(terms.kind()) {
+        let Some(ProductVectors { encoder, vectors }) = &state.vectors else { return };
+        let products: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
+        let meaning = vectors.products_with(&products, query);
+        let feedback = vectors.products_with(&products, &self.direction);
+        // Hundreds of products are of few kinds.
+        let mut kinds: FxHashMap<u32, f32> = FxHashMap::default();
+        let cosine = |kind: u32| {
+            let kind = encoder.term(kind)?;
             let length = merx_numeric::kernels::dot(kind, kind).sqrt().max(1e-6);
-            features[Feature::KindMeaning as usize] = merx_numeric::kernels::dot(query, kind) / length;
+            Some(merx_numeric::kernels::dot(query, kind) / length)
+        };
+        for ((hit, meaning), feedback) in hits.iter_mut().zip(meaning).zip(feedback) {
+            hit.features[Feature::Meaning as usize] = meaning;
+            hit.features[Feature::Feedback as usize] = feedback;
+            let kind = state.products[hit.product.index()].kind();
+            let cosine = kinds.entry(kind).or_insert_with(|| cosine(kind).unwrap_or(0.0));
+            hit.features[Feature::KindMeaning as usize] = *cosine;
         }
     }
 }
@@ -499,9 +527,14 @@ impl<'a> SentenceLook<'a> {
         Self { sentence, direction: normalised(direction) }
     }
 
-    fn measure(&self, product: u32, features: &mut FeatureRow) {
-        let vector = self.sentence.vectors.index().vector(product);
-        features[Feature::Sentence as usize] = merx_numeric::kernels::dot(self.sentence.query, &vector);
-        features[Feature::SentenceFeedback as usize] = merx_numeric::kernels::dot(&self.direction, &vector);
+    fn measure(&self, hits: &mut [Hit]) {
+        let products: Vec<u32> = hits.iter().map(|hit| hit.product.0).collect();
+        let vectors = self.sentence.vectors.index();
+        let cosines = vectors.products_with(&products, self.sentence.query);
+        let feedback = vectors.products_with(&products, &self.direction);
+        for ((hit, cosine), feedback) in hits.iter_mut().zip(cosines).zip(feedback) {
+            hit.features[Feature::Sentence as usize] = cosine;
+            hit.features[Feature::SentenceFeedback as usize] = feedback;
+        }
     }
 }

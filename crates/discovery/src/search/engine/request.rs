@@ -16,7 +16,7 @@ use crate::search::engine::{EngineSettings, Merchandising, RankerModel, SearchEn
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::sentence::{Sentence, query_text};
-use crate::search::shop_index::{Hit, Nearest, Reading, SearchIndex, SearchReader, Understood};
+use crate::search::shop_index::{Hit, LeastCosines, Nearest, Reading, SearchIndex, SearchReader, Understood};
 use crate::search::synonyms::Synonyms;
 use crate::search::text::Language;
 use crate::search::{SearchError, feature_names};
@@ -201,18 +201,16 @@ impl<'a> Search<'a> {
         let mut matches = self.reader.matched(&understood, &self.fields())?;
         let allowed = self.allowed(orders, price);
         matches.matches.retain(|matched| allowed(ProductNumber(matched.product)));
-        let nearest = if self.means.meaning && self.ask.fields.is_empty() {
+        let EngineSettings { least_cosine, least_sentence_cosine, .. } = self.engine.settings;
+        let least = LeastCosines { own: least_cosine, sentence: least_sentence_cosine };
+        let mut near = if self.means.meaning && self.ask.fields.is_empty() {
             // A rule may have replaced the text.
             let of_text = self.sentence.as_ref().filter(|(_, asked)| *asked == query_text(text));
-            self.reader.nearest(&understood, &matches, of_text.map(|(sentence, _)| *sentence), &allowed)
+            self.reader.nearest(&understood, &matches, of_text.map(|(sentence, _)| *sentence), least, &allowed)
         } else {
             Nearest::default()
         };
         matches.keep_tier(self.engine.settings.tier);
-        let mut near = nearest;
-        let EngineSettings { least_cosine, least_sentence_cosine, .. } = self.engine.settings;
-        let least = |by_sentence: bool| if by_sentence { least_sentence_cosine } else { least_cosine };
-        near.retain(|_, cosine, by_sentence| cosine >= least(by_sentence));
         let mut candidates: Vec<ProductNumber> =
             matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
         // Few are near and thousands have a word: those few are looked for among the many.
@@ -225,7 +223,7 @@ impl<'a> Search<'a> {
         if !self.ask.refinements.is_empty() {
             let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
             matches.matches.retain(|matched| kept.contains(&matched.product));
-            near.retain(|product, _, _| kept.contains(&product));
+            near.retain(|product| kept.contains(&product));
         }
         Ok(Matched { understood, matches, nearest: near, found })
     }
@@ -379,7 +377,7 @@ impl<'a> Search<'a> {
             return None;
         }
         if let Some(learnt) = self.means.learnt {
-            hits.iter_mut().for_each(|hit| hit.score = learnt.ranker.score(&hit.features));
+            learnt.ranker.score(&mut hits);
         }
         let highest = hits.iter().map(|hit| hit.score).fold(f32::MIN, f32::max);
         let lowest = hits.iter().map(|hit| hit.score).fold(f32::MAX, f32::min);
