@@ -185,7 +185,7 @@ impl Transaction for Statements<'_> {
     fn execute(&mut self, sql: &str, parameters: &[Value]) -> Result<u64> {
         let execute = || {
             let mut statement = self.0.prepare_cached(sql)?;
-            bind(&mut statement, parameters)?;
+            bind(&mut statement, sql, parameters)?;
             statement.raw_execute()
         };
         execute().map(|changed| changed as u64).map_err(|error| explain(WHAT, &error))
@@ -200,7 +200,7 @@ fn query(connection: &Connection, sql: &str, parameters: &[Value]) -> Result<Vec
     let query = || {
         let mut statement = connection.prepare_cached(sql)?;
         let columns = statement.column_count();
-        bind(&mut statement, parameters)?;
+        bind(&mut statement, sql, parameters)?;
         let mut rows = statement.raw_query();
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {

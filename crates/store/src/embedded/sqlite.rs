@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, ToSql};
+use rustc_hash::FxHashSet;
 
 use super::wal::check_wal;
 use crate::{Result, Scrub, StoreError};
@@ -77,19 +78,41 @@ fn open_reader(path: &Path, what: &'static str) -> Result<Connection> {
 }
 
 /// Binds `$1`, `$2` .. by their number, as PostgreSQL does; SQLite on its own takes them for names and counts them by
-/// first appearance.
-pub(super) fn bind<P: ToSql>(statement: &mut Statement<'_>, parameters: &[P]) -> rusqlite::Result<()> {
-    let wrong = || rusqlite::Error::InvalidParameterCount(parameters.len(), 0);
-    for index in 1..=statement.parameter_count() {
-        let number = statement.parameter_name(index).and_then(|name| name.strip_prefix('$')?.parse::<usize>().ok());
-        let number = number.ok_or_else(|| rusqlite::Error::InvalidParameterName("write $1, $2 ..".into()))?;
-        let parameter = number.checked_sub(1).and_then(|position| parameters.get(position)).ok_or_else(wrong)?;
-        statement.raw_bind_parameter(index, parameter)?;
+/// first appearance. They are read from `sql`, which made the statement: SQLite walks all names up to the one it is asked for.
+pub(super) fn bind<P: ToSql>(statement: &mut Statement<'_>, sql: &str, parameters: &[P]) -> rusqlite::Result<()> {
+    let numbers = numbers(sql);
+    if numbers.len() != statement.parameter_count() {
+        return Err(rusqlite::Error::InvalidParameterName("write $1, $2 ..".into()));
     }
-    match statement.parameter_count().cmp(&parameters.len()) {
-        std::cmp::Ordering::Equal => Ok(()),
-        _ => Err(rusqlite::Error::InvalidParameterCount(parameters.len(), statement.parameter_count())),
+    if numbers.len() != parameters.len() {
+        return Err(rusqlite::Error::InvalidParameterCount(parameters.len(), numbers.len()));
     }
+    for (index, number) in (1..).zip(numbers) {
+        let parameter = number.checked_sub(1).and_then(|position| parameters.get(position));
+        let wrong = || rusqlite::Error::InvalidParameterCount(parameters.len(), number);
+        statement.raw_bind_parameter(index, parameter.ok_or_else(wrong)?)?;
+    }
+    Ok(())
+}
+
+/// Each number after a `$` outside of quotes, at its first appearance.
+fn numbers(sql: &str) -> Vec<usize> {
+    let mut numbers: Vec<usize> = Vec::new();
+    let mut seen: FxHashSet<usize> = FxHashSet::default();
+    let mut rest = sql;
+    while let Some(at) = rest.find(['\'', '"', '$']) {
+        let (mark, after) = rest[at..].split_at(1);
+        rest = match mark {
+            "$" => {
+                let (digits, after) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+                numbers.extend(digits.parse().ok().filter(|number| seen.insert(*number)));
+                after
+            }
+            // Up to where the quote ends; a doubled one begins another at once.
+            quote => after.split_once(quote).map_or("", |(_, after)| after),
+        };
+    }
+    numbers
 }
 
 /// Sorts SQLite's errors by what the caller can do about them.
@@ -112,4 +135,29 @@ fn is_write(error: &rusqlite::Error) -> bool {
     const IOERR_TRUNCATE: i32 = 10 | (6 << 8);
     matches!(error, rusqlite::Error::SqliteFailure(failure, _)
         if [IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE].contains(&failure.extended_code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_bound_by_their_number_whatever_their_order() -> rusqlite::Result<()> {
+        let connection = Connection::open_in_memory()?;
+        let ask = |sql: &str, parameters: &[i64]| -> rusqlite::Result<String> {
+            let mut statement = connection.prepare(sql)?;
+            bind(&mut statement, sql, parameters)?;
+            let mut rows = statement.raw_query();
+            rows.next()?.map_or_else(|| Ok(String::new()), |row| row.get(0))
+        };
+        assert_eq!(ask("SELECT $2 || '-$3''\"$4' || $1 || $2", &[1, 2])?, "2-$3'\"$412");
+        assert_eq!(ask("SELECT \"$1\" || $1 FROM (SELECT 'a' AS \"$1\")", &[7])?, "a7");
+        assert_eq!(ask("SELECT 'none'", &[])?, "none");
+        for (sql, given) in
+            [("SELECT $1", 2), ("SELECT $1 || $2", 1), ("SELECT $2", 1), ("SELECT ?1", 1), ("SELECT $0", 1)]
+        {
+            assert!(ask(sql, &vec![1; given]).is_err(), "{sql}");
+        }
+        Ok(())
+    }
 }
