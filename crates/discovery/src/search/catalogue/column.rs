@@ -1,8 +1,10 @@
 //! One field of all products: which of its distinct values each has.
 
+use std::hash::BuildHasher;
+
 use compact_str::CompactString;
 use merx_domain::{FilterValue, ProductNumber};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::facets::Found;
 
@@ -86,9 +88,54 @@ pub(super) struct Column {
     products: Vec<u32>,
     numbers: FxHashMap<Key, u32>,
     words: Words,
+    lists: Lists,
+}
+
+/// Several values of one product: products of a category have the same ones, so each list is kept once.
+#[derive(Debug, Clone, Default)]
+struct Lists {
     lists: Vec<Box<[u32]>>,
+    /// Products that have each list.
+    products: Vec<u32>,
+    /// By hash. Of two lists with the same one, the second isn't found again.
+    numbers: FxHashMap<u64, u32>,
     /// Lists that no product has any more.
     free: Vec<u32>,
+}
+
+impl Lists {
+    fn add(&mut self, list: Box<[u32]>) -> u32 {
+        let key = FxBuildHasher.hash_one(&list);
+        if let Some(&number) = self.numbers.get(&key).filter(|number| self.lists[**number as usize] == list) {
+            self.products[number as usize] += 1;
+            return number;
+        }
+        let number = self.free.pop().unwrap_or_else(|| {
+            self.lists.push(Box::default());
+            self.products.push(0);
+            self.lists.len() as u32 - 1
+        });
+        self.lists[number as usize] = list;
+        self.products[number as usize] = 1;
+        self.numbers.entry(key).or_insert(number);
+        number
+    }
+
+    fn remove(&mut self, number: u32) {
+        let place = number as usize;
+        self.products[place] -= 1;
+        if self.products[place] == 0 {
+            let key = FxBuildHasher.hash_one(&std::mem::take(&mut self.lists[place]));
+            if self.numbers.get(&key) == Some(&number) {
+                self.numbers.remove(&key);
+            }
+            self.free.push(number);
+        }
+    }
+
+    fn get(&self, number: u32) -> &[u32] {
+        &self.lists[number as usize]
+    }
 }
 
 impl Column {
@@ -101,22 +148,9 @@ impl Column {
         let word = match numbers.as_slice() {
             [] => return,
             [one] => *one,
-            _ => LIST | self.list(numbers.into()),
+            _ => LIST | self.lists.add(numbers.into()),
         };
         self.words.set(product.index(), word);
-    }
-
-    fn list(&mut self, numbers: Box<[u32]>) -> u32 {
-        match self.free.pop() {
-            Some(place) => {
-                self.lists[place as usize] = numbers;
-                place
-            }
-            None => {
-                self.lists.push(numbers);
-                self.lists.len() as u32 - 1
-            }
-        }
     }
 
     pub(super) fn clear(&mut self, product: ProductNumber) {
@@ -127,8 +161,7 @@ impl Column {
         let held: Vec<u32> = self.held(product).to_vec();
         held.iter().for_each(|number| self.products[*number as usize] -= 1);
         if word & LIST != 0 {
-            self.lists[(word & !LIST) as usize] = Box::default();
-            self.free.push(word & !LIST);
+            self.lists.remove(word & !LIST);
         }
         self.words.set(product.index(), NONE);
     }
@@ -152,7 +185,7 @@ impl Column {
     pub(super) fn held(&self, product: ProductNumber) -> Held<'_> {
         match self.words.get(product.index()) {
             NONE => Held::None,
-            word if word & LIST != 0 => Held::List(&self.lists[(word & !LIST) as usize]),
+            word if word & LIST != 0 => Held::List(self.lists.get(word & !LIST)),
             value => Held::One([value]),
         }
     }
@@ -160,6 +193,9 @@ impl Column {
     /// How many of the products found have any value, and how many have each, by number.
     pub(super) fn count(&self, found: &Found<'_>) -> (usize, Vec<u32>) {
         let mut counts = vec![0u32; self.values.len()];
+        // Where there are more products than lists, lists are counted first.
+        let mut of_lists =
+            vec![0u32; if self.lists.lists.len() < found.products().len() { self.lists.lists.len() } else { 0 }];
         let mut covered = 0;
         let mut add = |word: u32| {
             if word == NONE {
@@ -168,8 +204,10 @@ impl Column {
             covered += 1;
             if word & LIST == 0 {
                 counts[word as usize] += 1;
+            } else if let Some(count) = of_lists.get_mut((word & !LIST) as usize) {
+                *count += 1;
             } else {
-                self.lists[(word & !LIST) as usize].iter().for_each(|value| counts[*value as usize] += 1);
+                self.lists.get(word & !LIST).iter().for_each(|value| counts[*value as usize] += 1);
             }
         };
         match &self.words {
@@ -184,7 +222,19 @@ impl Column {
             }
             Words::Few(_) => found.products().iter().map(|product| self.words.get(product.index())).for_each(&mut add),
         }
+        for (list, count) in self.lists.lists.iter().zip(of_lists).filter(|(_, count)| *count > 0) {
+            list.iter().for_each(|value| counts[*value as usize] += count);
+        }
         (covered, counts)
+    }
+
+    /// The number that a product has, where it has one value and that is a number.
+    #[inline]
+    pub(super) fn number(&self, product: ProductNumber) -> Option<f64> {
+        match self.values.get(self.words.get(product.index()) as usize)? {
+            FilterValue::Number(number) => Some(*number),
+            FilterValue::Text(_) | FilterValue::Flag(_) => None,
+        }
     }
 
     pub(super) fn of(&self, product: ProductNumber) -> Vec<FilterValue> {
@@ -246,5 +296,17 @@ mod tests {
             (0..500).filter(|product| *product != 1).map(|product| values(product).len()).sum::<usize>()
         );
         assert!(column.values().all(|(value, _)| *value != text(9)));
+        // Six lists stand for a third of all products; what nobody has any more is held by none.
+        assert_eq!(column.lists.products.iter().sum::<u32>(), 166);
+        assert!(column.lists.lists.len() <= 8);
+        for step in [1, 300] {
+            let products: Vec<ProductNumber> = (0..500).step_by(step).map(ProductNumber).collect();
+            let (covered, counts) = column.count(&Found::new(products.as_slice()));
+            let held = products.iter().map(|product| column.of(*product)).filter(|held| !held.is_empty());
+            assert_eq!(covered, held.clone().count());
+            for (value, count) in column.all().iter().zip(counts) {
+                assert_eq!(count as usize, held.clone().filter(|held| held.contains(value)).count());
+            }
+        }
     }
 }

@@ -82,8 +82,8 @@ impl Catalogue {
     fn tally_own(&self, field: &str, found: &Found<'_>, view: View<'_>) -> Tally<'_> {
         match field {
             "price" => {
-                let prices = self.prices.of_market(view.market);
-                of_numbers(found.products().iter().filter_map(|product| prices.get(*product)))
+                let (covered, counts) = self.prices.of_market(view.market).count(found);
+                Tally { covered, values: of_bits(counts) }
             }
             "created_at" => {
                 let at = |product: &ProductNumber| Some(self.row(*product)?.created_at.0 as f64);
@@ -106,7 +106,7 @@ impl Catalogue {
 struct Tally<'a> {
     /// Products that have any.
     covered: usize,
-    values: Vec<(Cow<'a, FilterValue>, u32)>,
+    values: Vec<Counted<'a>>,
 }
 
 fn of_numbers(numbers: impl Iterator<Item = f64>) -> Tally<'static> {
@@ -116,8 +116,11 @@ fn of_numbers(numbers: impl Iterator<Item = f64>) -> Tally<'static> {
         covered += 1;
         *counts.entry(number.to_bits()).or_default() += 1;
     }
-    let value = |(bits, count)| (Cow::Owned(FilterValue::Number(f64::from_bits(bits))), count);
-    Tally { covered, values: counts.into_iter().map(value).collect() }
+    Tally { covered, values: of_bits(counts) }
+}
+
+fn of_bits(counts: FxHashMap<u64, u32>) -> Vec<Counted<'static>> {
+    counts.into_iter().map(|(bits, count)| (Cow::Owned(FilterValue::Number(f64::from_bits(bits))), count)).collect()
 }
 
 fn add(statistics: &mut Option<NumberStatistics>, value: f64, count: u32) {

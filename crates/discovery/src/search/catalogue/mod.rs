@@ -12,6 +12,7 @@ pub use facets::{FacetCounts, FacetRequest, FacetValueCount, Found, NumberStatis
 pub use predicate::Predicate;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use compact_str::CompactString;
 use merx_domain::{
@@ -29,7 +30,7 @@ pub struct Row {
     pub id: ProductId,
     pub name: Box<str>,
     visible: bool,
-    availability: Box<[MarketAvailability]>,
+    availability: Arc<[MarketAvailability]>,
     /// Cost in major units, not a number where unknown.
     cost: f64,
     /// Units over all variants and locations; `None`: not tracked.
@@ -38,13 +39,13 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(product: &Product, stock: Option<i64>) -> Self {
+    fn new(product: &Product, availability: Arc<[MarketAvailability]>, stock: Option<i64>) -> Self {
         let cost = product.variants.iter().filter_map(|variant| variant.cost).min_by_key(|cost| cost.minor);
         Self {
             id: product.id.clone(),
             name: product.name.as_str().into(),
             visible: product.status == ProductStatus::Visible,
-            availability: product.availability.clone().into(),
+            availability,
             cost: cost.map_or(f64::NAN, Money::major_f64),
             stock,
             created_at: product.created_at,
@@ -92,6 +93,8 @@ pub struct Catalogue {
     /// Markets, and which of them products are sold in, a bit each: few combinations stand for all products.
     markets: Vec<MarketId>,
     sold_in: Vec<u64>,
+    /// Rules of availability that many products share, the first ones met.
+    availabilities: Vec<Arc<[MarketAvailability]>>,
     /// By product: how wanted it is among all, 0 to 1, and when it came.
     popularity: Vec<f32>,
     created_at: Vec<TimestampMs>,
@@ -119,6 +122,8 @@ enum Shown {
 pub const PATH_SEPARATOR: &str = " > ";
 /// Attributes with more names than these are a mistake of the feed: the rest isn't counted.
 const MOST_COLUMNS: usize = 2_000;
+/// Each product's rules are compared with these.
+const MOST_SHARED: usize = 64;
 
 impl Catalogue {
     pub fn put(&mut self, number: ProductNumber, product: &Product, stock: Option<i64>) {
@@ -127,7 +132,8 @@ impl Catalogue {
             self.rows.resize(number.index() + 1, None);
         }
         self.numbers.insert(product.id.clone(), number);
-        self.rows[number.index()] = Some(Row::new(product, stock));
+        let availability = self.availability(&product.availability);
+        self.rows[number.index()] = Some(Row::new(product, availability, stock));
         let length = self.rows.len();
         self.popularity.resize(length, 0.0);
         self.created_at.resize(length, TimestampMs(0));
@@ -139,6 +145,17 @@ impl Catalogue {
                 self.columns.entry(field).or_default().set(number, values);
             }
         }
+    }
+
+    fn availability(&mut self, rules: &[MarketAvailability]) -> Arc<[MarketAvailability]> {
+        if let Some(known) = self.availabilities.iter().find(|known| known[..] == *rules) {
+            return known.clone();
+        }
+        let new: Arc<[MarketAvailability]> = rules.into();
+        if self.availabilities.len() < MOST_SHARED {
+            self.availabilities.push(new.clone());
+        }
+        new
     }
 
     pub fn remove(&mut self, number: ProductNumber) {

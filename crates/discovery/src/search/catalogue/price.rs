@@ -2,14 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use merx_domain::{MarketId, Money, ProductNumber};
+use merx_domain::{FilterValue, MarketId, Money, ProductNumber};
 use rustc_hash::FxHashMap;
 
-/// A value a product, not a number where it has no price of that sort.
+use super::column::Column;
+use super::facets::Found;
+
+/// Prices for everybody, and those of markets.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PriceColumns {
-    general: Vec<f64>,
-    markets: FxHashMap<MarketId, Vec<f64>>,
+    general: Column,
+    markets: FxHashMap<MarketId, Column>,
 }
 
 /// More markets than these are a mistake of the feed: their prices are left out.
@@ -26,37 +29,50 @@ impl PriceColumns {
                 }
                 Some(_) => continue,
             };
-            if column.len() <= product.index() {
-                column.resize(product.index() + 1, f64::NAN);
-            }
-            column[product.index()] = price.major_f64();
+            column.set(product, vec![FilterValue::Number(price.major_f64())]);
         }
     }
 
     pub(super) fn clear(&mut self, product: ProductNumber) {
         for column in std::iter::once(&mut self.general).chain(self.markets.values_mut()) {
-            if let Some(price) = column.get_mut(product.index()) {
-                *price = f64::NAN;
-            }
+            column.clear(product);
         }
     }
 
     pub(super) fn of_market(&self, market: &MarketId) -> MarketPrices<'_> {
-        MarketPrices { own: self.markets.get(market).map_or(&[], Vec::as_slice), general: &self.general }
+        MarketPrices { own: self.markets.get(market), general: &self.general }
     }
 }
 
 /// The prices of one market: its own, else the general ones.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MarketPrices<'a> {
-    own: &'a [f64],
-    general: &'a [f64],
+    own: Option<&'a Column>,
+    general: &'a Column,
 }
 
 impl MarketPrices<'_> {
     #[inline]
     pub(super) fn get(self, product: ProductNumber) -> Option<f64> {
-        let of = |column: &[f64]| column.get(product.index()).copied().filter(|price| !price.is_nan());
-        of(self.own).or_else(|| of(self.general))
+        self.own.and_then(|own| own.number(product)).or_else(|| self.general.number(product))
+    }
+
+    /// How many of the products found have any price, and how many have each.
+    pub(super) fn count(self, found: &Found<'_>) -> (usize, FxHashMap<u64, u32>) {
+        let mut counts: FxHashMap<u64, u32> = FxHashMap::default();
+        let mut add = |column: &Column, found: &Found<'_>| {
+            let (covered, of_values) = column.count(found);
+            for (value, count) in column.all().iter().zip(of_values).filter(|(_, count)| *count > 0) {
+                if let FilterValue::Number(price) = value {
+                    *counts.entry(price.to_bits()).or_default() += count;
+                }
+            }
+            covered
+        };
+        let Some(own) = self.own else { return (add(self.general, found), counts) };
+        let others = found.products().iter().filter(|product| own.number(**product).is_none()).copied();
+        let others: Vec<ProductNumber> = others.collect();
+        let covered = add(own, found) + add(self.general, &Found::new(others));
+        (covered, counts)
     }
 }
