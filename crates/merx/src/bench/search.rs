@@ -31,6 +31,9 @@ pub(crate) struct SearchArguments {
     /// So many products of the simulated shop, searched and counted in facets.
     #[arg(long, value_name = "PRODUCTS", conflicts_with_all = ["products", "sessions"])]
     simulated: Option<u32>,
+    /// Search the simulated catalogue by words alone; otherwise by words and meaning. Memory is told of one in a process.
+    #[arg(long, requires = "simulated")]
+    lexical: bool,
     /// What says what texts mean: the shop's own encoder, a model in a folder (`--model`), or an endpoint (`--url` and `--model`).
     #[arg(long, value_name = "KIND", default_value = "own", value_parser = ["own", "sentence", "endpoint"], requires = "products")]
     encoder: String,
@@ -56,7 +59,7 @@ pub(crate) fn run(arguments: &SearchArguments, clock: &dyn Clock) -> Result<()> 
             judged::run(&judged::Paths { products, judgments, typos, development_only, seed, encoder }, clock)
         }
         (.., Some(sessions), _) => clicks::run(sessions, seed),
-        (.., Some(products)) => scale::run(products, seed, clock),
+        (.., Some(products)) => scale::run(products, arguments.lexical, seed, clock),
         _ => bail!("what to measure: --products with --judgments, --sessions, or --simulated"),
     }
 }

@@ -12,14 +12,17 @@ pub use facets::{FacetCounts, FacetRequest, FacetValueCount, Found, NumberStatis
 pub use predicate::Predicate;
 
 use std::collections::BTreeMap;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use compact_str::CompactString;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use merx_domain::{
     AttributeValue, FilterValue, MarketAvailability, MarketId, Money, Product, ProductId, ProductNumber, ProductStatus,
     TimestampMs,
 };
-use rustc_hash::FxHashMap;
+use rustc_hash::FxBuildHasher;
 
 use column::Column;
 use price::PriceColumns;
@@ -99,7 +102,8 @@ pub struct Catalogue {
     popularity: Vec<f32>,
     created_at: Vec<TimestampMs>,
     prices: PriceColumns,
-    numbers: FxHashMap<ProductId, ProductNumber>,
+    /// By the id that stands in the row.
+    numbers: HashTable<ProductNumber>,
     /// `brand`, `category`, `category.lvl0` .., `attributes.NAME`.
     columns: BTreeMap<CompactString, Column>,
 }
@@ -131,9 +135,19 @@ impl Catalogue {
         if self.rows.len() <= number.index() {
             self.rows.resize(number.index() + 1, None);
         }
-        self.numbers.insert(product.id.clone(), number);
         let availability = self.availability(&product.availability);
         self.rows[number.index()] = Some(Row::new(product, availability, stock));
+        let Self { numbers, rows, .. } = self;
+        let id = |number: ProductNumber| rows.get(number.index())?.as_ref().map(|row| &row.id);
+        let same = |known: &ProductNumber| id(*known) == Some(&product.id);
+        let hash = |number: &ProductNumber| FxBuildHasher.hash_one(id(*number));
+        match numbers.entry(hash(&number), same, hash) {
+            // The same product under another number: the newer one holds.
+            Entry::Occupied(mut known) => *known.get_mut() = number,
+            Entry::Vacant(place) => {
+                place.insert(number);
+            }
+        }
         let length = self.rows.len();
         self.popularity.resize(length, 0.0);
         self.created_at.resize(length, TimestampMs(0));
@@ -160,7 +174,10 @@ impl Catalogue {
 
     pub fn remove(&mut self, number: ProductNumber) {
         let Some(row) = self.rows.get_mut(number.index()).and_then(Option::take) else { return };
-        self.numbers.remove(&row.id);
+        let hash = FxBuildHasher.hash_one(Some(&row.id));
+        if let Ok(known) = self.numbers.find_entry(hash, |known| *known == number) {
+            known.remove();
+        }
         self.prices.clear(number);
         self.note_shown(number);
         self.columns.values_mut().for_each(|column| column.clear(number));
@@ -241,20 +258,23 @@ impl Catalogue {
         let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| {
             b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2))
         };
+        if most == 0 {
+            return Vec::new();
+        }
         let mut kept: Vec<(f32, i64, ProductNumber)> = Vec::new();
-        // What is less popular than the last of those that are kept need not be looked at any further.
-        let mut floor = f32::MIN;
+        // What comes after the last of those that are kept need not be looked at any further.
+        let mut last = None;
         let room = most.saturating_mul(2).saturating_add(64);
         for product in products {
-            let popularity = self.popularity(*product);
-            if popularity < floor {
+            let candidate = (self.popularity(*product), created_at(*product), *product);
+            if last.as_ref().is_some_and(|last| order(&candidate, last).is_gt()) {
                 continue;
             }
-            kept.push((popularity, created_at(*product), *product));
+            kept.push(candidate);
             if kept.len() >= room {
-                kept.select_nth_unstable_by(most, order);
+                kept.select_nth_unstable_by(most - 1, order);
                 kept.truncate(most);
-                floor = kept.iter().map(|(popularity, ..)| *popularity).fold(f32::MAX, f32::min);
+                last = kept.last().copied();
             }
         }
         kept.sort_unstable_by(order);
@@ -267,7 +287,8 @@ impl Catalogue {
     }
 
     pub fn number(&self, id: &ProductId) -> Option<ProductNumber> {
-        self.numbers.get(id).copied()
+        let same = |number: &ProductNumber| self.row(*number).is_some_and(|row| row.id == *id);
+        self.numbers.find(FxBuildHasher.hash_one(Some(id)), same).copied()
     }
 
     /// All products, by number.
