@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
@@ -26,7 +27,7 @@ use crate::body::{Payload, blocking};
 use crate::forward;
 use crate::ports::Leader;
 use crate::problem::{Code, Mistake, Problem};
-use crate::routes::Shared;
+use crate::routes::{RouteNumber, Shared};
 use crate::tracking::{self, Sent, Told};
 
 /// Where the leading process takes groups, in this form of [`HandedCall`] and [`Outcome`].
@@ -264,7 +265,17 @@ fn unavailable(why: &'static str) -> Problem {
 }
 
 /// In the leading process: takes a group. Its calls carry their keys, so it asks for none of its own.
-pub(crate) async fn take(State(app): State<Shared>, request: Request) -> Result<Response, Problem> {
+pub(crate) async fn take(
+    State(app): State<Shared>,
+    Extension(number): Extension<RouteNumber>,
+    request: Request,
+) -> Response {
+    let mut response = take_all(app, request).await.into_response();
+    response.extensions_mut().insert(number);
+    response
+}
+
+async fn take_all(app: Shared, request: Request) -> Result<Response, Problem> {
     if !matches!(app.parts.vitals.leader(), Leader::This) {
         return Err(unavailable("this process does not lead; nothing was written"));
     }

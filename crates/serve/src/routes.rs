@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 use merx_ingest::segment::Call;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -349,9 +349,10 @@ fn tracking_endpoints() -> impl Iterator<Item = Endpoint> {
     })
 }
 
-/// Method and path of every route, in the table's order.
+/// Method and path of every route, in the table's order; then of the one between processes, which is no part of the API.
 pub(crate) fn names() -> Vec<(String, String)> {
-    table().into_iter().map(|endpoint| (method_name(&endpoint.method).to_owned(), endpoint.path)).collect()
+    let of_table = table().into_iter().map(|endpoint| (method_name(&endpoint.method).to_owned(), endpoint.path));
+    of_table.chain([("POST".to_owned(), gathering::PATH.to_owned())]).collect()
 }
 
 pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
@@ -370,7 +371,9 @@ pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
 /// The whole server as a service.
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    for (number, endpoint) in table().into_iter().enumerate() {
+    let table = table();
+    let between_processes = RouteNumber(table.len());
+    for (number, endpoint) in table.into_iter().enumerate() {
         let gate = Gate {
             app: Arc::clone(app),
             access: endpoint.access,
@@ -394,7 +397,7 @@ pub fn router(app: &Arc<App>) -> Router {
         router = site::shop(router);
     }
     router
-        .route(gathering::PATH, post(gathering::take))
+        .route(gathering::PATH, post(gathering::take).layer(Extension(between_processes)))
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         .layer(cors(&app.parts.settings.cors_origins))
