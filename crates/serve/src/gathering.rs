@@ -185,7 +185,8 @@ impl Gathering {
                 break;
             }
             line.bytes -= next.payload.bytes().len();
-            group.extend(line.calls.pop_front());
+            // Whoever is gone has been told to send it again.
+            group.extend(line.calls.pop_front().filter(|call| !call.back.is_closed()));
         }
         line.is_sent = !group.is_empty();
         group
