@@ -40,7 +40,7 @@ backends: ## The ports and the binary on PostgreSQL, Kafka, Redis and S3, starte
 	tools/test backends
 
 faults: ## Break services and processes under load, write docs/operating/faults.md.
-	tools/setup rust python network
+	tools/setup rust python network clocks
 	MERX_FAULTS_PAGE=$(CURDIR)/docs/operating/faults.md tools/test outages
 
 sdk: ## The browser library and the demo shop.

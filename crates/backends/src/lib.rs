@@ -22,12 +22,12 @@ mod secret;
 pub mod simulated;
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisOnlineStore, SimulatedRedis};
+pub use self::redis::{FORMATS as REDIS_FORMATS, RedisOnlineStore, SimulatedRedis};
 pub use address::{Address, AddressError};
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaEventLog, MIGRATIONS as KAFKA_MIGRATIONS, SimulatedTopic};
 #[cfg(feature = "postgres")]
-pub use postgres::PostgresRecords;
+pub use postgres::{PostgresRecords, PromptRecords};
 #[cfg(feature = "s3")]
 pub use s3::{S3Artifacts, S3Lake};
 pub use secret::Secret;

@@ -3,6 +3,7 @@
 //! Each entry's hash covers the entry before it, so the newest hash stands for the whole past. Whoever writes it down elsewhere can
 //! show later that nothing was cut off the end either.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use merx_domain::{DecisionId, TimestampMs};
@@ -26,9 +27,13 @@ pub(crate) const MIGRATION: Migration = Migration {
 /// The context of the hash; another form of entries gets another one.
 const CONTEXT: &str = "merx 2026-11-21 audit entry 1";
 const BATCH: usize = 10_000;
+/// Records of decisions that are asked for at once.
+const RECORDS: usize = 200;
 
-/// The entry of a decision at high stakes; its detail has the `record_hash`.
+/// The entries of a decision at high stakes; their detail has the `record_hash`. The newest one of a decision counts: what could not be
+/// recorded in time was not served, and something else was.
 pub(crate) const DECIDED: &str = "decision.made";
+pub(crate) const SERVED_INSTEAD: &str = "decision.served_instead";
 
 /// Who acts, and when.
 #[derive(Debug, Clone, Copy)]
@@ -207,12 +212,16 @@ impl AuditLog {
             decisions: 0,
             altered: None,
         };
+        // Decisions whose record isn't what an entry says, by that entry's number, unless a later one knows of it.
+        let mut doubted: HashMap<DecisionId, u64> = HashMap::new();
         loop {
             let entries = self.read(found.entries, BATCH)?;
             if entries.is_empty() {
+                found.decisions += doubted.len() as u64;
+                found.altered = doubted.into_iter().min_by_key(|(_, number)| *number).map(|(id, _)| id.to_string());
                 return Ok(found);
             }
-            self.hold_against_records(&entries, &mut found)?;
+            self.hold_against_records(&entries, &mut found, &mut doubted)?;
             for entry in entries {
                 let follows = entry.number == found.entries + 1 && entry.hash == entry.hash_after(&found.head);
                 if !follows {
@@ -228,22 +237,51 @@ impl AuditLog {
     }
 
     /// A record that is gone, for its time is over or its person was erased, is no alteration.
-    fn hold_against_records(&self, entries: &[AuditEntry], found: &mut Verification) -> Result<(), StoreError> {
-        for entry in entries.iter().filter(|entry| entry.action == DECIDED) {
-            let id: DecisionId =
-                entry.target.parse().map_err(|_| damaged(&format!("entry {} names no decision", entry.number)))?;
-            let sql = "SELECT body FROM decisions WHERE id = $1";
-            let rows = self.records.query(sql, &[Value::Bytes(id.to_bytes().to_vec())])?;
-            let Some(Value::Bytes(body)) = rows.first().and_then(|row| row.0.first()) else { continue };
-            found.decisions += 1;
-            let said: serde_json::Value = serde_json::from_str(&entry.detail).unwrap_or_default();
-            let is_kept = DecisionRecord::from_bytes(body)
-                .is_ok_and(|record| said["record_hash"] == record.hash().to_hex().as_str());
-            if !is_kept && found.altered.is_none() {
-                found.altered = Some(entry.target.clone());
+    fn hold_against_records(
+        &self,
+        entries: &[AuditEntry],
+        found: &mut Verification,
+        doubted: &mut HashMap<DecisionId, u64>,
+    ) -> Result<(), StoreError> {
+        let of_decisions = entries.iter().filter(|entry| [DECIDED, SERVED_INSTEAD].contains(&entry.action.as_str()));
+        let decided = of_decisions.map(|entry| match entry.target.parse::<DecisionId>() {
+            Ok(id) => Ok((id, entry)),
+            Err(_) => Err(damaged(&format!("entry {} names no decision", entry.number))),
+        });
+        let decided = decided.collect::<Result<Vec<_>, _>>()?;
+        for some in decided.chunks(RECORDS) {
+            let kept = self.record_hashes(some.iter().map(|(id, _)| *id))?;
+            for (id, entry) in some {
+                let Some(kept) = kept.get(id) else { continue };
+                let said: serde_json::Value = serde_json::from_str(&entry.detail).unwrap_or_default();
+                if kept.as_deref().is_some_and(|kept| said["record_hash"] == kept) {
+                    doubted.remove(id);
+                    found.decisions += 1;
+                } else {
+                    doubted.insert(*id, entry.number);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Of those of some decisions that are on record; `None`: the record can't be read.
+    fn record_hashes(
+        &self,
+        ids: impl ExactSizeIterator<Item = DecisionId>,
+    ) -> Result<HashMap<DecisionId, Option<String>>, StoreError> {
+        let places: Vec<String> = (1..=ids.len()).map(|place| format!("${place}")).collect();
+        let sql = format!("SELECT id, body FROM decisions WHERE id IN ({})", places.join(", "));
+        let ids: Vec<Value> = ids.map(|id| Value::Bytes(id.to_bytes().to_vec())).collect();
+        let hash = |row: Row| match row.0.as_slice() {
+            [Value::Bytes(id), Value::Bytes(body)] => {
+                let id = id.as_slice().try_into().map_err(|_| damaged("a decision's id has another length"))?;
+                let record = DecisionRecord::from_bytes(body).ok();
+                Ok((DecisionId::from_bytes(id), record.map(|record| record.hash().to_hex().to_string())))
+            }
+            _ => Err(damaged("a row of decisions has another form than written")),
+        };
+        self.records.query(&sql, &ids)?.into_iter().map(hash).collect()
     }
 }
 

@@ -40,6 +40,9 @@ pub use record::{
 pub use shelf::{Boost, BoostField, RecordingShelf, ReplayShelf, RequestShelf, ShelfTrace, SlotRules};
 pub use why::{layout_words, level_words, words};
 
+/// In which forms this room leaves what other processes read.
+pub const FORMATS: &[merx_store::Format] = record::FORMATS;
+
 /// Every table of this crate.
 pub const MIGRATIONS: &[merx_store::Migration] = &[
     record::MIGRATION,

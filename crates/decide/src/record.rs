@@ -9,11 +9,11 @@ use merx_domain::experiment::Assignment;
 use merx_domain::{
     Decision, DecisionId, FallbackLevel, ModelVersion, Purposes, Situation, SubjectFeatures, SubjectId, TimestampMs,
 };
-use merx_store::{Migration, OnErasure, Records, StoreError, SubjectColumn, Value};
+use merx_store::{Format, Migration, OnErasure, Records, StoreError, SubjectColumn, Transaction, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::audit::{Act, AuditLog, DECIDED, Governed};
+use crate::audit::{Act, AuditLog, DECIDED, Governed, SERVED_INSTEAD};
 use crate::automations::Taken;
 use crate::shelf::{ShelfTrace, SlotRules};
 
@@ -35,6 +35,7 @@ pub const SUBJECT_COLUMNS: &[SubjectColumn] =
 
 /// Leads every stored record. Old formats stay readable.
 const FORMAT: u16 = 3;
+pub(crate) const FORMATS: &[Format] = &[Format { name: "decision records", reads: (1, FORMAT), writes: FORMAT }];
 /// Bytes that later fields of an engine's ask or answer take up at their defaults.
 const MOST_ADDED: usize = 32;
 /// What format 2 has behind the end of format 1, of a decision of that time: no experiments, not held out, the automation live,
@@ -294,6 +295,8 @@ enum Message {
     Record(Box<DecisionRecord>),
     /// The record of a decision says more now; one that is gone stays gone.
     Amend(Box<DecisionRecord>),
+    /// What was served at high stakes, in place of what may or may not be on record.
+    Instead(Box<DecisionRecord>),
     /// Answers when everything sent before is on disk.
     Flush(Sender<()>),
 }
@@ -353,28 +356,22 @@ impl Recorder {
     /// are; what is served then is recorded over it.
     pub(crate) fn record_first(&self, record: &DecisionRecord) -> Result<(), StoreError> {
         let row = row(record);
-        let target = record.id.to_string();
-        let hash = record.hash().to_string();
-        let entry = Governed {
-            action: DECIDED,
-            target: &target,
-            detail: serde_json::json!({ "engine": record.engine, "record_hash": hash }),
-        };
-        let act = Act::of_merx(record.situation.now);
-        AuditLog::govern(self.records.as_ref(), act, &entry, &mut |transaction| {
+        record_with_entry(self.records.as_ref(), DECIDED, record, &mut |transaction| {
             if transaction.execute(INSERT, &row)? == 0 {
-                let detail = format!("decision {target} is on record already");
+                let detail = format!("decision {} is on record already", record.id);
                 return Err(StoreError::Conflict { what: "decisions", detail });
             }
-            Ok(true)
-        })?;
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Of a decision that may or may not be on record with another answer. Doesn't wait for the disk.
     pub(crate) fn record_over(&self, record: &DecisionRecord) {
-        self.record(record.clone());
-        self.amend(record.clone());
+        if let Some(queue) = &self.queue
+            && queue.send_timeout(Message::Instead(Box::new(record.clone())), LONGEST_WAIT).is_err()
+        {
+            self.unrecorded.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
     }
 
     /// Writes down what became known of a decision after it was recorded.
@@ -587,24 +584,55 @@ fn write_batches(records: &dyn Records, queue: &Receiver<Message>, hurried: &Rec
         if matches!(first, Message::Record(_)) && queue.len() < batch {
             let _ = hurried.recv_timeout(GATHERING);
         }
-        let mut waiting = Vec::new();
-        let mut rows = Vec::new();
+        let (mut waiting, mut rows) = (Vec::new(), Vec::new());
         for message in std::iter::once(first).chain(queue.try_iter().take(batch - 1)) {
             match message {
                 Message::Record(record) => rows.push((INSERT, row(&record))),
                 Message::Amend(record) => rows.push((AMEND, row(&record))),
+                Message::Instead(record) => {
+                    write(records, &std::mem::take(&mut rows));
+                    write_instead(records, &record);
+                }
                 Message::Flush(done) => waiting.push(done),
             }
         }
-        if !rows.is_empty()
-            && let Err(error) = write(records, &rows)
-        {
-            tracing::error!(%error, decisions = rows.len(), "decisions could not be recorded");
-        }
+        write(records, &rows);
         for done in waiting {
             let _ = done.send(());
         }
     }
+}
+
+/// Whatever stands there: the answer of its writing was lost, or it was never written.
+fn write_instead(records: &dyn Records, record: &DecisionRecord) {
+    let row = row(record);
+    let written = record_with_entry(records, SERVED_INSTEAD, record, &mut |transaction| {
+        transaction.execute(INSERT, &row)?;
+        transaction.execute(AMEND, &row).map(drop)
+    });
+    if let Err(error) = written {
+        tracing::error!(%error, decision = %record.id, "what was served instead could not be recorded");
+    }
+}
+
+/// A record and its hash in the audit log, or neither.
+fn record_with_entry(
+    records: &dyn Records,
+    action: &'static str,
+    record: &DecisionRecord,
+    write: &mut dyn FnMut(&mut dyn Transaction) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let target = record.id.to_string();
+    let hash = record.hash().to_string();
+    let entry = Governed {
+        action,
+        target: &target,
+        detail: serde_json::json!({ "engine": record.engine, "record_hash": hash }),
+    };
+    AuditLog::govern(records, Act::of_merx(record.situation.now), &entry, &mut |transaction| {
+        write(transaction).map(|()| true)
+    })?;
+    Ok(())
 }
 
 fn row(record: &DecisionRecord) -> [Value; 5] {
@@ -624,13 +652,15 @@ const INSERT: &str = "INSERT INTO decisions (id, at_ms, engine, subject, body) V
 const AMEND: &str = "UPDATE decisions SET body = $5 WHERE id = $1 AND at_ms = $2 AND engine = $3
      AND (subject = $4 OR ($4 IS NULL AND subject IS NULL))";
 
-fn write(records: &dyn Records, rows: &[(&str, [Value; 5])]) -> Result<(), StoreError> {
-    records.transaction(&mut |transaction| {
-        for (sql, row) in rows {
-            transaction.execute(sql, row)?;
-        }
-        Ok(())
-    })
+fn write(records: &dyn Records, rows: &[(&str, [Value; 5])]) {
+    if rows.is_empty() {
+        return;
+    }
+    let written = records
+        .transaction(&mut |transaction| rows.iter().try_for_each(|(sql, row)| transaction.execute(sql, row).map(drop)));
+    if let Err(error) = written {
+        tracing::error!(%error, decisions = rows.len(), "decisions could not be recorded");
+    }
 }
 
 #[cfg(test)]

@@ -6,3 +6,12 @@
 pub mod layout;
 pub mod recommend;
 pub mod search;
+
+use merx_models::Format;
+
+/// In which forms what was learnt is kept.
+pub const FORMATS: &[Format] = &[
+    Format { name: "recommendations", reads: (1, recommend::FORMAT), writes: recommend::FORMAT },
+    Format { name: "ranking of searches", reads: (1, search::FORMAT), writes: search::FORMAT },
+    Format { name: "order of a page", reads: (1, layout::FORMAT), writes: layout::FORMAT },
+];

@@ -7,7 +7,7 @@ use merx_domain::{Event, EventKind, Purposes, TimestampMs};
 use crate::codec::{Encoded, Reader, write_text, write_time};
 
 /// First byte of what is stored. Formats once written stay readable.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 /// The oldest leave first: far more experiments than run beside each other.
 const MOST: usize = 64;
 

@@ -34,6 +34,15 @@ pub use sessions::SESSION_GAP_MS;
 pub use signal::{ProductFacts, Products};
 
 use feature::Feature;
+use merx_store::Format;
+
+/// In which forms other processes find what is known.
+pub const FORMATS: &[Format] = &[
+    Format { name: "features of a subject", reads: (1, 1), writes: subject::FORMAT as u16 },
+    Format { name: "features of a product", reads: (1, 1), writes: product::FORMAT as u16 },
+    Format { name: "arms shown", reads: (1, 1), writes: arms::FORMAT as u16 },
+    Format { name: "searches of a subject", reads: (1, 1), writes: searches::FORMAT as u16 },
+];
 
 /// The names of all features, for the lineage of what was learnt from them.
 pub fn feature_names() -> [&'static str; 7] {

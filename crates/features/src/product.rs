@@ -8,7 +8,7 @@ use crate::feature::Feature;
 use crate::product_statistics::{ProductAct, ProductStatistics, ProductStatisticsState};
 
 /// First byte of what is stored. Formats once written stay readable.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct ProductState {

@@ -6,7 +6,7 @@ use merx_domain::{Event, EventKind, TimestampMs};
 use crate::codec::{Encoded, Reader, write_text, write_time};
 
 /// First byte of what is stored. Formats once written stay readable.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 const MOST: usize = 20;
 /// Longer texts are no queries that anybody types again.
 const LONGEST_BYTES: usize = 160;

@@ -11,7 +11,7 @@ use crate::sessions::{SessionState, Sessions};
 use crate::signal::{Moment, Touch};
 
 /// First byte of what is stored. Formats once written stay readable.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 1;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(crate) struct SubjectState {

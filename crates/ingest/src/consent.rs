@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use merx_domain::{ConsentStamp, MINUTE_MS, Purposes, SubjectId, TimestampMs};
-use merx_store::{Migration, Records, Row, Transaction, Value};
+use merx_store::{Migration, Records, Row, StoreError, Transaction, Value};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
@@ -24,6 +25,9 @@ pub(crate) const MIGRATION: Migration = Migration {
 
 /// Clocks of machines differ by less: of two people's words that are no further apart it isn't known which was later.
 const CLOCKS_DIFFER_MS: i64 = 10 * MINUTE_MS;
+
+/// A decision waits so long for what is being said at the moment.
+const LONGEST_WAIT: Duration = Duration::from_millis(150);
 
 /// Stamps held in memory.
 const CACHED_STAMPS: usize = 1_000_000;
@@ -53,6 +57,8 @@ pub(crate) struct Saying<'e> {
 
 pub struct Consents {
     records: Arc<dyn Records>,
+    /// For decisions, which can't wait.
+    prompt: Arc<dyn Records>,
     cache: Mutex<BoundedMap<SubjectId, Said>>,
     /// Another process writes: what is held in memory may be old.
     followed: AtomicBool,
@@ -61,9 +67,10 @@ pub struct Consents {
 }
 
 impl Consents {
-    pub fn new(records: Arc<dyn Records>) -> Self {
+    /// `prompt`: the same records, for who would rather have no answer than wait.
+    pub fn new(records: Arc<dyn Records>, prompt: Arc<dyn Records>) -> Self {
         let cache = Mutex::new(BoundedMap::new(CACHED_STAMPS));
-        Self { records, cache, followed: AtomicBool::new(false), changing: Mutex::default() }
+        Self { records, prompt, cache, followed: AtomicBool::new(false), changing: Mutex::default() }
     }
 
     /// Whether another process writes from now on: then nothing is held in memory.
@@ -75,18 +82,21 @@ impl Consents {
         *self.cache.lock() = BoundedMap::new(CACHED_STAMPS);
     }
 
-    /// What is known of a person's consent; nothing where they said nothing.
+    /// What is known of a person's consent; nothing where they said nothing. Never waits for long.
     pub fn of(&self, subject: SubjectId) -> Result<ConsentStamp> {
         if self.followed.load(Ordering::SeqCst) {
             let sql = "SELECT granted, denied, global_privacy_control FROM consents WHERE subject = $1";
-            let rows = self.records.query(sql, &[wide(subject.0)])?;
+            let rows = self.prompt.query(sql, &[wide(subject.0)])?;
             return rows.first().map_or(Ok(EMPTY), |row| stamp(row, 0));
         }
         if let Some(known) = self.cache.lock().get(&subject) {
             return Ok(known.stamp);
         }
-        let _held = self.changing.lock();
-        Ok(self.said([subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
+        // Whoever holds it may wait for records that do not answer.
+        let Some(_held) = self.changing.try_lock_for(LONGEST_WAIT) else {
+            return Err(StoreError::Busy { what: "consent", retry_after_ms: 200 });
+        };
+        Ok(self.said(&*self.prompt, [subject].into_iter())?.get(&subject).map_or(EMPTY, |said| said.stamp))
     }
 
     /// What each of these people said, those left out who said nothing. Nothing of it stays in memory: it is asked for many at once.
@@ -124,7 +134,7 @@ impl Consents {
     pub(crate) fn complete(&self, sayings: Vec<Saying<'_>>) -> Result<()> {
         let subjects = sayings.iter().flat_map(|saying| [Some(saying.subject), saying.merged_from]).flatten();
         let _held = self.changing.lock();
-        let mut said = self.said(subjects)?;
+        let mut said = self.said(&*self.records, subjects)?;
         let mut changed: FxHashMap<SubjectId, Said> = FxHashMap::default();
         for saying in sayings {
             let absorbed = saying.merged_from.and_then(|absorbed| said.get(&absorbed).copied());
@@ -158,7 +168,11 @@ impl Consents {
     }
 
     /// `changing` must be held.
-    fn said(&self, subjects: impl Iterator<Item = SubjectId>) -> Result<FxHashMap<SubjectId, Said>> {
+    fn said(
+        &self,
+        records: &dyn Records,
+        subjects: impl Iterator<Item = SubjectId>,
+    ) -> Result<FxHashMap<SubjectId, Said>> {
         let mut said = FxHashMap::default();
         let mut unknown = Vec::new();
         {
@@ -181,7 +195,7 @@ impl Consents {
         }
         let sql = "SELECT subject, granted, denied, global_privacy_control, said_at_ms FROM consents \
                    WHERE subject IN ({list})";
-        for row in query_in(|sql, values| self.records.query(sql, values), sql, &unknown)? {
+        for row in query_in(|sql, values| records.query(sql, values), sql, &unknown)? {
             said.insert(SubjectId(row.wide(0)?), read(&row)?);
         }
         let mut cache = self.cache.lock();

@@ -82,7 +82,18 @@ pub struct Ingest {
 impl Ingest {
     /// The migrations must have run on `records`.
     pub fn new(records: Arc<dyn Records>, log: Arc<dyn EventLog>, vault: Vault) -> Self {
-        let consents = Arc::new(Consents::new(Arc::clone(&records)));
+        let prompt = Arc::clone(&records);
+        Self::answering_promptly(records, prompt, log, vault)
+    }
+
+    /// `prompt`: the same records, for a decision, which would rather have no answer than wait.
+    pub fn answering_promptly(
+        records: Arc<dyn Records>,
+        prompt: Arc<dyn Records>,
+        log: Arc<dyn EventLog>,
+        vault: Vault,
+    ) -> Self {
+        let consents = Arc::new(Consents::new(Arc::clone(&records), prompt));
         Self {
             vault: vault.joining_words(Arc::clone(&consents)),
             catalogue: Catalogue::new(Arc::clone(&records)),

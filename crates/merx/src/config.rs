@@ -11,8 +11,9 @@ use toml::{Table, Value};
 pub(crate) const DEFAULT: &str = include_str!("../../../config/default.toml");
 const ENVIRONMENT_PREFIX: &str = "MERX_";
 /// Read elsewhere, or of the same prefix for another reason.
-const ENVIRONMENT_SECRETS: [&str; 6] = [
+const ENVIRONMENT_SECRETS: [&str; 7] = [
     "MERX_VAULT_KEY",
+    "MERX_VAULT_KEY_FILE",
     "MERX_SHOPIFY_SECRET",
     "MERX_OPENDSR_SECRET",
     "MERX_SMTP_PASSWORD",

@@ -53,6 +53,13 @@ impl Touch {
     }
 }
 
+/// A name that no other process has.
+pub(crate) fn random_name() -> Result<String> {
+    let mut name = [0; 16];
+    getrandom::fill(&mut name).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(name)))
+}
+
 /// Whether a process wants the lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Candidate {
@@ -93,9 +100,7 @@ pub(crate) struct Lead {
 
 impl Lead {
     pub(crate) fn seek(records: Arc<dyn Records>, fence: Arc<Fence>, candidate: Candidate) -> Result<Self> {
-        let mut name = [0; 16];
-        getrandom::fill(&mut name).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
-        let holder = format!("{:032x}", u128::from_be_bytes(name));
+        let holder = random_name()?;
         let (alone, wanted) = (candidate == Candidate::Alone, candidate != Candidate::Never);
         let looking = Self::looking_for(wanted, records, fence, holder, stopwatch());
         let mut lead = looking.context("looking who leads this shop")?;

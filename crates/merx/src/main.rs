@@ -26,6 +26,7 @@ mod master_key;
 mod migrate;
 mod operate;
 mod posts;
+mod presence;
 mod privacy;
 mod projection;
 mod rehearse;

@@ -1,4 +1,5 @@
-//! Where the vault's master key comes from: the environment, a command that asks a key manager, or a file.
+//! Where the vault's master key comes from: the environment, a file that the environment names, a command that asks a key manager, or a
+//! file of our own.
 //!
 //! Each may give several keys: the one in use first, then those that a rotation has not left behind yet. So a rotation
 //! that a crash broke off goes on, and nothing is ever sealed with a key that is not on disk, or with the key manager.
@@ -15,6 +16,8 @@ use crate::config;
 use crate::training::stopwatch;
 
 const ENVIRONMENT: &str = "MERX_VAULT_KEY";
+/// Names a file that somebody else keeps (a mounted secret): it is read again and never written.
+const ENVIRONMENT_FILE: &str = "MERX_VAULT_KEY_FILE";
 const PAUSE: Duration = Duration::from_secs(1);
 
 enum Source {
@@ -27,8 +30,11 @@ enum Source {
 }
 
 fn source(settings: &config::Vault, folder: &Path) -> Result<Source> {
-    if let Ok(text) = std::env::var(ENVIRONMENT) {
-        return Ok(Source::Given { from: format!("environment {ENVIRONMENT}"), text });
+    match (std::env::var(ENVIRONMENT), std::env::var_os(ENVIRONMENT_FILE)) {
+        (Ok(_), Some(_)) => bail!("{ENVIRONMENT} and {ENVIRONMENT_FILE} are both set: leave one of them out"),
+        (Ok(text), None) => return Ok(Source::Given { from: format!("environment {ENVIRONMENT}"), text }),
+        (Err(_), Some(path)) => return given_file(Path::new(&path)),
+        (Err(_), None) => {}
     }
     if let Some((program, arguments)) = settings.key_command.split_first() {
         return Ok(Source::Given { from: format!("vault.key_command ({program})"), text: ask(program, arguments)? });
@@ -36,6 +42,12 @@ fn source(settings: &config::Vault, folder: &Path) -> Result<Source> {
     let configured = &settings.key_file;
     let path = if configured.as_os_str().is_empty() { folder.join("vault.key") } else { configured.clone() };
     Ok(Source::File(path))
+}
+
+fn given_file(path: &Path) -> Result<Source> {
+    let from = format!("{} ({ENVIRONMENT_FILE})", path.display());
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {from}"))?;
+    Ok(Source::Given { from, text })
 }
 
 /// What the command says goes nowhere but into the key; its complaints do not name it.
@@ -142,4 +154,30 @@ fn replace_file(path: &Path, keys: &[MasterKey]) -> Result<()> {
     std::fs::rename(&beside, path).with_context(|| format!("cannot replace {}", path.display()))?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::File::open(parent).and_then(|folder| folder.sync_all()).with_context(fail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_somebody_else_keeps_is_read_each_time_and_gives_several_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mounted");
+        let keys = |path: &Path| match given_file(path) {
+            Ok(Source::Given { from, text }) => parse(&from, &text).map(|keys| keys.len()),
+            Ok(Source::File(_)) => bail!("it would be written"),
+            Err(error) => Err(error),
+        };
+        let missing = format!("{:#}", keys(&path).unwrap_err());
+        assert!(missing.contains("MERX_VAULT_KEY_FILE") && missing.contains("mounted"), "{missing}");
+        let (old, new) = ("a1".repeat(32), "b2".repeat(32));
+        std::fs::write(&path, format!("{old}\n")).unwrap();
+        assert_eq!(keys(&path).unwrap(), 1);
+        std::fs::write(&path, format!("{new},{old}\n")).unwrap();
+        assert_eq!(keys(&path).unwrap(), 2);
+        std::fs::write(&path, "secret words\n").unwrap();
+        let wrong = format!("{:#}", keys(&path).unwrap_err());
+        assert!(!wrong.contains("secret words"), "{wrong}");
+    }
 }

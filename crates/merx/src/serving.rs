@@ -52,7 +52,11 @@ struct Rooms {
 
 fn store_error(error: IngestError) -> StoreError {
     match error {
-        IngestError::Store(error) => error,
+        IngestError::Store(error) | IngestError::Vault(VaultError::Store(error)) => error,
+        // One person's: no reason to refuse what comes with it.
+        IngestError::Vault(error @ VaultError::Unreadable) => {
+            StoreError::Damaged { what: "vault", detail: error.to_string() }
+        }
         other => StoreError::Unavailable { what: "vault", detail: other.to_string() },
     }
 }
@@ -423,7 +427,11 @@ pub(crate) fn serve_with(
         let url = format!("http://{}", listener.local_addr()?);
         if let Some(lead) = &shop.lead {
             let told = &shop.config.server.advertise;
-            lead.set_address(if told.is_empty() { &url } else { told });
+            let address = if told.is_empty() { &url } else { told };
+            lead.set_address(address);
+            if let Some(presence) = &shop.presence {
+                presence.set_address(address);
+            }
         }
         ready(&Ready { url, new_keys })?;
         merx_serve::serve(App::with_site(parts, site), listener, stop).await?;

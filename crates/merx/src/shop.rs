@@ -30,6 +30,7 @@ use crate::layouts::{self, LAYOUT};
 use crate::lead::{Candidate, Lead};
 use crate::master_key;
 use crate::posts::{Posts, Role};
+use crate::presence::Presence;
 use crate::projection::Projection;
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
@@ -48,6 +49,8 @@ pub(crate) struct Shop {
     pub(crate) ingest: Arc<Ingest>,
     /// Where several processes serve the shop: who people are, for those that don't lead. It holds nothing in memory, and learns new visitors.
     pub(crate) visitors: Option<Vault>,
+    /// Where several processes serve the shop: that this one does.
+    pub(crate) presence: Option<Presence>,
     pub(crate) lead: Option<Lead>,
     pub(crate) projection: Arc<Projection>,
     pub(crate) registry: Arc<Registry>,
@@ -85,15 +88,21 @@ impl Shop {
     fn open_as(config: Config, candidate: Candidate) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let folder = &config.data.folder;
-        let Opened { store, recording, intake_log, shared } = storage::open(&config, &migrations())?;
+        let Opened { store, recording, prompt, intake_log, shared } = storage::open(&config, &migrations())?;
+        let presence = match (&shared, candidate) {
+            (Some(_), Candidate::Beside | Candidate::Never) => Some(Presence::begin(Arc::clone(&recording))?),
+            _ => None,
+        };
         let lead = shared.map(|fence| Lead::seek(Arc::clone(&recording), fence, candidate)).transpose()?;
         let vault = |records: &Arc<dyn Records>, cached| -> Result<Vault> {
             let opened = Vault::open(Arc::clone(records), master_key::read(&config.vault, folder)?, cached)?;
-            Ok(opened.asking_again(master_key::again(&config.vault, folder)))
+            let opened = opened.asking_again(master_key::again(&config.vault, folder));
+            Ok(opened.asking_promptly(Arc::clone(&prompt)))
         };
         let visitors = lead.as_ref().map(|_| vault(&recording, 0)).transpose()?;
         let vault = vault(&store.records, DEFAULT_CACHED_IDENTITIES)?;
-        let ingest = Arc::new(Ingest::new(Arc::clone(&store.records), intake_log, vault));
+        let records = Arc::clone(&store.records);
+        let ingest = Arc::new(Ingest::answering_promptly(records, Arc::clone(&prompt), intake_log, vault));
         let (touch, remote) = (lead.as_ref().map(Lead::touch), config.storage.online.is_some());
         let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), touch, remote));
         projection.follow_catalogue()?;
@@ -170,6 +179,7 @@ impl Shop {
             recording,
             ingest,
             visitors,
+            presence,
             lead,
             projection,
             registry,

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use merx_backends::{Address, KAFKA_MIGRATIONS, KafkaEventLog, PostgresRecords, RedisOnlineStore, S3Artifacts, S3Lake};
+use merx_backends::{
+    Address, KAFKA_MIGRATIONS, KafkaEventLog, PostgresRecords, PromptRecords, RedisOnlineStore, S3Artifacts, S3Lake,
+};
 use merx_store::{
     Artifacts, Engines, EventLog, Fence, FencedRecords, LEASE_MIGRATIONS, Lake, LogSettings, Migration, OnlineStore,
     Records, Store,
@@ -13,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use crate::config::Config;
 use crate::jobs;
 use crate::lead::LEAD;
+use crate::presence;
 
 /// Addresses of services; what has none lies in the data folder.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,7 +76,7 @@ impl Storage {
 
     fn migrations(&self, migrations: &[Migration]) -> Vec<Migration> {
         let of_log = if self.log.is_some() { KAFKA_MIGRATIONS } else { &[] };
-        let of_lead: &[_] = if self.records.is_some() { &[jobs::MIGRATION] } else { &[] };
+        let of_lead: &[_] = if self.records.is_some() { &[jobs::MIGRATION, presence::MIGRATION] } else { &[] };
         let of_leases = if self.records.is_some() { LEASE_MIGRATIONS } else { &[] };
         [migrations, of_log, of_leases, of_lead].concat()
     }
@@ -137,6 +140,8 @@ pub(crate) struct Opened {
     pub(crate) store: Store,
     /// For what every process writes: what it decided.
     pub(crate) recording: Arc<dyn Records>,
+    /// The records, for decisions: no answer rather than a late one.
+    pub(crate) prompt: Arc<dyn Records>,
     /// The log, for what the process that leads takes in.
     pub(crate) intake_log: Arc<dyn EventLog>,
     /// Where several processes may serve the shop.
@@ -154,9 +159,11 @@ pub(crate) fn open(config: &Config, migrations: &[Migration]) -> Result<Opened> 
     let settings = LogSettings { queued_events: config.limits.queued_events };
     let migrations = config.storage.migrations(migrations);
     let mut engines = buckets(config)?;
+    let mut prompt = None;
     if let Some(address) = records {
-        let opened = PostgresRecords::open(address, &migrations).context("storage.records")?;
-        engines.records = Some(Arc::new(opened) as Arc<dyn Records>);
+        let opened = Arc::new(PostgresRecords::open(address, &migrations).context("storage.records")?);
+        prompt = Some(prompt_records(&opened, address)?);
+        engines.records = Some(opened as Arc<dyn Records>);
     }
     if let Some(address) = log.clone() {
         engines.log = Some(Box::new(move |records| {
@@ -171,7 +178,12 @@ pub(crate) fn open(config: &Config, migrations: &[Migration]) -> Result<Opened> 
     }
     let store = Store::open(&config.data.folder, &migrations, settings, engines)?;
     let (recording, intake_log) = (Arc::clone(&store.records), Arc::clone(&store.log));
-    Ok(Opened { store, recording, intake_log, shared: None })
+    let prompt = prompt.unwrap_or_else(|| Arc::clone(&store.records));
+    Ok(Opened { store, recording, prompt, intake_log, shared: None })
+}
+
+fn prompt_records(records: &Arc<PostgresRecords>, address: &Address) -> Result<Arc<dyn Records>> {
+    Ok(Arc::new(PromptRecords::over(Arc::clone(records), address).context("storage.records")?))
 }
 
 /// Everything lies on services: other processes may have opened it too.
@@ -179,7 +191,9 @@ fn open_shared(config: &Config, migrations: &[Migration], [records, log, online]
     let settings = LogSettings { queued_events: config.limits.queued_events };
     let migrations = config.storage.migrations(migrations);
     let fence = Fence::new(LEAD);
-    let recording: Arc<dyn Records> = Arc::new(PostgresRecords::open(records, &migrations).context("storage.records")?);
+    let opened = Arc::new(PostgresRecords::open(records, &migrations).context("storage.records")?);
+    let prompt = prompt_records(&opened, records)?;
+    let recording: Arc<dyn Records> = opened;
     let fenced: Arc<dyn Records> = Arc::new(FencedRecords::new(Arc::clone(&recording), Arc::clone(&fence)));
     let log = KafkaEventLog::open(log, Arc::clone(&recording), settings.queued_events).context("storage.log")?;
     let intake_log = Arc::new(log.through(Arc::clone(&fenced)).context("storage.log")?);
@@ -189,7 +203,7 @@ fn open_shared(config: &Config, migrations: &[Migration], [records, log, online]
     engines.log = Some(Box::new(move |_| Ok(Arc::new(log) as Arc<dyn EventLog>)));
     engines.online = Some(Box::new(move || Ok(Arc::new(online) as Arc<dyn OnlineStore>)));
     let store = Store::open(&config.data.folder, &migrations, settings, engines)?;
-    Ok(Opened { store, recording, intake_log, shared: Some(fence) })
+    Ok(Opened { store, recording, prompt, intake_log, shared: Some(fence) })
 }
 
 /// Lake and artifacts.
@@ -225,7 +239,30 @@ pub(crate) fn doctor(config: &Config) -> Result<()> {
             }
         }
     }
-    if ill == 0 { Ok(()) } else { bail!("{ill} of 5 can't be used as they are") }
+    if config.storage.is_shared()
+        && let Some(address) = &config.storage.records
+    {
+        ill += processes(address);
+    }
+    if ill == 0 { Ok(()) } else { bail!("{ill} can't be used as they are") }
+}
+
+/// Says which processes serve the shop, and counts those that can't be read by what this binary writes, or the other way round.
+fn processes(address: &Address) -> usize {
+    // Before its first start a shop has no list.
+    let Ok(told) = PostgresRecords::unmigrated(address).and_then(|records| presence::told(&records)) else { return 0 };
+    let Ok(own) = presence::Process::own() else { return 0 };
+    let mut ill = 0;
+    for process in told {
+        match own.trouble_with(&process) {
+            None => println!("process    well  {}", process.shown()),
+            Some(words) => {
+                ill += 1;
+                println!("process    ILL   beside this binary: {words}");
+            }
+        }
+    }
+    ill
 }
 
 /// An address as it may be shown: without a password.

@@ -42,6 +42,7 @@ pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};
 pub use ials::{Ials, IalsLearner, IalsSettings};
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
 pub use item_knn::{ItemKnn, ItemKnnLearner, ItemKnnSettings, Likeness};
+pub use merx_store::Format;
 pub use popularity::{Popularity, PopularityLearner, PopularitySettings};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};
 pub use selection::{Holdout, SelectionBudget, select, select_and_fit};

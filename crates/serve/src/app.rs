@@ -13,6 +13,7 @@ use crate::activity::Activity;
 use crate::admission::{Admission, AdmissionSettings};
 use crate::algolia::Indexes;
 use crate::forward::Forward;
+use crate::gathering::Gathering;
 use crate::keys::Keys;
 use crate::limits::{Bucket, RateLimit};
 use crate::live::Live;
@@ -139,6 +140,7 @@ pub struct App {
     pub(crate) flag_streams: Arc<AtomicUsize>,
     pub(crate) site: Site,
     pub(crate) forward: Forward,
+    pub(crate) gathering: Gathering,
     pub(crate) admission: Admission,
     /// Requests that are not answered yet.
     pub(crate) in_flight: AtomicUsize,
@@ -170,6 +172,7 @@ impl App {
             flag_streams: Arc::default(),
             site,
             forward: Forward::default(),
+            gathering: Gathering::default(),
             admission,
             in_flight: AtomicUsize::new(0),
             stopping: AtomicBool::new(false),

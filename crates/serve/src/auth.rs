@@ -45,10 +45,7 @@ pub(crate) fn check(app: &App, need: Need<'_>, request: &Request) -> Result<Call
     let headers = request.headers();
     let scope = match access {
         Access::Open => return Ok(Caller(None)),
-        Access::WriteKey => match sent_key(headers).and_then(|text| app.parts.keys.find(&text)) {
-            Some(key) => return may_write(&key).and_then(|()| spend(app, key)).map(|key| Caller(Some(key))),
-            None => return Ok(Caller(None)),
-        },
+        Access::WriteKey => return check_sender(app, sent_key(headers).as_deref()),
         Access::Key(scope) | Access::FrontEnd(scope) => scope,
     };
     let of_front_end =
@@ -78,6 +75,14 @@ pub(crate) fn may(scope: Scope, need: Need<'_>) -> bool {
         (_, Access::WriteKey) => true,
         (Scope::Role(role), _) => role.may(need.part, need.right),
         (scope, Access::Key(least) | Access::FrontEnd(least)) => scope.reaches(least),
+    }
+}
+
+/// Who sends events with this key in a header; a call without a known one may name it in its body.
+pub(crate) fn check_sender(app: &App, sent: Option<&str>) -> Result<Caller, Problem> {
+    match sent.and_then(|text| app.parts.keys.find(text)) {
+        Some(key) => may_write(&key).and_then(|()| spend(app, key)).map(|key| Caller(Some(key))),
+        None => Ok(Caller(None)),
     }
 }
 
@@ -112,7 +117,7 @@ fn spend(app: &App, key: Arc<ApiKey>) -> Result<Arc<ApiKey>, Problem> {
 }
 
 /// `Authorization: Bearer KEY`, `Authorization: Basic base64(KEY:)` or `X-API-Key: KEY`.
-fn sent_key(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn sent_key(headers: &HeaderMap) -> Option<String> {
     if let Some(key) = headers.get("x-api-key") {
         return key.to_str().ok().map(|key| key.trim().to_owned());
     }

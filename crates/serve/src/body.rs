@@ -47,6 +47,19 @@ impl From<PayloadError> for Problem {
 }
 
 impl Payload {
+    /// What another process has read.
+    pub(crate) fn of(bytes: Bytes, gzip: bool) -> Self {
+        Self { bytes, gzip }
+    }
+
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    pub(crate) fn is_gzip(&self) -> bool {
+        self.gzip
+    }
+
     pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Self, PayloadError> {
         let gzip = is_gzip(headers)?;
         let announced = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());

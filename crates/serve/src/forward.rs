@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::uri::{Authority, Scheme};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header};
 use axum::response::{IntoResponse, Response};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -61,6 +61,10 @@ pub(crate) fn comes_with_a_session(headers: &HeaderMap) -> bool {
         && !headers.contains_key("x-api-key")
 }
 
+pub(crate) fn was_handed_on(headers: &HeaderMap) -> bool {
+    headers.contains_key(HANDED_ON)
+}
+
 /// Put on answers that came from the leading process: they are whole.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FromLeader;
@@ -83,12 +87,22 @@ impl Forward {
     pub(crate) async fn hand_on(&self, leader: &Leader, request: Request) -> Result<Response, Request> {
         let url = match leader {
             Leader::This => return Err(request),
-            Leader::At(url) if !request.headers().contains_key(HANDED_ON) => url,
+            Leader::At(url) if !was_handed_on(request.headers()) => url,
             _ => return Ok(refused("no process leads the shop at the moment; nothing was written")),
         };
         match readdressed(url, request) {
             Some(request) => Ok(self.ask(request).await),
-            None => Ok(refused("the process that leads has told no address; set its server.advertise")),
+            None => Ok(no_address()),
+        }
+    }
+
+    /// A body of this process's own to the leading one, and what that says.
+    pub(crate) async fn post(&self, url: &str, path: &'static str, body: Vec<u8>) -> Response {
+        let mut request = Request::new(Body::from(body));
+        (*request.method_mut(), *request.uri_mut()) = (Method::POST, Uri::from_static(path));
+        match readdressed(url, request) {
+            Some(request) => self.ask(request).await,
+            None => no_address(),
         }
     }
 
@@ -124,6 +138,10 @@ fn readdressed(url: &str, mut request: Request) -> Option<Request> {
     }
     headers.insert(HANDED_ON, HeaderValue::from_static("1"));
     Some(request)
+}
+
+fn no_address() -> Response {
+    refused("the process that leads has told no address; set its server.advertise")
 }
 
 fn refused(why: &'static str) -> Response {

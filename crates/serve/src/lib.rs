@@ -22,6 +22,7 @@ mod entities;
 mod experiments;
 mod figures;
 mod forward;
+mod gathering;
 mod health;
 mod jobs;
 mod keys;

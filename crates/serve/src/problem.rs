@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use merx_decide::RecordError;
 use merx_store::StoreError;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 macro_rules! codes {
@@ -95,8 +95,23 @@ codes! {
         "Nothing of this request was taken. The operator has to make room.";
 }
 
+/// By its name.
+impl Serialize for Code {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        let known = Self::ALL.iter().copied().find(|code| code.name() == name);
+        known.ok_or_else(|| serde::de::Error::custom(format!("unknown code {name:?}")))
+    }
+}
+
 /// One mistake and its place in the request: `slots[0].filter`, `products[3].price`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Mistake {
     /// Where: a path into the body, or the name of a parameter.
     #[schema(example = "slots[0].count")]
@@ -114,7 +129,7 @@ impl Mistake {
 }
 
 /// A refusal on its way out. The outermost layer writes it down, so that it carries the request's id.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Problem {
     pub code: Code,
     pub detail: Option<String>,

@@ -858,14 +858,17 @@ pub(crate) fn preview(
 /// An id that the vault doesn't know is a visitor of whom nothing is known. So is one while the vault can't be asked: shoppers
 /// get an answer all the same.
 pub(crate) fn find_subject(app: &App, who: &Who) -> Option<SubjectId> {
+    look_up(app, who).unwrap_or_else(stranger)
+}
+
+fn look_up(app: &App, who: &Who) -> Result<Option<SubjectId>, StoreError> {
     let intake = &app.parts.intake;
-    let found = match who {
+    match who {
         Who::Nobody => Ok(None),
         Who::Subject(subject) => Ok(Some(*subject)),
         Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id),
         Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id),
-    };
-    found.unwrap_or_else(stranger)
+    }
 }
 
 fn stranger(error: StoreError) -> Option<SubjectId> {
@@ -886,7 +889,11 @@ fn may_be_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -
 
 /// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
 pub(crate) fn known_or_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Option<SubjectId> {
-    let known = find_subject(app, who);
+    let known = match look_up(app, who) {
+        Ok(known) => known,
+        // Whoever can't be looked up now can't be made now either, and would wait for it.
+        Err(error) => return stranger(error),
+    };
     if known.is_some() || !may_be_made(app, who, market, consent) {
         return known;
     }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
+use axum::{Extension, Router};
 use merx_ingest::segment::Call;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
@@ -20,6 +20,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::app::App;
 use crate::auth::{self, Access, Need};
+use crate::gathering::Gathering;
 use crate::keys::Scope;
 use crate::observe::observe;
 use crate::privacy::{opendsr, person, shopify};
@@ -30,9 +31,9 @@ use crate::search::{encoder, reports};
 use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, health, jobs, keys_api,
-    labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend, reference,
-    search, session, site, slot_rules, slots, stage, stock, storefront, tracking, users_api,
+    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, gathering, health,
+    jobs, keys_api, labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend,
+    reference, search, session, site, slot_rules, slots, stage, stock, storefront, tracking, users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -47,6 +48,8 @@ pub(crate) struct Endpoint {
     pub(crate) access: Access,
     pub(crate) operation: Operation,
     pub(crate) schemas: Vec<(String, RefOr<Schema>)>,
+    /// Of a tracking call, the last part of its path.
+    tracking: Option<&'static str>,
     handler: MethodRouter<Shared>,
 }
 
@@ -88,7 +91,7 @@ fn endpoint<D: Path + SchemaReferences + for<'t> Tags<'t>>(access: Access, handl
     let tags = D::tags().into_iter().map(str::to_owned).collect();
     let mut operation = D::operation();
     operation.tags = Some(tags);
-    Endpoint { method, path: D::path(), access, operation, schemas, handler }
+    Endpoint { method, path: D::path(), access, operation, schemas, tracking: None, handler }
 }
 
 #[rustfmt::skip]
@@ -340,14 +343,16 @@ fn tracking_endpoints() -> impl Iterator<Item = Endpoint> {
             _ => endpoint::<tracking::__path_track>(Access::WriteKey, handler),
         };
         endpoint.path = format!("/v1/{name}");
+        endpoint.tracking = Some(name);
         endpoint.operation.operation_id = Some(format!("segment_{name}"));
         Some(endpoint)
     })
 }
 
-/// Method and path of every route, in the table's order.
+/// Method and path of every route, in the table's order; then of the one between processes, which is no part of the API.
 pub(crate) fn names() -> Vec<(String, String)> {
-    table().into_iter().map(|endpoint| (method_name(&endpoint.method).to_owned(), endpoint.path)).collect()
+    let of_table = table().into_iter().map(|endpoint| (method_name(&endpoint.method).to_owned(), endpoint.path));
+    of_table.chain([("POST".to_owned(), gathering::PATH.to_owned())]).collect()
 }
 
 pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
@@ -366,7 +371,9 @@ pub(crate) fn method_name(method: &HttpMethod) -> &'static str {
 /// The whole server as a service.
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
-    for (number, endpoint) in table().into_iter().enumerate() {
+    let table = table();
+    let between_processes = RouteNumber(table.len());
+    for (number, endpoint) in table.into_iter().enumerate() {
         let gate = Gate {
             app: Arc::clone(app),
             access: endpoint.access,
@@ -377,6 +384,7 @@ pub fn router(app: &Arc<App>) -> Router {
                 &endpoint.path,
                 endpoint.access == Access::Open,
             ),
+            tracking: endpoint.tracking,
             number: RouteNumber(number),
         };
         let handler = endpoint
@@ -389,6 +397,7 @@ pub fn router(app: &Arc<App>) -> Router {
         router = site::shop(router);
     }
     router
+        .route(gathering::PATH, post(gathering::take).layer(Extension(between_processes)))
         .fallback(|| async { Problem::new(Code::UnknownRoute) })
         .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
         .layer(cors(&app.parts.settings.cors_origins))
@@ -404,12 +413,25 @@ struct Gate {
     right: Right,
     /// Whether every process answers it, or the one that leads.
     by_any: bool,
+    /// A tracking call goes there with others.
+    tracking: Option<&'static str>,
     number: RouteNumber,
 }
 
 impl Gate {
     fn need(&self) -> Need<'_> {
         Need { access: self.access, part: &self.part, right: self.right }
+    }
+
+    /// The leading process's answer; the request back where this is that process.
+    async fn hand_on(&self, mut request: Request) -> Result<Response, Request> {
+        if let Some(name) = self.tracking {
+            match Gathering::hand_on(&self.app, name, request).await {
+                Ok(response) => return Ok(response),
+                Err(alone) => request = alone,
+            }
+        }
+        self.app.forward.hand_on(&self.app.parts.vitals.leader(), request).await
     }
 }
 
@@ -418,9 +440,7 @@ async fn pass_gate(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     let keyed = gate.access != Access::Open;
     if !gate.by_any || keyed && forward::comes_with_a_session(request.headers()) {
         let limit = Duration::from_millis(gate.app.parts.settings.request_timeout_ms);
-        let leader = gate.app.parts.vitals.leader();
-        let handed_on = gate.app.forward.hand_on(&leader, request);
-        match tokio::time::timeout(limit, handed_on).await {
+        match tokio::time::timeout(limit, gate.hand_on(request)).await {
             Ok(Err(own)) => request = own,
             Ok(Ok(mut response)) => {
                 response.extensions_mut().insert(gate.number);

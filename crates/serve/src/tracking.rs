@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use merx_domain::TimestampMs;
 use merx_ingest::segment::{self, Call};
 use merx_ingest::{Arrival, BodyError, RawEvent, Rejection};
-use merx_store::Appended;
+use merx_store::{Appended, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -98,10 +98,27 @@ pub(crate) fn track() {}
 pub(crate) fn batch() {}
 
 /// What of a tracking call is not in its body.
-struct Sent {
-    received_at: TimestampMs,
-    global_privacy_control: bool,
-    user_agent: Option<String>,
+pub(crate) struct Sent {
+    pub(crate) received_at: TimestampMs,
+    pub(crate) global_privacy_control: bool,
+    pub(crate) user_agent: Option<String>,
+}
+
+/// A tracking call, whose key may still be to be found in its body.
+pub(crate) struct Told {
+    pub(crate) call: Call,
+    pub(crate) caller: Caller,
+    pub(crate) payload: Payload,
+    pub(crate) sent: Sent,
+}
+
+/// What a call said.
+pub(crate) struct Heard {
+    pub(crate) at: TimestampMs,
+    /// Id of the key that it came with.
+    pub(crate) key: String,
+    pub(crate) events: Vec<RawEvent>,
+    pub(crate) rejections: Vec<Rejection>,
 }
 
 pub(crate) async fn take(
@@ -118,16 +135,45 @@ pub(crate) async fn take(
     };
     let limit = app.parts.settings.rules.limits.body_bytes;
     let payload = Payload::read(&parts.headers, body, limit).await.map_err(refuse_payload)?;
-    let rejections = blocking(move || store(&app, call, caller, payload, &sent)).await?;
-    if rejections.is_empty() {
-        return Ok(json_bytes(r#"{"success":true}"#));
-    }
-    Ok(Answered(Tracked { success: true, rejected: rejections.iter().map(mistake).collect() }).into_response())
+    let told = Told { call, caller, payload, sent };
+    let outcome = blocking(move || store(&app, vec![Ok(told)]).pop().unwrap_or(Ok(Vec::new()))).await;
+    Ok(answer(outcome))
 }
 
-/// Reads the body, stores what is good, and returns what was refused.
-fn store(app: &App, call: Call, caller: Caller, payload: Payload, sent: &Sent) -> Result<Vec<Rejection>, Problem> {
+pub(crate) fn answer(outcome: Result<Vec<Mistake>, Problem>) -> Response {
+    match outcome {
+        Ok(rejected) if rejected.is_empty() => json_bytes(r#"{"success":true}"#),
+        Ok(rejected) => Answered(Tracked { success: true, rejected }).into_response(),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+/// Reads calls and stores what is good of all of them together. By position: what was refused of each, or why nothing of it was
+/// taken.
+pub(crate) fn store(app: &App, told: Vec<Result<Told, Problem>>) -> Vec<Result<Vec<Mistake>, Problem>> {
+    let mut outcomes = Vec::with_capacity(told.len());
+    let mut heard = Vec::new();
+    for told in told {
+        match told.and_then(|told| read(app, told)) {
+            Ok(one) => {
+                outcomes.push(Ok(one.rejections.iter().map(mistake).collect()));
+                heard.push((outcomes.len() - 1, one));
+            }
+            Err(problem) => outcomes.push(Err(problem)),
+        }
+    }
+    let (places, heard): (Vec<usize>, Vec<Heard>) = heard.into_iter().unzip();
+    for (place, kept) in places.into_iter().zip(keep(app, heard)) {
+        if let Err(problem) = kept {
+            outcomes[place] = Err(problem);
+        }
+    }
+    outcomes
+}
+
+fn read(app: &App, told: Told) -> Result<Heard, Problem> {
     let rules = &app.parts.settings.rules;
+    let Told { call, caller, payload, sent } = told;
     let body = payload.inflate(rules.limits.body_bytes).map_err(refuse_payload)?;
     app.admission.take_events(&body)?;
     let key = match caller.0 {
@@ -141,44 +187,64 @@ fn store(app: &App, call: Call, caller: Caller, payload: Payload, sent: &Sent) -
         global_privacy_control: sent.global_privacy_control,
         user_agent: sent.user_agent.as_deref(),
     };
-    let mut rejections = Vec::new();
-    let mut events = Vec::new();
+    let mut heard = Heard { at: sent.received_at, key: key.id.clone(), events: Vec::new(), rejections: Vec::new() };
     for read in segment::read(&body, call, &arrival, rules).map_err(refuse_body)? {
         match read {
-            Ok(event) => events.push(event),
-            Err(rejection) => rejections.push(rejection),
+            Ok(event) => heard.events.push(event),
+            Err(rejection) => heard.rejections.push(rejection),
         }
     }
-    keep(app, sent.received_at, &key.id, events, &rejections)?;
-    Ok(rejections)
+    Ok(heard)
 }
 
-/// Stores what is good, remembers what was refused, and tells whoever watches.
-pub(crate) fn keep(
-    app: &App,
-    at: TimestampMs,
-    key: &str,
-    events: Vec<RawEvent>,
-    rejections: &[Rejection],
-) -> Result<(), Problem> {
-    if !events.is_empty() {
-        let seen = live::seen(&events, &app.parts.catalogue.read());
-        let appended = app.parts.intake.take(events)?;
-        let stored = appended.iter().filter(|one| **one == Appended::Stored).count() as u64;
-        app.metrics.count_events(stored, appended.len() as u64 - stored);
-        app.activity.count_events(at, stored);
-        app.live.publish(seen);
+/// Stores what is good, remembers what was refused, and tells whoever watches: by position, whether it was stored.
+pub(crate) fn keep(app: &App, heard: Vec<Heard>) -> Vec<Result<(), Problem>> {
+    let seen: Vec<_> = heard.iter().map(|heard| live::seen(&heard.events, &app.parts.catalogue.read())).collect();
+    let mut rest = Vec::with_capacity(heard.len());
+    let mut calls = Vec::with_capacity(heard.len());
+    for Heard { at, key, events, rejections } in heard {
+        rest.push((at, key, rejections));
+        calls.push(events);
     }
-    if !rejections.is_empty() {
-        app.rejects.add(at, key, rejections);
-        app.activity.count_rejected(at, rejections.len() as u64);
-        app.live.publish(live::refused(at, rejections));
+    let kept = rest.into_iter().zip(seen).zip(append(app, calls)).map(|(((at, key, rejections), seen), appended)| {
+        let appended = appended?;
+        if !appended.is_empty() {
+            let stored = appended.iter().filter(|one| **one == Appended::Stored).count() as u64;
+            app.metrics.count_events(stored, appended.len() as u64 - stored);
+            app.activity.count_events(at, stored);
+            app.live.publish(seen);
+        }
+        if !rejections.is_empty() {
+            app.rejects.add(at, &key, &rejections);
+            app.activity.count_rejected(at, rejections.len() as u64);
+            app.live.publish(live::refused(at, &rejections));
+        }
+        Ok(())
+    });
+    kept.collect()
+}
+
+/// The events of several calls, in one append.
+fn append(app: &App, mut calls: Vec<Vec<RawEvent>>) -> Vec<Result<Vec<Appended>, StoreError>> {
+    let take = |events: Vec<RawEvent>| if events.is_empty() { Ok(Vec::new()) } else { app.parts.intake.take(events) };
+    if calls.len() == 1 {
+        return calls.drain(..).map(take).collect();
     }
-    Ok(())
+    match take(calls.concat()) {
+        Ok(appended) => {
+            let mut appended = appended.into_iter();
+            calls.iter().map(|events| Ok(appended.by_ref().take(events.len()).collect())).collect()
+        }
+        // What one of them is to blame for is not the others' trouble.
+        Err(StoreError::Damaged { .. } | StoreError::TooLarge { .. } | StoreError::Conflict { .. }) => {
+            calls.into_iter().map(take).collect()
+        }
+        Err(error) => calls.iter().map(|_| Err(error.clone())).collect(),
+    }
 }
 
 /// The clients know 400 as final; 413 and 415 they don't know.
-fn refuse_payload(error: PayloadError) -> Problem {
+pub(crate) fn refuse_payload(error: PayloadError) -> Problem {
     let code = match error {
         PayloadError::TooLarge { .. } | PayloadError::InflatesTooLarge { .. } => Code::TooLargeToTrack,
         PayloadError::Encoding(_) | PayloadError::UnknownEncoding(_) => Code::InvalidEncoding,

@@ -5,6 +5,17 @@ use merx_domain::Event;
 
 use crate::{Result, StoreError};
 
+/// A form in which one process leaves something to another, in a store of the shop. Each room lists its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    pub name: &'static str,
+    /// The oldest and the newest that is read.
+    pub reads: (u16, u16),
+    pub writes: u16,
+}
+
+pub const FORMATS: &[Format] = &[Format { name: "events", reads: (1, 1), writes: EVENT_FORMAT as u16 }];
+
 /// Format 1: `[format u8 = 1][checksum 4 bytes][postcard(Event)]`.
 const EVENT_FORMAT: u8 = 1;
 const CHECKSUM_BYTES: usize = 4;

@@ -15,6 +15,7 @@ mod lease;
 mod ports;
 pub mod subjects;
 
+pub use codec::Format;
 pub use embedded::scan;
 pub use embedded::{Engines, LogSettings, Store};
 pub use lease::{Fence, FencedRecords, LEASE_MIGRATIONS, Lease, Pass, SILENT_LOOKS, Standing};

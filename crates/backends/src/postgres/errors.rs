@@ -12,6 +12,8 @@ pub(super) enum Failure {
     /// Nothing was written; another run may succeed.
     Again(StoreError),
     Final(StoreError),
+    /// No answer within the time of who asks: the connection is of no use any more.
+    Late(StoreError),
 }
 
 impl Failure {
@@ -41,7 +43,7 @@ impl Failure {
 
     pub(super) fn error(&self) -> &StoreError {
         match self {
-            Self::Again(error) | Self::Final(error) => error,
+            Self::Again(error) | Self::Final(error) | Self::Late(error) => error,
         }
     }
 }

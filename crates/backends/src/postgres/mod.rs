@@ -13,6 +13,7 @@ mod check;
 mod errors;
 mod migrate;
 mod pool;
+mod prompt;
 mod tls;
 mod value;
 
@@ -25,6 +26,8 @@ use crate::address::Address;
 use crate::driver::Driver;
 use errors::{Failure, explain};
 use pool::{Connection, Pool};
+
+pub use prompt::PromptRecords;
 
 const WHAT: &str = "records";
 /// Runs of one transaction before it answers `Busy`.
@@ -47,15 +50,21 @@ impl PostgresRecords {
     /// so at once.
     ///
     /// Options: `pool` (connections, 16), `pool_wait_ms` (5000), `statement_timeout_ms` (30000), `connect_timeout_ms`
-    /// (5000), `sslmode` (`require`; `disable` on the loopback interface), `ca_file`, `schema`.
+    /// (5000), `read_pool` (8) and `read_timeout_ms` (150) of [`PromptRecords`], `sslmode` (`require`; `disable` on the loopback interface), `ca_file`, `schema`.
     pub fn open(address: &Address, migrations: &[Migration]) -> Result<Self> {
+        let records = Self::unmigrated(address)?;
+        migrate::migrate(&records, migrations)?;
+        Ok(records)
+    }
+
+    /// Connects and checks, and leaves the schema as it is: to look at what another process wrote.
+    pub fn unmigrated(address: &Address) -> Result<Self> {
         let driver = Driver::start(WHAT)?;
         let pool = Pool::new(address, driver.handle())?;
         let records = Self { pool, repeating: Mutex::default(), driver };
         let connection = records.pool.take(&records.driver)?;
         check::check(&records.driver, &connection, &records.pool.shown)?;
         connection.give_back();
-        migrate::migrate(&records, migrations)?;
         Ok(records)
     }
 
@@ -121,27 +130,7 @@ impl PostgresRecords {
 
 impl Records for PostgresRecords {
     fn query(&self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
-        let mut attempt = 0;
-        loop {
-            let mut connection = self.pool.take(&self.driver)?;
-            match connection.query(&self.driver, sql, parameters) {
-                Ok(rows) => {
-                    connection.give_back();
-                    return Ok(rows);
-                }
-                // A connection that lay idle may have been closed by the other side: reading twice does no harm.
-                Err(Failure::Again(error)) => {
-                    attempt += 1;
-                    if attempt > self.pool.size() {
-                        return Err(error);
-                    }
-                }
-                Err(Failure::Final(error)) => {
-                    connection.give_back();
-                    return Err(error);
-                }
-            }
-        }
+        query_on(&self.pool, &self.driver, sql, parameters)
     }
 
     fn transaction(&self, work: Work<'_>) -> Result<()> {
@@ -149,7 +138,7 @@ impl Records for PostgresRecords {
         for attempt in 0..ATTEMPTS {
             match self.attempt(work) {
                 Ok(()) => return Ok(()),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error) | Failure::Late(error)) => return Err(error),
                 Err(Failure::Again(error)) => {
                     tracing::debug!(%error, attempt, "a transaction runs again");
                     repeating.get_or_insert_with(|| self.repeating.lock());
@@ -166,6 +155,31 @@ impl Records for PostgresRecords {
         match scrub {
             Scrub::Journals => self.scrub_tables("VACUUM"),
             Scrub::Everything => self.scrub_tables("VACUUM FULL"),
+        }
+    }
+}
+
+fn query_on(pool: &Pool, driver: &Driver, sql: &str, parameters: &[Value]) -> Result<Vec<Row>> {
+    let mut attempt = 0;
+    loop {
+        let mut connection = pool.take(driver)?;
+        match connection.query(driver, sql, parameters) {
+            Ok(rows) => {
+                connection.give_back();
+                return Ok(rows);
+            }
+            // A connection that lay idle may have been closed by the other side: reading twice does no harm.
+            Err(Failure::Again(error)) => {
+                attempt += 1;
+                if attempt > pool.size() {
+                    return Err(error);
+                }
+            }
+            Err(Failure::Final(error)) => {
+                connection.give_back();
+                return Err(error);
+            }
+            Err(Failure::Late(error)) => return Err(error),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Connections: at most so many, each given to one caller at a time.
 
 use std::collections::HashMap;
+use std::future::Future;
 use std::time::Duration;
 
 use merx_store::{Result, Row, StoreError, Value};
@@ -18,9 +19,11 @@ use crate::address::{Address, AddressError};
 const DEFAULT_PORT: u16 = 5432;
 /// Prepared statements that a connection keeps; it begins anew beyond them.
 const STATEMENTS: usize = 512;
-const OPTIONS: [&str; 8] = [
+const OPTIONS: [&str; 10] = [
     "pool",
     "pool_wait_ms",
+    "read_pool",
+    "read_timeout_ms",
     "statement_timeout_ms",
     "connect_timeout_ms",
     "sslmode",
@@ -40,6 +43,8 @@ pub(super) struct Pool {
     size: u32,
     wait: Duration,
     connect_timeout: Duration,
+    /// How long a statement's answer is waited for, where that is shorter than the server's own limit.
+    answer_within: Option<Duration>,
     handle: Handle,
     state: Mutex<State>,
     returned: Condvar,
@@ -113,10 +118,37 @@ impl Pool {
             size,
             wait,
             connect_timeout,
+            answer_within: None,
             handle: handle.clone(),
             state: Mutex::default(),
             returned: Condvar::new(),
         })
+    }
+
+    /// Connections of their own for who can't wait, and how long that one waits: for a connection, and for an answer.
+    pub(super) fn for_prompt_reads(address: &Address, handle: &Handle) -> Result<(Self, Duration)> {
+        let fail = |error: AddressError| StoreError::Unavailable { what: WHAT, detail: error.to_string() };
+        let size = address.number("read_pool", 8, 1..=1_000, "1 to 1000").map_err(fail)? as u32;
+        let within = address.number("read_timeout_ms", 150, 1..=60_000, "milliseconds from 1 to 60000");
+        let within = Duration::from_millis(within.map_err(fail)?);
+        let mut pool = Self::new(address, handle)?;
+        pool.config.connect_timeout(within);
+        (pool.size, pool.wait, pool.connect_timeout, pool.answer_within) = (size, within, within, Some(within));
+        Ok((pool, within))
+    }
+
+    fn wait<T: Send>(
+        &self,
+        driver: &Driver,
+        answer: impl Future<Output = Result<T, tokio_postgres::Error>> + Send,
+    ) -> Result<T, Failure> {
+        let answered = match self.answer_within {
+            None => driver.wait(answer),
+            Some(within) => driver
+                .wait(async { tokio::time::timeout(within, answer).await })
+                .map_err(|_| Failure::Late(self.refused("no answer in time", "see read_timeout_ms in the address")))?,
+        };
+        answered.map_err(|error| Failure::of(&error))
     }
 
     pub(super) fn size(&self) -> u32 {
@@ -220,14 +252,14 @@ impl Connection<'_> {
         let statement = self.prepared(driver, sql, parameters)?;
         let parameters: Vec<Parameter<'_>> = parameters.iter().map(Parameter).collect();
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|one| one as _).collect();
-        driver.wait(self.client().execute(&statement, &parameters)).map_err(|error| Failure::of(&error))
+        self.pool.wait(driver, self.client().execute(&statement, &parameters))
     }
 
     pub(super) fn query(&mut self, driver: &Driver, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, Failure> {
         let statement = self.prepared(driver, sql, parameters)?;
         let parameters: Vec<Parameter<'_>> = parameters.iter().map(Parameter).collect();
         let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|one| one as _).collect();
-        let rows = driver.wait(self.client().query(&statement, &parameters)).map_err(|error| Failure::of(&error))?;
+        let rows = self.pool.wait(driver, self.client().query(&statement, &parameters))?;
         rows.iter().map(read_row).collect()
     }
 
@@ -244,8 +276,7 @@ impl Connection<'_> {
             let detail = format!("{} parameters for {sql}", parameters.len());
             return Err(Failure::Final(StoreError::Unavailable { what: WHAT, detail }));
         }
-        let prepared = driver.wait(session.client.prepare_typed(sql, &types));
-        let statement = prepared.map_err(|error| Failure::of(&error))?;
+        let statement = self.pool.wait(driver, session.client.prepare_typed(sql, &types))?;
         if session.statements.len() >= STATEMENTS {
             session.statements.clear();
         }

@@ -5,11 +5,13 @@
 
 use std::collections::BTreeSet;
 
-use merx_store::StoreError;
+use merx_store::{Format, StoreError};
 
 use super::WHAT;
 
 const FORMAT: u8 = 1;
+/// Of values of the online store, with their epochs.
+pub const FORMATS: &[Format] = &[Format { name: "values with their epochs", reads: (1, 1), writes: FORMAT as u16 }];
 pub(super) const VERSION_BYTES: usize = 13;
 const NONE: u32 = u32::MAX;
 

@@ -33,6 +33,7 @@ use crate::address::Address;
 use entry::{Entry, Epochs, Version};
 use server::{Server, Wire};
 
+pub use entry::FORMATS;
 pub use simulated::SimulatedRedis;
 
 const WHAT: &str = "online store";
@@ -86,8 +87,9 @@ pub struct RedisOnlineStore {
 impl RedisOnlineStore {
     /// Connects, checks that the server can do what is needed, and goes back to the last snapshot, to write from there.
     ///
-    /// Options: `prefix` (`merx`), `pool` (connections, 8), `timeout_ms` (2000), `expire_days` (0: never; what is not
-    /// written for so long is forgotten), `max_value_bytes` (1 MiB).
+    /// Options: `prefix` (`merx`), `pool` (connections, 8), `timeout_ms` (2000), `read_timeout_ms` (150, of
+    /// reads, which a decision waits for), `expire_days` (0: never; what is not written for so long is forgotten),
+    /// `max_value_bytes` (1 MiB).
     pub fn open(address: &Address) -> Result<Self> {
         let store = Self::watch(address)?;
         store.lead()?;
@@ -173,10 +175,10 @@ fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
     let mut flushes: u32 = 0;
     while stopped.recv_timeout(waited) == Err(crossbeam_channel::RecvTimeoutError::Timeout) {
         flushes = flushes.wrapping_add(1);
+        if flushes.is_multiple_of(PROBE_FLUSHES) {
+            inner.server.probe();
+        }
         if inner.server.is_silent() {
-            if flushes.is_multiple_of(PROBE_FLUSHES) {
-                inner.server.probe();
-            }
             continue;
         }
         let looks = flushes.is_multiple_of(LOOK_FLUSHES);
@@ -189,12 +191,16 @@ fn flush_now_and_then(inner: &Inner, stopped: &Receiver<()>) {
 }
 
 impl Inner {
-    /// What is held under a key, waiting or stored.
-    fn load(&self, key: OnlineKey) -> Result<Option<Arc<Entry>>> {
+    /// What is held under a key, waiting or stored, as `get` tells it.
+    fn load(
+        &self,
+        key: OnlineKey,
+        get: impl Fn(&Server, OnlineKey) -> Result<Option<Entry>>,
+    ) -> Result<Option<Arc<Entry>>> {
         if let Some(waiting) = self.waiting.lock().get(&key) {
             return Ok(Some(Arc::clone(&waiting.entry)));
         }
-        Ok(self.server.get(key)?.map(Arc::new))
+        Ok(get(&self.server, key)?.map(Arc::new))
     }
 
     /// Learns how far the process that writes is. Where that was this one and is another now, or nobody as far as the server
@@ -246,7 +252,7 @@ impl Inner {
         let _one = self.shards[shard as usize].lock();
         // Held, so that no snapshot comes between reading the epoch and noting the change.
         let epochs = self.epochs.read_recursive();
-        let held = self.load(key)?;
+        let held = self.load(key, Server::get)?;
         let mut value = held.as_ref().and_then(|held| held.value(&epochs)).unwrap_or_default().to_vec();
         change(&mut value);
         if value.len() > self.max_value_bytes {
@@ -315,7 +321,7 @@ impl Inner {
 
 impl OnlineStore for RedisOnlineStore {
     fn read(&self, key: OnlineKey, read: &mut dyn FnMut(Option<&[u8]>)) -> Result<()> {
-        let entry = self.inner.load(key)?;
+        let entry = self.inner.load(key, Server::get_promptly)?;
         let known = self.inner.epochs.read_recursive().current;
         if entry.as_ref().is_some_and(|entry| entry.version.epoch > known) {
             self.inner.look()?;

@@ -42,10 +42,11 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(address: &Address) -> Result<Self> {
+    /// `timeout`: the option that says how long anything is waited for, and its default.
+    pub(super) fn new(address: &Address, timeout: (&str, u64)) -> Result<Self> {
         let fail = |error: crate::AddressError| refused(error.to_string());
         let size = address.number("pool", 8, 1..=1_000, "1 to 1000").map_err(fail)? as usize;
-        let timeout = address.number("timeout_ms", 2_000, 1..=600_000, "milliseconds up to 600000").map_err(fail)?;
+        let timeout = address.number(timeout.0, timeout.1, 1..=600_000, "milliseconds up to 600000").map_err(fail)?;
         let timeout = Duration::from_millis(timeout);
         let silent = AtomicBool::new(false);
         Ok(Self { address: address.clone(), size, timeout, state: Mutex::default(), returned: Condvar::new(), silent })
@@ -55,8 +56,11 @@ impl Pool {
         self.silent.load(Ordering::Acquire)
     }
 
-    /// Asks the server for a sign of life, on a connection of its own.
+    /// Asks a server that was silent for a sign of life, on a connection of its own.
     pub(super) fn probe(&self) {
+        if !self.is_silent() {
+            return;
+        }
         let answered = self.connect().is_ok_and(|mut probe| redis::cmd("PING").exec(&mut probe).is_ok());
         if answered {
             self.silent.store(false, Ordering::Release);

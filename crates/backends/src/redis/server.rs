@@ -10,7 +10,7 @@ use super::pool::Pool;
 use super::{WHAT, Waiting};
 use crate::address::Address;
 
-const OPTIONS: [&str; 5] = ["prefix", "pool", "timeout_ms", "expire_days", "max_value_bytes"];
+const OPTIONS: [&str; 6] = ["prefix", "pool", "timeout_ms", "read_timeout_ms", "expire_days", "max_value_bytes"];
 /// Commands of one pipeline: a longer one keeps the server from others.
 const PIPELINE: usize = 500;
 const SCAN_COUNT: usize = 1_000;
@@ -86,6 +86,8 @@ pub(super) trait Commands: Send + Sync {
     /// See [`CLOSE`].
     fn close(&self, epoch: u32, at: LogOffset, writer: &str) -> Result<bool>;
     fn get(&self, key: OnlineKey) -> Result<Option<Vec<u8>>>;
+    /// The same for a decision, which can't wait for as long as a writing.
+    fn get_promptly(&self, key: OnlineKey) -> Result<Option<Vec<u8>>>;
     /// See [`PUT`]; by position whether it was written.
     fn put(&self, puts: &[Put]) -> Result<Vec<bool>>;
     /// Some keys whose value was removed.
@@ -97,6 +99,8 @@ pub(super) trait Commands: Send + Sync {
 /// The commands, spoken to Redis.
 pub(super) struct Wire {
     pool: Pool,
+    /// Connections of their own, on which nobody waits for long: silent or not by itself, so that a slow moment holds no writing up.
+    reads: Pool,
     address: Address,
     prefix: String,
     expire_ms: u64,
@@ -105,14 +109,15 @@ pub(super) struct Wire {
 impl Wire {
     pub(super) fn new(address: &Address) -> Result<Self> {
         let fail = |error: crate::AddressError| refused(error.to_string());
-        let pool = Pool::new(address)?;
+        let pool = Pool::new(address, ("timeout_ms", 2_000))?;
+        let reads = Pool::new(address, ("read_timeout_ms", 150))?;
         address.only_options(&OPTIONS).map_err(fail)?;
         let prefix = address.option("prefix").unwrap_or("merx").to_owned();
         if prefix.is_empty() || !prefix.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) {
             return Err(fail(address.bad("prefix", &prefix, "letters, digits, _, - and .")));
         }
         let days = address.number("expire_days", 0, 0..=36_500, "days up to 36500").map_err(fail)?;
-        Ok(Self { pool, address: address.clone(), prefix, expire_ms: days * DAY_MS })
+        Ok(Self { pool, reads, address: address.clone(), prefix, expire_ms: days * DAY_MS })
     }
 
     fn key(&self, key: OnlineKey) -> String {
@@ -205,6 +210,7 @@ impl Commands for Wire {
     }
 
     fn probe(&self) {
+        self.reads.probe();
         self.pool.probe();
     }
 
@@ -227,7 +233,11 @@ impl Commands for Wire {
     }
 
     fn get(&self, key: OnlineKey) -> Result<Option<Vec<u8>>> {
-        self.pool.with(|connection| redis::cmd("GET").arg(self.key(key)).query(connection))
+        get_by(&self.pool, &self.key(key))
+    }
+
+    fn get_promptly(&self, key: OnlineKey) -> Result<Option<Vec<u8>>> {
+        get_by(&self.reads, &self.key(key))
     }
 
     fn put(&self, puts: &[Put]) -> Result<Vec<bool>> {
@@ -293,6 +303,10 @@ impl Commands for Wire {
     }
 }
 
+fn get_by(pool: &Pool, key: &str) -> Result<Option<Vec<u8>>> {
+    pool.with(|connection| redis::cmd("GET").arg(key).query(connection))
+}
+
 /// Values, epochs and the snapshot, as they lie behind the commands.
 pub(super) struct Server {
     commands: Box<dyn Commands>,
@@ -351,6 +365,10 @@ impl Server {
 
     pub(super) fn get(&self, key: OnlineKey) -> Result<Option<Entry>> {
         self.commands.get(key)?.map(|bytes| Entry::from_bytes(&bytes)).transpose()
+    }
+
+    pub(super) fn get_promptly(&self, key: OnlineKey) -> Result<Option<Entry>> {
+        self.commands.get_promptly(key)?.map(|bytes| Entry::from_bytes(&bytes)).transpose()
     }
 
     /// Writes a batch, unless another process has taken over since.

@@ -145,6 +145,10 @@ impl Commands for Reached {
         self.ask("redis.get", |kept| kept.values.get(&key).cloned())
     }
 
+    fn get_promptly(&self, key: OnlineKey) -> Result<Option<Vec<u8>>> {
+        self.get(key)
+    }
+
     /// A pipeline: it may break off after any of its writings.
     fn put(&self, puts: &[Put]) -> Result<Vec<bool>> {
         let (first, rest) = puts.split_at(puts.len() / 2);

@@ -11,4 +11,5 @@ mod model;
 
 pub use engine::LayoutEngine;
 pub use gate::{LayoutGate, LayoutQuality, LayoutVerdict};
+pub(crate) use model::FORMAT;
 pub use model::{LayoutLearner, LayoutModel, LayoutRow, Visit};

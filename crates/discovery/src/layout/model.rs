@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 const FAMILY: &str = "layout";
 /// Leads the bytes; old formats stay readable. Format 1: [`LayoutModel`] by postcard.
-const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 1;
 /// Saturday and Sunday, Monday being 0.
 const WEEKEND: std::ops::RangeInclusive<u8> = 5..=6;
 

@@ -18,7 +18,7 @@ use crate::recommend::model::{Labels, RecommendModel, Role};
 
 const FAMILY: &str = "recommend";
 /// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets.
-const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 2;
 /// Shares of the newest interactions that settings and the blend's weights are learnt from.
 const LEARNING_SHARES: [f64; 3] = [0.08, 0.16, 0.32];
 const LEARNING_EXAMPLES: usize = 8_000;

@@ -9,5 +9,6 @@ mod select;
 mod slots;
 
 pub use engine::RecommendEngine;
+pub(crate) use learner::FORMAT;
 pub use learner::RecommendLearner;
 pub use model::{Labels, RecommendModel, Role};

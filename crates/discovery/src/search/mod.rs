@@ -31,6 +31,7 @@ mod text_index;
 mod understand;
 
 pub use document::{FIELD_COUNT, FIELDS, Field, SearchDocument};
+pub(crate) use engine::FORMAT;
 pub use engine::{EngineSettings, SearchAnswer, SearchAsk, SearchEngine};
 pub use features::{FEATURES, FeatureRow, feature_names};
 pub use meaning::MeaningSettings;

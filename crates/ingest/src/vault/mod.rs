@@ -87,6 +87,8 @@ struct Entry {
 
 pub struct Vault {
     records: Arc<dyn Records>,
+    /// For decisions, which can't wait.
+    prompt: Arc<dyn Records>,
     /// The first wraps what is new; the others only open what is old.
     keys: RwLock<Vec<MasterKey>>,
     /// Keys the hashes that identities are looked up by. Never changes.
@@ -125,6 +127,7 @@ impl Vault {
         let erased = Erased::open(&*records)?;
         Ok(Self {
             erased,
+            prompt: Arc::clone(&records),
             records,
             keys: RwLock::new(keys),
             lookup_key,
@@ -144,6 +147,11 @@ impl Vault {
     /// Asks for the master keys again where the tables name one that isn't known: another process has exchanged them.
     pub fn asking_again(self, source: impl Fn() -> Result<Vec<MasterKey>> + Send + Sync + 'static) -> Self {
         Self { source: Some(Box::new(source)), ..self }
+    }
+
+    /// Who somebody is, is asked of these: the same records, for who would rather have no answer than wait.
+    pub fn asking_promptly(self, prompt: Arc<dyn Records>) -> Self {
+        Self { prompt, ..self }
     }
 
     /// Words that are held in memory are read again once those of two subjects were joined.
@@ -204,7 +212,7 @@ impl Vault {
             return Ok(Some(entry.subject));
         }
         let table = if is_joining(kind) { "vault_identities" } else { "vault_details" };
-        let rows = self.records.query(&format!("SELECT subject FROM {table} WHERE lookup = $1"), &[wide(lookup)])?;
+        let rows = self.prompt.query(&format!("SELECT subject FROM {table} WHERE lookup = $1"), &[wide(lookup)])?;
         Ok(rows.first().map(|row| row.wide(0)).transpose()?.map(SubjectId))
     }
 

@@ -20,7 +20,8 @@ use crate::harness::{Chance, Server, Shop, begun_by, copy_folder, fail, succeed}
 
 /// A file size limit stands for a full disk: it needs no privilege, writes fail in the same places, and it can be lifted.
 fn serve_with_little_room(shop: &mut Shop) -> Server {
-    let command = begun_by(&["sh", "-c", "trap '' XFSZ; ulimit -S -f 4096; exec \"$0\" \"$@\""], &shop.merx());
+    let command =
+        begun_by(&["sh", "-c", "trap '' XFSZ; ulimit -S -f 4096; exec \"$0\" \"$@\""].map(str::to_owned), shop.merx());
     shop.serve_by(command, &[])
 }
 

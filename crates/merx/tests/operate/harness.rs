@@ -48,9 +48,10 @@ pub(crate) fn merx(data: &Path) -> Command {
 
 /// Runs to its end, which must be a success, and returns what it printed.
 /// The same command, begun by another program that becomes it in the end.
-pub(crate) fn begun_by(starter: &[&str], inner: &Command) -> Command {
-    let mut command = Command::new(starter[0]);
-    command.args(&starter[1..]).arg(inner.get_program()).args(inner.get_args());
+pub(crate) fn begun_by(starter: &[String], inner: Command) -> Command {
+    let Some((program, arguments)) = starter.split_first() else { return inner };
+    let mut command = Command::new(program);
+    command.args(arguments).arg(inner.get_program()).args(inner.get_args());
     command.current_dir(inner.get_current_dir().unwrap_or(Path::new(".")));
     for (name, value) in inner.get_envs() {
         match value {

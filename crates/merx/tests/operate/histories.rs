@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use crate::clocks::Clock;
 use crate::crash_ingest::{Sent, marks_in, marks_of};
 use crate::harness::{Chance, Client, Reply, Server, Shop};
 use crate::history::{Read, Write, impossible_reads, lost_or_doubled, several_live, torn_units};
@@ -154,7 +155,21 @@ fn live_versions(models: &Value) -> Vec<u64> {
     named.filter(|model| model["stage"] == "live").map(|model| model["version"].as_u64().unwrap()).collect()
 }
 
-type Running = Vec<(Option<Shop>, Server)>;
+/// A process with its folder, and what it was begun by.
+struct Process {
+    _shop: Option<Shop>,
+    server: Server,
+    starter: Vec<String>,
+}
+
+impl Process {
+    fn joining(replicas: &Replicas, starter: Vec<String>) -> Self {
+        let (shop, server) = replicas.join_by(&starter);
+        Self { _shop: Some(shop), server, starter }
+    }
+}
+
+type Running = Vec<Process>;
 
 /// One fault, and its end.
 fn strike(chance: &mut Chance, replicas: &Replicas, running: &mut Running, clients: &Clients) {
@@ -169,17 +184,15 @@ fn strike(chance: &mut Chance, replicas: &Replicas, running: &mut Running, clien
     match chance.below(8) {
         0..3 => {
             println!("  kill -9 of process {victim}");
-            let (shop, server) = running.remove(victim);
+            let Process { server, starter, .. } = running.remove(victim);
             server.kill();
-            drop(shop);
-            let (joined, server) = replicas.join();
-            running.push((Some(joined), server));
+            running.push(Process::joining(replicas, starter));
         }
         3 | 4 => {
             println!("  process {victim} stands still for {lasts:?}");
-            signal(&running[victim].1, "-STOP");
+            signal(&running[victim].server, "-STOP");
             std::thread::sleep(lasts);
-            signal(&running[victim].1, "-CONT");
+            signal(&running[victim].server, "-CONT");
         }
         5 => {
             println!("  Redis forgets everything");
@@ -188,7 +201,7 @@ fn strike(chance: &mut Chance, replicas: &Replicas, running: &mut Running, clien
         6 => away("postgres", "kill", "start"),
         _ => away("kafka", "pause", "resume"),
     }
-    *clients.addresses.lock().unwrap() = running.iter().map(|(_, server)| server.address).collect();
+    *clients.addresses.lock().unwrap() = running.iter().map(|process| process.server.address).collect();
 }
 
 /// Decisions of people whose word is known, as they were recorded: whether they were personal.
@@ -266,7 +279,7 @@ fn train(server: &Server) -> Vec<u64> {
 fn live_through(seed: u64, replicas: &Replicas, running: &mut Running, versions: &[u64]) {
     let mut chance = Chance::seeded("histories", seed);
     let run = format!("run-{seed}");
-    let first = &running[0].1;
+    let first = &running[0].server;
     let before = live_versions(&first.get("/v1/models"))[0];
     let name = |number: u64| format!("{run}-shopper-{number}");
     let pages: Vec<Value> =
@@ -284,7 +297,7 @@ fn live_through(seed: u64, replicas: &Replicas, running: &mut Running, versions:
         first.call("POST", "/v1/consent", &first.keys.admin, Some(&said)).ok();
     }
     let clients = Clients {
-        addresses: Mutex::new(running.iter().map(|(_, server)| server.address).collect()),
+        addresses: Mutex::new(running.iter().map(|process| process.server.address).collect()),
         key: first.keys.admin.clone(),
         began: Instant::now(),
         stop: AtomicBool::new(false),
@@ -312,7 +325,7 @@ fn live_through(seed: u64, replicas: &Replicas, running: &mut Running, versions:
             strike(&mut chance, replicas, running, clients);
         }
         let over = Instant::now();
-        while !running.iter().all(|(_, server)| is_normal(server)) {
+        while !running.iter().all(|process| is_normal(&process.server)) {
             assert!(over.elapsed() < NORMAL_AGAIN, "still not normal");
             std::thread::sleep(Duration::from_millis(50));
         }
@@ -321,19 +334,14 @@ fn live_through(seed: u64, replicas: &Replicas, running: &mut Running, versions:
     });
     let mut stored = marks_in(&replicas.place.log());
     stored.retain(|mark, _| mark.starts_with(&run));
-    judge(&running[0].1, &clients, before, &sent.into_inner().unwrap(), &stored);
+    judge(&running[0].server, &clients, before, &sent.into_inner().unwrap(), &stored);
 }
 
-#[test]
-#[ignore = "needs servers of its own: tools/test outages"]
-fn what_clients_were_told_is_true_whatever_strikes() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let seeds = match number("MERX_HISTORY_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 1..1 + number("MERX_HISTORIES").unwrap_or(3),
-    };
-    let mut replicas = Replicas::made("histories");
-    let first = replicas.begin();
+/// Three processes, each begun in its way, live through some runs.
+fn live(name: &str, starters: [Vec<String>; 3], seeds: std::ops::Range<u64>) {
+    let mut replicas = Replicas::made(name);
+    let [own, others @ ..] = starters;
+    let first = replicas.begin_by(&own);
     let versions = train(&first);
     let experiment = json!({
         "title": "split", "surface": { "kind": "recommend", "slots": ["home"] }, "metrics": ["conversion"],
@@ -341,12 +349,48 @@ fn what_clients_were_told_is_true_whatever_strikes() {
     });
     first.call("PUT", "/v1/experiments/split", &first.keys.admin, Some(&experiment)).ok();
     first.post("/v1/experiments/split/start", &json!({}));
-    let mut running = vec![(None, first)];
-    for _ in 0..2 {
-        let (shop, server) = replicas.join();
-        running.push((Some(shop), server));
-    }
+    let mut running = vec![Process { _shop: None, server: first, starter: own }];
+    running.extend(others.map(|starter| Process::joining(&replicas, starter)));
     for seed in seeds {
         live_through(seed, &replicas, &mut running, &versions);
     }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|text| text.parse().ok())
+}
+
+#[test]
+#[ignore = "needs servers of its own: tools/test outages"]
+fn what_clients_were_told_is_true_whatever_strikes() {
+    let seeds = match number("MERX_HISTORY_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 1..1 + number("MERX_HISTORIES").unwrap_or(3),
+    };
+    live("histories", Default::default(), seeds);
+}
+
+/// One process is five minutes ahead, another five behind, and the third one's clock jumps between the two all the while.
+#[test]
+#[ignore = "needs servers of its own: tools/test outages"]
+fn what_clients_were_told_is_true_whatever_clocks_say() {
+    const WRONG_S: i64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let [ahead, behind, jumping] = [("ahead", WRONG_S), ("behind", -WRONG_S), ("jumping", 0)]
+        .map(|(name, s)| Clock::in_folder(folder.path(), name, s));
+    let starters = [&ahead, &behind, &jumping].map(Clock::starter);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut wrong_s = WRONG_S;
+            while !is_over.load(Ordering::Relaxed) {
+                jumping.set(wrong_s);
+                wrong_s = -wrong_s;
+                std::thread::sleep(Duration::from_secs(3));
+            }
+        });
+        let _ends = Stops(&is_over);
+        let first = 101;
+        live("clocks_apart", starters, first..first + number("MERX_HISTORIES").unwrap_or(1));
+    });
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a step that fails fails its test")]
 #![allow(clippy::disallowed_methods, reason = "how long a restart takes is printed")]
 
+mod clocks;
 mod closed_loop;
 mod crash_import;
 mod crash_ingest;

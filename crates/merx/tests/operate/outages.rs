@@ -9,8 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::clocks::{Clock, ahead_s};
 use crate::crash_ingest::{Sent, assert_marked_once, marks_in};
 use crate::harness::{Client, Server, Shop};
 use crate::replicas::{Replicas, leads, send_to_any, signal, wait_for};
@@ -108,12 +109,12 @@ pub(crate) fn is_normal(server: &Server) -> bool {
 
 /// The first process is another user's, so that it alone can be cut off; it may read what is root's all the same.
 const ITS_USER: &str = "4242";
-const AS_ITS_USER: &[&str] =
-    &["setpriv", "--reuid", ITS_USER, "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"];
+const AS_ITS_USER: [&str; 6] =
+    ["setpriv", "--reuid", ITS_USER, "--clear-groups", "--inh-caps=+dac_override", "--ambient-caps=+dac_override"];
 
 /// Nothing that the first process sends reaches a service, while everybody else reaches it and what the service sends arrives: a one-sided
 /// partition, until this is dropped.
-struct CutOff;
+struct CutOff(Vec<String>);
 
 impl CutOff {
     fn from(service: &str) -> Self {
@@ -125,19 +126,22 @@ impl CutOff {
         let behind = address.split("127.0.0.1:").nth(1).unwrap();
         let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
         let users = format!("{ITS_USER}-{ITS_USER}");
-        rule(&["add", "pref", "50", "uidrange", &users, "ipproto", "tcp", "dport", &port, "blackhole"]);
-        Self
+        let which = ["pref", "50", "uidrange", &users, "ipproto", "tcp", "dport", &port, "blackhole"];
+        let which: Vec<String> = which.map(str::to_owned).into();
+        rule("add", &which);
+        Self(which)
     }
 }
 
 impl Drop for CutOff {
     fn drop(&mut self) {
-        rule(&["del", "pref", "50"]);
+        rule("del", &self.0);
     }
 }
 
-fn rule(words: &[&str]) {
-    assert!(Command::new("ip").arg("rule").args(words).status().unwrap().success(), "ip rule {words:?}");
+fn rule(what: &str, which: &[String]) {
+    let done = Command::new("ip").args(["rule", what]).args(which).status().unwrap();
+    assert!(done.success(), "ip rule {what} {which:?}");
 }
 
 /// Ends shoppers and senders, also where a fault ends in a panic: they would be waited for without end.
@@ -155,10 +159,20 @@ fn under_load(
     name: &str,
     strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
 ) -> Outcome {
+    under_load_begun_by([&AS_ITS_USER.map(str::to_owned), &[]], fault, name, strike)
+}
+
+/// The same, each process begun by a command that becomes it.
+fn under_load_begun_by(
+    starters: [&[String]; 2],
+    fault: &'static str,
+    name: &str,
+    strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
+) -> Outcome {
     let mut replicas = Replicas::made(name);
-    let first = replicas.begin_by(AS_ITS_USER);
+    let first = replicas.begin_by(starters[0]);
     let key = first.keys.public.clone();
-    let (shop, second) = replicas.join();
+    let (shop, second) = replicas.join_by(starters[1]);
     let mut running = vec![(None, first), (Some(shop), second)];
     let addresses = Mutex::new(running.iter().map(|(_, server)| server.address).collect::<Vec<_>>());
     let (sent, stop) = (Mutex::<Sent>::default(), AtomicBool::new(false));
@@ -202,7 +216,7 @@ fn page(outcomes: &[Outcome]) -> String {
          paused, which a balancer sends elsewhere. *Lost* counts batches that were acknowledged and are not in the log, or are there twice. \
          *Normal after* is the time from the fault's end until both processes take events, and apply them. `live_model`: the models answered, which every process \
          holds in memory with catalogue and policies; what a shopper did last may be missing meanwhile. A process that does not reach a service is cut off one-sidedly: what it sends is dropped, what it is sent arrives, and everybody else reaches the service. Clocks \
-         of machines that are minutes apart are struck thousands of times in the [simulation](consistency.md), on no real machine: these processes share a clock. Workers that are killed in the middle of a job are tests of their own ([roles](replicas.md)). A full disk of the folder, damaged files and wrong clocks of senders \
+         that are minutes apart are those of libfaketime, one to a process; the [simulation](consistency.md) strikes them thousands of times, and the histories live through other faults with them. Workers that are killed in the middle of a job are tests of their own ([roles](replicas.md)). A full disk of the folder, damaged files and wrong clocks of senders \
          are tests of one process (`faults`).\n\n\
          | fault | shoppers' answers | broken | slowest | batches acknowledged | lost | normal after |\n|---|---|---|---|---|---|---|\n",
     );
@@ -224,6 +238,62 @@ fn page(outcomes: &[Outcome]) -> String {
 
 fn the_one_that_leads(running: &[(Option<Shop>, Server)]) -> usize {
     running.iter().position(|(_, server)| leads(server)).unwrap()
+}
+
+/// Nobody waits for a service that says nothing: less than what is written waits for it.
+fn promptly(outcome: Outcome) -> Outcome {
+    const WRITES_WAIT: Duration = Duration::from_secs(2);
+    let Outcome { fault, answers, .. } = &outcome;
+    assert!(answers.slowest < WRITES_WAIT * 3 / 4, "{fault}: somebody waited {:?}", answers.slowest);
+    outcome
+}
+
+/// The one that leads begins five minutes ahead and goes ten back and forth while it runs; the other stays five behind.
+fn with_wrong_clocks() -> Outcome {
+    const WRONG_S: i64 = 300;
+    let folder = tempfile::tempdir().unwrap();
+    let jumping = Clock::in_folder(folder.path(), "jumping", WRONG_S);
+    let behind = Clock::in_folder(folder.path(), "behind", -WRONG_S);
+    let fault = "clocks ten minutes apart, that of the process that leads jumps back and forth";
+    under_load_begun_by([&jumping.starter(), &behind.starter()], fault, "clocks", |_, running| {
+        let is_off = |server: &Server, wrong_s: i64| (ahead_s(server) - wrong_s).abs() < 60;
+        assert!(is_off(&running[1].1, -WRONG_S), "{} s", ahead_s(&running[1].1));
+        for wrong_s in [WRONG_S, -WRONG_S, WRONG_S, -WRONG_S] {
+            jumping.set(wrong_s);
+            wait_for("the clock to jump", || is_off(&running[0].1, wrong_s));
+            std::thread::sleep(AWAY / 4);
+        }
+        assert_eq!(the_one_that_leads(running), 0, "a clock takes no lead away");
+    })
+}
+
+/// Until a training is caught in the middle of its work; where it is to be asked for. Jobs give way to everything else on a machine, so on a
+/// busy one they take their time.
+fn a_training_under_way(server: &Server) -> String {
+    const LOOKS: u32 = 20_000;
+    let mut path = String::new();
+    for _ in 0..LOOKS {
+        let state = if path.is_empty() { Value::Null } else { server.get(&path)["state"].clone() };
+        match state.as_str() {
+            Some("running") => return path,
+            Some("waiting") => std::thread::sleep(Duration::from_millis(10)),
+            _ => path = format!("/v1/jobs/{}", server.post("/v1/jobs", &json!({ "kind": "training" }))["id"]),
+        }
+    }
+    panic!("no training was seen at work: {}", server.get("/v1/jobs"));
+}
+
+/// Until a job is over, whoever does it, and what became of it.
+fn over(server: &Server, job: &str) -> Value {
+    const LOOKS: u32 = 20_000;
+    for _ in 0..LOOKS {
+        let reply = server.call("GET", job, &server.keys.admin, None);
+        if reply.status == 200 && reply.json()["ended_at"].is_string() {
+            return reply.json();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{job} does not end");
 }
 
 #[test]
@@ -255,11 +325,21 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
                 std::thread::sleep(AWAY);
             },
         ),
-        under_load("the process that leads does not reach Redis, others do", "cut_online", |_, running| {
+        promptly(under_load("the process that leads does not reach Redis, others do", "cut_online", |_, running| {
             assert_eq!(the_one_that_leads(running), 0, "the first one can be cut off");
             let _cut = CutOff::from("ONLINE");
             std::thread::sleep(AWAY);
-        }),
+        })),
+        promptly(under_load_begun_by(
+            [&[], &AS_ITS_USER.map(str::to_owned)],
+            "the process that does not lead reaches neither PostgreSQL nor Redis, the other one does",
+            "cut_follower",
+            |_, running| {
+                assert_eq!(the_one_that_leads(running), 0, "the second one can be cut off");
+                let _cuts = [CutOff::from("RECORDS"), CutOff::from("ONLINE")];
+                std::thread::sleep(AWAY);
+            },
+        )),
         under_load("Redis forgets everything", "flushed", |_, _| redis(&["FLUSHALL"])),
         under_load("Redis is killed and started again", "redis", |_, _| {
             services("kill", "redis");
@@ -292,6 +372,29 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             running.push((Some(joined), server));
             drop(shop);
         }),
+        under_load(
+            "the process that leads is killed while it trains, another joins",
+            "killed_training",
+            |replicas, running| {
+                let (shop, server) = running.remove(the_one_that_leads(running));
+                let training = a_training_under_way(&server);
+                server.kill();
+                drop(shop);
+                let (joined, server) = replicas.join();
+                // Begun again by who leads now, from its beginning, and registered once.
+                let job = over(&server, &training);
+                assert_eq!((job["state"].as_str(), job["attempts"].as_u64()), (Some("done"), Some(2)), "{job}");
+                let models = server.get("/v1/models");
+                let of_job = models["items"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter(|model| model["name"] == "recommend" && model["version"] == job["result"]["version"]);
+                assert_eq!(of_job.count(), 1, "{models}");
+                running.push((Some(joined), server));
+            },
+        ),
+        with_wrong_clocks(),
         under_load("the process that leads is paused for 20 s", "paused_lead", |_, running| {
             let (_, server) = &running[the_one_that_leads(running)];
             signal(server, "-STOP");

@@ -37,9 +37,17 @@ impl Replicas {
     }
 
     /// The first process, by a command that becomes `merx` in the end.
-    pub(crate) fn begin_by(&mut self, starter: &[&str]) -> Server {
-        let command = begun_by(starter, &self.first.merx());
+    pub(crate) fn begin_by(&mut self, starter: &[String]) -> Server {
+        let command = begun_by(starter, self.first.merx());
         self.place.serve_by(&mut self.first, command, &[])
+    }
+
+    /// Another one, in the same way.
+    pub(crate) fn join_by(&self, starter: &[String]) -> (Shop, Server) {
+        let mut shop = self.folder_of_another();
+        let command = begun_by(starter, shop.merx());
+        let server = self.place.serve_by(&mut shop, command, &[]);
+        (shop, server)
     }
 
     /// Another process. Its folder goes when the process does.

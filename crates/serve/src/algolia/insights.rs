@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::problem::{Code, Problem};
-use crate::tracking::keep;
+use crate::tracking::{Heard, keep};
 
 const MOST_EVENTS: usize = 1_000;
 const MOST_OBJECTS: usize = 100;
@@ -22,19 +22,19 @@ pub(super) fn take(app: &App, body: &Value, arrival: &Arrival<'_>) -> Result<Val
     }
     let calls: Vec<Value> = events.iter().flat_map(calls).collect();
     let rules = &app.parts.settings.rules;
-    let mut kept = Vec::new();
-    let mut rejections = Vec::new();
+    let (at, key) = (arrival.received_at, arrival.scope.to_owned());
+    let mut heard = Heard { at, key, events: Vec::new(), rejections: Vec::new() };
     for batch in calls.chunks(rules.limits.batch_events.max(1)) {
         let bytes = serde_json::to_vec(&json!({ "batch": batch })).unwrap_or_default();
         let read = segment::read(&bytes, Call::Batch, arrival, rules);
         for event in read.map_err(|error| Problem::because(Code::BodyTooLarge, error.to_string()))? {
             match event {
-                Ok(event) => kept.push(event),
-                Err(rejection) => rejections.push(rejection),
+                Ok(event) => heard.events.push(event),
+                Err(rejection) => heard.rejections.push(rejection),
             }
         }
     }
-    keep(app, arrival.received_at, arrival.scope, kept, &rejections)?;
+    keep(app, vec![heard]).into_iter().collect::<Result<(), Problem>>()?;
     Ok(json!({"status": 200, "message": "OK"}))
 }
 

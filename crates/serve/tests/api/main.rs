@@ -16,6 +16,7 @@ mod consent;
 mod console;
 mod entities;
 mod experiments;
+mod gathering;
 mod governing;
 mod layout;
 mod merchandise;
@@ -94,7 +95,10 @@ impl Reply {
 }
 
 async fn send(shop: &Shop, request: Request<Body>) -> Reply {
-    let response = merx_serve::router(&shop.app).oneshot(request).await.unwrap();
+    answered(merx_serve::router(&shop.app).oneshot(request).await.unwrap()).await
+}
+
+async fn answered(response: axum::response::Response) -> Reply {
     let (parts, body) = response.into_parts();
     // A stream of events has no end to wait for.
     let streams = parts.headers.get("content-type").is_some_and(|kind| kind == "text/event-stream");

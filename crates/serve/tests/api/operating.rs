@@ -152,13 +152,13 @@ async fn the_reference_asks_nobody_else() {
 }
 
 /// A server on a port of its own, and the way to stop it.
-struct Running {
-    address: SocketAddr,
-    stop: tokio::sync::oneshot::Sender<()>,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) stop: tokio::sync::oneshot::Sender<()>,
     served: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-async fn run(shop: &Shop) -> Running {
+pub(crate) async fn run(shop: &Shop) -> Running {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();

@@ -35,8 +35,8 @@ use merx_measure::shop::{
 };
 use merx_serve::{
     AdmissionSettings, App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind,
-    JobState, Jobs, Keys, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy,
-    PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope,
+    JobState, Jobs, Keys, Leader, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts,
+    Privacy, PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope,
     SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset,
     SlotRuleBook, StockPlace, Users, Vitals,
 };
@@ -319,6 +319,10 @@ pub struct MemoryIntake {
     subjects: Mutex<HashMap<(IdentityKind, String), SubjectId>>,
     pub busy: AtomicBool,
     pub panics: AtomicBool,
+    /// Whose key in the vault is damaged.
+    pub damaged: Mutex<Option<String>>,
+    /// How often events were handed over.
+    pub takes: AtomicU64,
 }
 
 impl MemoryIntake {
@@ -334,6 +338,14 @@ impl Intake for MemoryIntake {
         assert!(!self.panics.load(Ordering::Relaxed), "an intake that panics");
         if self.busy.load(Ordering::Relaxed) {
             return Err(StoreError::Busy { what: "event log", retry_after_ms: 2_500 });
+        }
+        self.takes.fetch_add(1, Ordering::Relaxed);
+        let damaged = self.damaged.lock().clone();
+        if events
+            .iter()
+            .any(|event| damaged.is_some() && event.identities.anonymous_id.as_deref() == damaged.as_deref())
+        {
+            return Err(StoreError::Damaged { what: "vault", detail: "a key".into() });
         }
         let mut kept = self.events.lock();
         let take = |event: RawEvent| {
@@ -716,6 +728,8 @@ pub struct Pulse {
     pub lag: AtomicU64,
     pub finished: AtomicBool,
     pub model_broken: AtomicBool,
+    /// Who leads, where several processes serve the shop.
+    pub leader: Mutex<Option<Leader>>,
 }
 
 impl Vitals for Pulse {
@@ -733,6 +747,10 @@ impl Vitals for Pulse {
     fn troubles(&self) -> Vec<String> {
         let broken = self.model_broken.load(Ordering::Relaxed);
         broken.then(|| "a model is damaged".to_owned()).into_iter().collect()
+    }
+
+    fn leader(&self) -> Leader {
+        self.leader.lock().clone().unwrap_or(Leader::This)
     }
 
     fn finish(&self) {

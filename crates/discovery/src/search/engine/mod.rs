@@ -8,6 +8,7 @@ mod ask;
 mod front;
 mod intent;
 mod rankers;
+pub(crate) use rankers::FORMAT;
 mod request;
 mod rules;
 mod suggest;

@@ -13,7 +13,7 @@ use crate::search::ranker::Ranker;
 const FAMILY: &str = "search_ranker";
 /// Leads the bytes; old formats stay readable. Format 1: the names of the measurements, then the ranker, by postcard. Format 2: and
 /// then the clicks.
-const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 2;
 const WITHOUT_CLICKS: u16 = 1;
 
 /// What was learnt, as an artifact: how measurements become a score, and what was clicked after which query.

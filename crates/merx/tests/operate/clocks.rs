@@ -1,0 +1,54 @@
+//! Processes of one machine whose clocks are minutes apart, by Debian's libfaketime.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::harness::Server;
+
+const DAY_S: i64 = 86_400;
+
+/// A clock that is as many seconds ahead as was last said.
+pub(crate) struct Clock(PathBuf);
+
+impl Clock {
+    pub(crate) fn in_folder(folder: &Path, name: &str, ahead_s: i64) -> Self {
+        let clock = Self(folder.join(name));
+        clock.set(ahead_s);
+        clock
+    }
+
+    /// Counts within a second.
+    pub(crate) fn set(&self, ahead_s: i64) {
+        // Whole or not at all: a process may read it at any moment.
+        let beside = self.0.with_extension("writing");
+        std::fs::write(&beside, format!("{ahead_s:+}")).unwrap();
+        std::fs::rename(beside, &self.0).unwrap();
+    }
+
+    /// A command that becomes the process which it is given, by this clock. How long something takes it goes on measuring rightly, as
+    /// on a machine whose clock is wrong.
+    pub(crate) fn starter(&self) -> Vec<String> {
+        let folders = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
+        let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
+        let library = libraries.find(|path| path.exists()).expect("libfaketime is missing: tools/setup clocks");
+        vec![
+            "env".to_owned(),
+            format!("LD_PRELOAD={}", library.display()),
+            format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display()),
+            "FAKETIME_CACHE_DURATION=1".to_owned(),
+            "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
+            "FAKETIME_DISABLE_SHM=1".to_owned(),
+        ]
+    }
+}
+
+/// How far a process's clock is ahead of this one's, in seconds, as its answers are dated.
+pub(crate) fn ahead_s(server: &Server) -> i64 {
+    let reply = server.call("GET", "/health/live", "", None);
+    let (_, date) = reply.headers.iter().find(|(name, _)| name == "date").unwrap();
+    let time = date.split(' ').find(|word| word.contains(':')).unwrap();
+    let parts: Vec<i64> = time.split(':').map(|part| part.parse().unwrap()).collect();
+    let own = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64;
+    let apart = (parts[0] * 3_600 + parts[1] * 60 + parts[2] - own).rem_euclid(DAY_S);
+    if apart > DAY_S / 2 { apart - DAY_S } else { apart }
+}
