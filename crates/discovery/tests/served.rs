@@ -69,6 +69,7 @@ fn training_set() -> TrainingSet {
         tokens: (0..PRODUCTS).map(|product| vec![department(product)]).collect(),
         token_names,
         price_minor: vec![1_000; PRODUCTS as usize],
+        since_s: Vec::new(),
     };
     let market_names = ["de", "gb"].map(|name| MarketId::new(name).unwrap()).to_vec();
     let item_count = PRODUCTS as usize;
