@@ -256,10 +256,10 @@ impl SlotFiller<'_> {
     }
 
     /// Discovery shows nothing again that is in the history, a session's continuation nothing of this session. What was looked at and
-    /// left may be taken up after all: where revenue is the goal, only what was bought stays out.
+    /// left may be taken up after all.
     fn seen(&self, role: Role, item: u32) -> bool {
         let from = match self.slot.scenario {
-            Scenario::ForYou if self.goal == Goal::Revenue => {
+            Scenario::ForYou if role == Role::Uptake => {
                 return self.entries_of(item, EventMeaning::Purchased).next().is_some();
             }
             Scenario::ForYou if role != Role::BuyAgain => 0,
