@@ -8,7 +8,8 @@ const DAYS: u32 = 40;
 
 /// What strips bring in purchases: chosen by nobody's deeds, by those of the shopper, by the truth.
 fn purchases() -> [f32; 3] {
-    let config = ShopConfig { products: 300, shoppers: 60, days: DAYS, visits_per_year: 150.0, ..ShopConfig::default() };
+    let config =
+        ShopConfig { products: 300, shoppers: 60, days: DAYS, visits_per_year: 150.0, ..ShopConfig::default() };
     let shop = Shop::new(config);
     let mut observed = vec![Observed::default(); 60];
     let mut of_visit: Vec<Vec<merx_domain::Event>> = vec![Vec::new(); 60];

@@ -62,6 +62,6 @@ fn what_is_learnt_brings_more_revenue_than_popularity() {
     let of = |metric| figure(&lines, metric, None, None);
     assert_eq!(of("shops_won"), 3.0);
     assert!(of("expected_revenue_ratio_second_half") > 1.2, "{}", of("expected_revenue_ratio_second_half"));
-    // Price alone does most of that: what Merx knows besides must not cost it.
-    assert!(of("expected_revenue_over_best_sellers") > 0.9, "{}", of("expected_revenue_over_best_sellers"));
+    // Price alone does most of that: what is known of products and people brings more.
+    assert!(of("expected_revenue_over_best_sellers") > 1.03, "{}", of("expected_revenue_over_best_sellers"));
 }
