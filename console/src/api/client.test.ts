@@ -1,5 +1,5 @@
 import { afterEach, expect, it, vi } from 'vitest';
-import { address, api, Problem, signCalls } from './client';
+import { address, api, askAhead, Problem, signCalls } from './client';
 
 afterEach(() => vi.unstubAllGlobals());
 
@@ -28,4 +28,14 @@ it('throws refusals with their places and signs out when nobody is known', async
 it('says so when the server is away', async () => {
   vi.stubGlobal('fetch', async () => { throw new TypeError('failed'); });
   await expect(api.get('/v1/jobs')).rejects.toBeInstanceOf(Problem);
+});
+
+it('hands out once what was asked for ahead, to reads alone', async () => {
+  const asked: string[] = [];
+  vi.stubGlobal('fetch', async (url: string, init: RequestInit) => { asked.push(`${init.method ?? 'ahead'} ${url}`); return new Response('{}', { headers: { 'content-type': 'application/json' } }); });
+  askAhead(['/v1/jobs']);
+  await api.post('/v1/jobs', { body: { kind: 'training' } });
+  await api.get('/v1/jobs');
+  await api.get('/v1/jobs');
+  expect(asked).toEqual(['ahead /v1/jobs', 'POST /v1/jobs', 'GET /v1/jobs']);
 });

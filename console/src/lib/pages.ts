@@ -9,10 +9,13 @@ export interface Page {
   /** Parts of the API, one of which must be open to whoever opens the page. */
   needs: string[];
   load: () => Promise<{ default: Component }>;
+  /** What it asks for first, by the part of the API that it belongs to: asked for while its code is loaded. */
+  asks?: [part: string, url: string][];
 }
 
 export const PAGES: Page[] = [
-  { name: '', title: 'Home', icon: 'home', group: 'Today', needs: ['operating'], load: () => import('../pages/Home.svelte') },
+  { name: '', title: 'Home', icon: 'home', group: 'Today', needs: ['operating'], load: () => import('../pages/Home.svelte'),
+    asks: [['operating', '/v1/activity?minutes=60'], ['operating', '/health/ready'], ['experiments', '/v1/holdout'], ['catalogue', '/v1/assortment/coverage'], ['models', '/v1/models'], ['jobs', '/v1/jobs']] },
   { name: 'value', title: 'Value', icon: 'coins', group: 'Today', needs: ['figures'], load: () => import('../pages/Value.svelte') },
   { name: 'live', title: 'Live events', icon: 'pulse', group: 'Today', needs: ['events'], load: () => import('../pages/Live.svelte') },
   { name: 'catalogue', title: 'Catalogue', icon: 'box', group: 'Shop', needs: ['catalogue'], load: () => import('../pages/Catalogue.svelte') },

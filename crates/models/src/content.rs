@@ -419,7 +419,7 @@ mod tests {
             histories.push_row(row.map(|item| Interaction { item, at_s: 0, meaning: Purchased }));
         }
         let price_minor = vec![100, 100, 10_000, 0, 100, 100, 100, 100, 100, 100];
-        let content = ItemContent { tokens, token_names: Vec::new(), price_minor };
+        let content = ItemContent { tokens, token_names: Vec::new(), price_minor, since_s: Vec::new() };
         TrainingSet { item_count: 10, histories, content, ..TrainingSet::default() }
     }
 

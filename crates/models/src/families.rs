@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::{
-    BlendLearner, BuyAgainLearner, ContentLearner, GraphFilterLearner, IalsLearner, ItemKnnLearner, PopularityLearner,
-    SessionKnnLearner, TasteMixLearner, TransitionsLearner,
+    BlendLearner, BuyAgainLearner, ContentLearner, GraphFilterLearner, IalsLearner, ItemKnnLearner, LeaningsLearner,
+    PopularityLearner, SessionKnnLearner, TasteMixLearner, TransitionsLearner,
 };
 use crate::{Learner, ModelError, Recommender, artifact};
 
@@ -17,6 +17,7 @@ pub fn load(family: &str, bytes: &[u8]) -> Result<Arc<dyn Recommender>, ModelErr
         "graph_filter" => by(&GraphFilterLearner::default(), bytes),
         "ials" => by(&IalsLearner::default(), bytes),
         "item_knn" => by(&ItemKnnLearner::default(), bytes),
+        "leanings" => by(&LeaningsLearner::default(), bytes),
         "popularity" => by(&PopularityLearner::default(), bytes),
         "session_knn" => by(&SessionKnnLearner::default(), bytes),
         "taste_mix" => by(&TasteMixLearner::default(), bytes),

@@ -64,6 +64,8 @@ pub struct ItemContent {
     pub token_names: Vec<String>,
     /// Price level in minor units, 0 where unknown.
     pub price_minor: Vec<i64>,
+    /// Seconds since 1970 from when on it was there; empty where nobody knows.
+    pub since_s: Vec<i64>,
 }
 
 /// Everything a recommender may learn from.

@@ -16,6 +16,7 @@ mod graph_filter;
 mod ials;
 mod interactions;
 mod item_knn;
+mod leanings;
 mod neighbours;
 pub mod plan;
 #[cfg(test)]
@@ -42,6 +43,7 @@ pub use graph_filter::{GraphFilter, GraphFilterLearner, GraphFilterSettings};
 pub use ials::{Ials, IalsLearner, IalsSettings};
 pub use interactions::{Interaction, Interactions, ItemContent, TrainingSet};
 pub use item_knn::{ItemKnn, ItemKnnLearner, ItemKnnSettings, Likeness};
+pub use leanings::{Leanings, LeaningsLearner, LeaningsSettings};
 pub use merx_store::Format;
 pub use popularity::{Popularity, PopularityLearner, PopularitySettings};
 pub use recommender::{Contribution, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored};

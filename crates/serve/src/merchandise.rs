@@ -261,6 +261,17 @@ impl Merchandise {
         found.ok_or_else(|| MerchandiseError::NoProposal(id.to_owned()))
     }
 
+    /// Takes a refusal back: the proposal waits again, until a training finds other words.
+    pub fn reopen(&self, id: &str) -> Result<(), MerchandiseError> {
+        let mut reopened = 0;
+        self.records.transaction(&mut |transaction| {
+            let sql = "UPDATE search_synonym_proposals SET state = 'open' WHERE id = $1 AND state = 'refused'";
+            reopened = transaction.execute(sql, &[text(id)])?;
+            Ok(())
+        })?;
+        if reopened == 0 { Err(MerchandiseError::NoProposal(id.to_owned())) } else { Ok(()) }
+    }
+
     fn all<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<(String, T)>, StoreError> {
         let sql = "SELECT id, body FROM search_merchandise WHERE kind = $1 ORDER BY id";
         let rows = self.records.query(sql, &[text(kind.name())])?;

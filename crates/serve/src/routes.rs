@@ -133,6 +133,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<synonyms::__path_list_proposals>(SECRET, get(synonyms::list_proposals)),
         endpoint::<synonyms::__path_approve_proposal>(SECRET, post(synonyms::approve_proposal)),
         endpoint::<synonyms::__path_refuse_proposal>(SECRET, post(synonyms::refuse_proposal)),
+        endpoint::<synonyms::__path_reopen_proposal>(SECRET, post(synonyms::reopen_proposal)),
         endpoint::<encoder::__path_encoder>(SECRET, get(encoder::encoder)),
         endpoint::<reports::__path_overview>(SECRET, get(reports::overview)),
         endpoint::<reports::__path_queries>(SECRET, get(reports::queries)),

@@ -8,6 +8,7 @@ mod catalogue;
 mod day;
 mod draw;
 mod events;
+mod knowable;
 mod picture;
 mod season;
 mod session;
@@ -23,6 +24,7 @@ use merx_numeric::rng::Rng;
 
 pub use catalogue::{Catalogue, Item};
 pub use events::Events;
+pub use knowable::Observed;
 pub use picture::picture;
 pub use season::{Season, Trend, TrendOf};
 pub use shopper::{Shopper, Staple};

@@ -47,15 +47,10 @@ impl Shopper {
         let rng = &mut Rng::from_seed(key);
         let shares: Vec<f32> = config.markets.iter().map(|market| market.share).collect();
         // What women's and men's fashion draw on differs; most people shop one of them.
-        let wardrobe = rng.gauss() * 1.3;
+        let wardrobe = rng.gauss();
         let mut departments = [0.0; DEPARTMENTS.len()];
         for (place, weight) in departments.iter_mut().enumerate() {
-            let lean = match place {
-                0 => wardrobe,
-                1 => -wardrobe,
-                _ => 0.0,
-            };
-            *weight = (1.1 * rng.gauss() + lean).exp();
+            *weight = department_weight(place, rng.gauss(), wardrobe);
         }
         Self {
             index,
@@ -63,12 +58,12 @@ impl Shopper {
             device: draw_device(rng),
             consent: draw_consent(rng),
             taste: draw_taste(rng),
-            price_level: 0.9 * rng.gauss(),
+            price_level: draw_price_level(rng.gauss()),
             visits_per_day: visits_per_day(config, key),
             abandonment: 0.25 + 0.4 * rng.share(),
             joins_on_day: joins_on_day(config, key),
             departments,
-            colours: [rng.below(COLOURS.len()), rng.below(COLOURS.len())],
+            colours: [Taste::draw_colour(rng), Taste::draw_colour(rng)],
             key,
         }
     }
@@ -86,26 +81,12 @@ impl Shopper {
 
     /// Part of the utility of an item that does not change with time.
     pub(crate) fn liking(&self, item: &Item) -> f32 {
-        const TASTE: f32 = 2.4;
-        const COLOUR: f32 = 0.5;
-        const BRAND: f32 = 0.7;
-        const PRICE: f32 = 0.35;
-        const QUALITY: f32 = 0.5;
-        let style: f32 = self.taste.iter().zip(&item.vector).map(|(a, b)| a * b).sum();
-        let colour = item.kind().coloured() && self.colours.contains(&usize::from(item.colour));
-        let off = item.price_level - self.price_level;
-        TASTE * style
-            + if colour { COLOUR } else { 0.0 }
-            + if self.favourite_brand(item.kind().department as usize) == usize::from(item.brand) { BRAND } else { 0.0 }
-            - PRICE * (off * off).min(6.0)
-            + QUALITY * item.quality
+        liking(&self.taste, self.price_level, self.colours, self.favourite_brand(item.kind().department as usize), item)
     }
 
     /// Place among the department's brands.
     pub(crate) fn favourite_brand(&self, department: usize) -> usize {
-        // Popular brands have more friends.
-        let luck = unit(mix(&[self.key, 0xb4a4d, department as u64]));
-        (luck * luck * DEPARTMENTS[department].brands.len() as f32) as usize
+        Taste::brand(unit(mix(&[self.key, 0xb4a4d, department as u64])), department)
     }
 
     pub(crate) fn favourite_colour(&self) -> &'static str {
@@ -169,16 +150,91 @@ pub(crate) fn joins_on_day(config: &ShopConfig, key: u64) -> Option<i32> {
     (luck < 0.125).then_some((luck * 8.0 * config.days as f32) as i32)
 }
 
-/// A log-normal factor from a hash: exp(0.9 z) at the middles of 64 equally likely parts of the normal distribution
-/// (logistic approximation of z).
+/// A factor from a hash, one of [`HOBBY_STEPS`] equally likely.
 fn hobby(hash: u64) -> f32 {
-    static STEPS: LazyLock<[f32; 64]> = LazyLock::new(|| {
+    hobby_of_step((hash >> 58) as usize)
+}
+
+pub(crate) const HOBBY_STEPS: usize = 64;
+
+/// Log-normal: exp(0.9 z) at the middles of equally likely parts of the normal distribution (logistic approximation of z).
+pub(crate) fn hobby_of_step(step: usize) -> f32 {
+    static STEPS: LazyLock<[f32; HOBBY_STEPS]> = LazyLock::new(|| {
         std::array::from_fn(|step| {
-            let part = (step as f32 + 0.5) / 64.0;
+            let part = (step as f32 + 0.5) / HOBBY_STEPS as f32;
             (part / (1.0 - part)).powf(0.9 / 1.702)
         })
     });
-    STEPS[(hash >> 58) as usize]
+    STEPS[step]
+}
+
+/// What a department weighs for somebody, from draws of the normal distribution.
+pub(crate) fn department_weight(place: usize, draw: f32, wardrobe: f32) -> f32 {
+    let lean = match place {
+        0 => 1.3 * wardrobe,
+        1 => -1.3 * wardrobe,
+        _ => 0.0,
+    };
+    (1.1 * draw + lean).exp()
+}
+
+pub(crate) fn draw_price_level(draw: f32) -> f32 {
+    0.9 * draw
+}
+
+/// What makes somebody like a product, apart from what it is for.
+#[derive(Debug, Clone)]
+pub(crate) struct Taste {
+    pub(crate) direction: [f32; TASTE_DIMENSIONS],
+    pub(crate) price_level: f32,
+    pub(crate) colours: [usize; 2],
+    /// A favourite in each department, as a place among its brands.
+    pub(crate) brands: [u8; DEPARTMENTS.len()],
+}
+
+impl Taste {
+    pub(crate) fn liking(&self, item: &Item) -> f32 {
+        let brand = self.brands[item.kind().department as usize];
+        liking(&self.direction, self.price_level, self.colours, usize::from(brand), item)
+    }
+
+    pub(crate) fn draw_colour(rng: &mut Rng) -> usize {
+        rng.below(COLOURS.len())
+    }
+
+    /// A favourite brand from a draw in [0, 1): popular brands have more friends.
+    pub(crate) fn brand(luck: f32, department: usize) -> usize {
+        (luck * luck * DEPARTMENTS[department].brands.len() as f32) as usize
+    }
+
+    /// A favourite style, a second one, and a little of everything.
+    pub(crate) fn direction(styles: [usize; 2], noise: &[f32; TASTE_DIMENSIONS]) -> [f32; TASTE_DIMENSIONS] {
+        let mut direction = noise.map(|value| 0.15 * value);
+        direction[styles[0]] += 1.0;
+        direction[styles[1]] += 0.5;
+        normalise(direction)
+    }
+}
+
+fn liking(
+    direction: &[f32; TASTE_DIMENSIONS],
+    price_level: f32,
+    colours: [usize; 2],
+    favourite_brand: usize,
+    item: &Item,
+) -> f32 {
+    const TASTE: f32 = 2.4;
+    const COLOUR: f32 = 0.5;
+    const BRAND: f32 = 0.7;
+    const PRICE: f32 = 0.35;
+    const QUALITY: f32 = 0.5;
+    let style: f32 = direction.iter().zip(&item.vector).map(|(a, b)| a * b).sum();
+    let off = item.price_level - price_level;
+    TASTE * style
+        + if item.kind().coloured() && colours.contains(&usize::from(item.colour)) { COLOUR } else { 0.0 }
+        + if favourite_brand == usize::from(item.brand) { BRAND } else { 0.0 }
+        - PRICE * (off * off).min(6.0)
+        + QUALITY * item.quality
 }
 
 fn draw_device(rng: &mut Rng) -> Device {
@@ -197,15 +253,9 @@ fn draw_consent(rng: &mut Rng) -> ConsentStamp {
     ConsentStamp { granted, denied, global_privacy_control: rng.happens(0.06) }
 }
 
-/// A favourite style, a second one, and a little of everything.
 fn draw_taste(rng: &mut Rng) -> [f32; TASTE_DIMENSIONS] {
-    let mut taste = [0.0; TASTE_DIMENSIONS];
-    for value in &mut taste {
-        *value = 0.15 * rng.gauss();
-    }
-    taste[rng.below(TASTE_DIMENSIONS)] += 1.0;
-    taste[rng.below(TASTE_DIMENSIONS)] += 0.5;
-    normalise(taste)
+    let noise = std::array::from_fn(|_| rng.gauss());
+    Taste::direction([rng.below(TASTE_DIMENSIONS), rng.below(TASTE_DIMENSIONS)], &noise)
 }
 
 // ---- Staples, cheap enough to ask for everyone every day ----

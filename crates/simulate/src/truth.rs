@@ -38,8 +38,8 @@ fn sigmoid(value: f32) -> f32 {
 /// The truth of one day. Ask [`Shop::truth`] for it; it holds tables, so keep it for many questions.
 #[derive(Debug)]
 pub struct Truth<'a> {
-    shop: &'a Shop,
-    day: Day,
+    pub(crate) shop: &'a Shop,
+    pub(crate) day: Day,
 }
 
 /// What a shopper did with what was shown, in the order of showing.
@@ -238,7 +238,11 @@ impl<'a> Truth<'a> {
     }
 
     fn candidates(&self, shopper: &Shopper) -> impl Iterator<Item = (ProductNumber, &'a Item)> {
-        let (number, market) = (self.day.number, shopper.market);
+        self.sold_in(shopper.market)
+    }
+
+    pub(crate) fn sold_in(&self, market: usize) -> impl Iterator<Item = (ProductNumber, &'a Item)> {
+        let number = self.day.number;
         self.shop.catalogue.items().filter(move |(_, item)| item.on_sale(number) && item.sold_in(market))
     }
 }
@@ -255,7 +259,7 @@ pub(crate) fn interest(weights: &[f32], total: f32, kind: usize) -> f32 {
 }
 
 /// The `count` best of the candidates; of equal scores the lower number wins.
-fn top<'a>(
+pub(crate) fn top<'a>(
     count: usize,
     candidates: impl Iterator<Item = (ProductNumber, &'a Item)>,
     score: impl Fn(ProductNumber, &Item) -> f32,

@@ -172,8 +172,12 @@ impl<'a> DatasetBuilder<'a> {
 
 /// What products are, as tokens: category levels, brand, attributes and the words of the name.
 pub fn content<'p>(products: impl IntoIterator<Item = (ProductNumber, &'p Product)>, item_count: usize) -> ItemContent {
-    let mut content =
-        ItemContent { tokens: vec![Vec::new(); item_count], token_names: Vec::new(), price_minor: vec![0; item_count] };
+    let mut content = ItemContent {
+        tokens: vec![Vec::new(); item_count],
+        token_names: Vec::new(),
+        price_minor: vec![0; item_count],
+        since_s: vec![0; item_count],
+    };
     let mut ids: FxHashMap<String, u32> = FxHashMap::default();
     for (number, product) in products {
         let Some(tokens) = content.tokens.get_mut(number.index()) else { continue };
@@ -188,6 +192,7 @@ pub fn content<'p>(products: impl IntoIterator<Item = (ProductNumber, &'p Produc
         tokens.sort_unstable();
         tokens.dedup();
         let prices = product.variants.iter().flat_map(|variant| &variant.prices);
+        content.since_s[number.index()] = product.created_at.seconds();
         content.price_minor[number.index()] = prices.map(|price| price.amount.minor).min().unwrap_or(0);
     }
     content

@@ -7,9 +7,9 @@ use merx_domain::MarketId;
 use merx_models::evaluate::Metric;
 use merx_models::plan::{Choice, Member, Plan, thinned};
 use merx_models::{
-    BuyAgainLearner, ContentLearner, ItemContent, Learner, Model, ModelError, PopularityLearner, PopularitySettings,
-    Recommender, SessionKnnLearner, TimeSplit, TrainingSet, TransitionsLearner, TransitionsSettings, families,
-    split_by_time,
+    BuyAgainLearner, ContentLearner, ItemContent, LeaningsLearner, Learner, Model, ModelError, PopularityLearner,
+    PopularitySettings, Recommender, SessionKnnLearner, TimeSplit, TrainingSet, TransitionsLearner,
+    TransitionsSettings, families, split_by_time,
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,7 @@ fn fit_by(plan: Option<Plan>, set: &TrainingSet, seed: u64) -> Result<RecommendM
     insert(&mut members, Role::Together, TransitionsLearner { settings: baskets() }.fit(&of_baskets(set), seed));
     insert(&mut members, Role::Alike, ContentLearner::default().fit(set, seed));
     insert(&mut members, Role::BuyAgain, BuyAgainLearner::default().fit(set, seed));
+    insert(&mut members, Role::Uptake, LeaningsLearner::default().fit(set, seed));
     insert(&mut members, Role::Session, session_learner(plan.as_ref()).fit(set, seed));
     if let Some(plan) = &plan {
         members.insert(Role::ForYou, plan.fit(set, seed)?);

@@ -25,6 +25,8 @@ pub enum Role {
     Trending,
     /// From past orders to what is due again.
     BuyAgain,
+    /// From what somebody leans to, to what they take up when it is shown unasked.
+    Uptake,
 }
 
 /// What variety is measured over: numbers of a product's category and brand, 0 where unknown.

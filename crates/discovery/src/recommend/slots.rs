@@ -43,7 +43,7 @@ impl SlotFiller<'_> {
         match self.slot.scenario {
             Scenario::RecentlyViewed => self.recently_viewed(),
             Scenario::New => self.newest(),
-            _ => self.ask_in_turn(roles(self.slot.scenario)),
+            scenario => self.ask_in_turn(roles(scenario, self.goal)),
         }
     }
 
@@ -157,7 +157,7 @@ impl SlotFiller<'_> {
             Role::Popular => vec![Reason::Popular { weight: chosen.score }],
             Role::Trending => vec![Reason::Trending { weight: chosen.score }],
             Role::BuyAgain => vec![self.due_again(chosen.item)],
-            Role::ForYou | Role::Session | Role::Similar | Role::Alike | Role::Together => {
+            Role::ForYou | Role::Uptake | Role::Session | Role::Similar | Role::Alike | Role::Together => {
                 let parts = open.explain(chosen.item, REASONS);
                 let reasons: Vec<Reason> = parts.iter().filter_map(|part| reason(role, part)).collect();
                 if reasons.is_empty() { vec![Reason::Popular { weight: chosen.score }] } else { reasons }
@@ -255,9 +255,13 @@ impl SlotFiller<'_> {
             || self.slot.products.iter().any(|product| product.0 == item)
     }
 
-    /// Discovery shows nothing again that is in the history, a session's continuation nothing of this session.
+    /// Discovery shows nothing again that is in the history, a session's continuation nothing of this session. What was looked at and
+    /// left may be taken up after all.
     fn seen(&self, role: Role, item: u32) -> bool {
         let from = match self.slot.scenario {
+            Scenario::ForYou if role == Role::Uptake => {
+                return self.entries_of(item, EventMeaning::Purchased).next().is_some();
+            }
             Scenario::ForYou if role != Role::BuyAgain => 0,
             Scenario::ContinueSession => {
                 let start = self.features.session_started_at;
@@ -327,8 +331,10 @@ impl SlotFiller<'_> {
 
 /// Whom to ask, the best placed first. Popularity fills what is left, but for slots that promise something it can't
 /// keep: an alternative, a dearer one, or a product due again.
-fn roles(scenario: Scenario) -> &'static [Role] {
+fn roles(scenario: Scenario, goal: Goal) -> &'static [Role] {
     match scenario {
+        // What is looked at next is not what brings most: that is what is taken up though nobody asked for it.
+        Scenario::ForYou if goal == Goal::Revenue => &[Role::Uptake, Role::ForYou, Role::Popular],
         Scenario::ForYou => &[Role::ForYou, Role::Popular],
         Scenario::Similar => &[Role::Similar, Role::Alike],
         Scenario::Upsell => &[Role::Similar, Role::Alike],

@@ -42,8 +42,10 @@ fn a_closed_loop_is_a_fair_comparison() {
     for arm in ["merx", "popularity"] {
         assert!((0.0..1.0).contains(&of("regret", arm)), "{arm} misses something of what the oracle earns, not all");
     }
+    // Who knows every product and how tastes are spread does better than who learns them, and the oracle better still.
+    assert!(0.0 < of("regret", "knowable") && of("regret", "knowable") < of("regret", "merx"));
     assert_eq!(figure(&lines, "sold_out_shown", None, None), 0.0);
-    for name in ["regret", "revenue", "ratio"] {
+    for name in ["regret", "learnable", "revenue", "ratio"] {
         let drawing = std::fs::read_to_string(plots.join(format!("{name}.svg"))).unwrap();
         assert!(drawing.starts_with("<svg") && drawing.ends_with("</svg>") && !drawing.contains("NaN"), "{name}");
     }
@@ -60,6 +62,6 @@ fn what_is_learnt_brings_more_revenue_than_popularity() {
     let of = |metric| figure(&lines, metric, None, None);
     assert_eq!(of("shops_won"), 3.0);
     assert!(of("expected_revenue_ratio_second_half") > 1.2, "{}", of("expected_revenue_ratio_second_half"));
-    // Price alone does most of that: what Merx knows besides must not cost it.
-    assert!(of("expected_revenue_over_best_sellers") > 0.9, "{}", of("expected_revenue_over_best_sellers"));
+    // Price alone does most of that: what is known of products and people brings more.
+    assert!(of("expected_revenue_over_best_sellers") > 1.03, "{}", of("expected_revenue_over_best_sellers"));
 }

@@ -517,7 +517,7 @@ mod tests {
             histories.push_row(entries(&items, session * 10));
         }
         let tokens = (0..ITEMS).map(|item| vec![item.min(28)]).collect();
-        let content = ItemContent { tokens, token_names: Vec::new(), price_minor: Vec::new() };
+        let content = ItemContent { tokens, ..ItemContent::default() };
         TrainingSet { item_count: ITEMS as usize, histories, content, now_s: 3_000, ..TrainingSet::default() }
     }
 

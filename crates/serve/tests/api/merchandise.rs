@@ -141,6 +141,13 @@ async fn synonyms_are_set_by_merchants_or_approved_when_shoppers_teach_them() {
     assert_eq!(call(&shop, "GET", path, &shop.secret, None).await.ok(), json!({"items": []}));
     let twice = call(&shop, "POST", &format!("{path}/{}/approve", id(0)), &shop.secret, Some(json!({}))).await;
     twice.problem(404, "not_found");
+    // A refusal can be taken back, an approval not: that is a synonym by now.
+    let reopen = |id: String| format!("{path}/{id}/reopen");
+    assert_eq!(call(&shop, "POST", &reopen(id(1)), &shop.secret, None).await.status, 204);
+    let again = call(&shop, "GET", path, &shop.secret, None).await.ok();
+    assert_eq!(again["items"], json!([waiting["items"][1]]));
+    call(&shop, "POST", &reopen(id(1)), &shop.secret, None).await.problem(404, "not_found");
+    call(&shop, "POST", &reopen(id(0)), &shop.secret, None).await.problem(404, "not_found");
     let synonyms = call(&shop, "GET", "/v1/search/synonyms", &shop.secret, None).await.ok();
     assert_eq!(synonyms["items"].as_array().unwrap().len(), 3);
     assert_eq!(shop.finder.merchandise_changes.load(Ordering::Relaxed), 3);

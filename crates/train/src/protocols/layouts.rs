@@ -182,5 +182,10 @@ fn content(attributes: &FxHashMap<u32, Vec<u32>>, item_names: &[u32]) -> ItemCon
     let mut tokens = Dictionary::default();
     let of_item = |name: &u32| attributes.get(&(name + 1)).map_or_else(Vec::new, |of| distinct(&tokens.numbers(of)));
     let by_item = item_names.iter().map(of_item).collect();
-    ItemContent { tokens: by_item, token_names: tokens.names(), price_minor: vec![0; item_names.len()] }
+    ItemContent {
+        tokens: by_item,
+        token_names: tokens.names(),
+        price_minor: vec![0; item_names.len()],
+        since_s: Vec::new(),
+    }
 }

@@ -114,7 +114,7 @@ impl Learner {
             consent: visitor.consent,
         };
         let exclude = exclude.iter().filter_map(|id| self.shop.projection.number(id)).collect();
-        let (scenario, goal) = self.scenario(moment);
+        let (scenario, goal) = self.scenario();
         let (name, products) = ("strip".to_owned(), Vec::new());
         let slot = Slot { name, scenario, count: STRIP, products, exclude, diversity: 0.0 };
         let mut request = Request::new(situation, Ask { goals: vec![goal], ..Ask::new(vec![slot]) });
@@ -128,13 +128,11 @@ impl Learner {
         (id, ids.collect())
     }
 
-    fn scenario(&self, moment: Moment) -> (Scenario, Goal) {
-        match (self.way, moment) {
-            (Way::Popularity, _) => (Scenario::Popular, Goal::Interest),
-            (Way::BestSellers, _) => (Scenario::Popular, Goal::Revenue),
-            (Way::Merx, Moment::Arrival) => (Scenario::ForYou, Goal::Revenue),
-            // Chosen on shops that no figure is told of: what continues the visit brought less to those who leave.
-            (Way::Merx, Moment::Leaving) => (Scenario::Popular, Goal::Revenue),
+    fn scenario(&self) -> (Scenario, Goal) {
+        match self.way {
+            Way::Popularity => (Scenario::Popular, Goal::Interest),
+            Way::BestSellers => (Scenario::Popular, Goal::Revenue),
+            Way::Merx => (Scenario::ForYou, Goal::Revenue),
         }
     }
 

@@ -88,6 +88,9 @@ struct Figure {
     metric: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     arm: Option<Arm>,
+    /// Whose earnings something is a share of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    beside: Option<Arm>,
     #[serde(skip_serializing_if = "Option::is_none")]
     part: Option<Part>,
     /// From 1.
@@ -157,8 +160,8 @@ impl Figures<'_> {
         })
     }
 
-    fn regret(&self, arm: Arm, from: usize, until: usize) -> Interval {
-        self.over(|tally| tally.regret(arm, from, until))
+    fn regret(&self, arm: Arm, beside: Arm, from: usize, until: usize) -> Interval {
+        self.over(|tally| tally.regret(arm, beside, from, until))
     }
 
     /// Revenue per visit of Merx over that of popularity: the same visits, hence their revenue.
@@ -223,23 +226,9 @@ impl Figures<'_> {
             of(Arm::Merx) - of(Arm::Popularity)
         });
         all("revenue_per_visit_more", more, "EUR");
-        for arm in [Arm::Random, Arm::Popularity, Arm::BestSellers, Arm::Merx] {
-            let say = |metric, interval| self.say(metric, Some(arm), None, None, interval, "share of the oracle's");
-            say("regret", self.regret(arm, 0, days));
-            say("regret_first_week", self.regret(arm, 0, WEEK));
-            say("regret_second_week", self.regret(arm, WEEK, 2 * WEEK));
-            say("regret_last_week", self.regret(arm, days - WEEK, days));
-            let last = |tally: &Tally| tally.regret(arm, days - WEEK, days);
-            say("regret_fall_from_first_week", self.over(|tally| tally.regret(arm, 0, WEEK) - last(tally)));
-            say("regret_fall_from_second_week", self.over(|tally| tally.regret(arm, WEEK, 2 * WEEK) - last(tally)));
-            for part in Part::ALL {
-                let missed = self.over(|tally| 1.0 - tally.part(arm, part) / tally.part(Arm::Oracle, part));
-                self.say("regret_second_half", Some(arm), Some(part), None, missed, "share of the oracle's");
-            }
-            for day in 0..days {
-                let regret = self.regret(arm, day, day + 1);
-                self.say("regret_of_day", Some(arm), None, Some(day + 1), regret, "share of the oracle's");
-            }
+        for beside in [Arm::Oracle, Arm::Knowable] {
+            let arms = [Arm::Random, Arm::Popularity, Arm::BestSellers, Arm::Merx, Arm::Knowable];
+            arms.into_iter().filter(|arm| *arm != beside).for_each(|arm| self.print_regret(arm, beside));
         }
         for part in [Part::Refused, Part::Stranger, Part::Acquaintance, Part::Known, Part::WellKnown] {
             let ratios =
@@ -252,6 +241,31 @@ impl Figures<'_> {
         all("sold_out_shown", self.over(|tally| tally.sold_out_shown as f64), "places");
     }
 
+    /// What an arm misses of what another earns: overall, by week, by part in the second half, by day.
+    fn print_regret(&self, arm: Arm, beside: Arm) {
+        let days = self.days();
+        let say = |metric, part, day, interval: Interval| {
+            let Interval { mean: value, low, high } = interval;
+            let (arm, beside, unit) = (Some(arm), Some(beside), "share missed");
+            let shops = self.played.len();
+            super::print_line(&Figure { metric, arm, beside, part, day, value, low, high, unit, shops });
+        };
+        let between = |from, until| self.regret(arm, beside, from, until);
+        say("regret", None, None, between(0, days));
+        say("regret_first_week", None, None, between(0, WEEK));
+        say("regret_second_week", None, None, between(WEEK, 2 * WEEK));
+        say("regret_last_week", None, None, between(days - WEEK, days));
+        for (metric, from) in [("regret_fall_from_first_week", 0), ("regret_fall_from_second_week", WEEK)] {
+            let of = |tally: &Tally, from| tally.regret(arm, beside, from, from + WEEK);
+            say(metric, None, None, self.over(|tally| of(tally, from) - of(tally, days - WEEK)));
+        }
+        for part in Part::ALL {
+            let missed = self.over(|tally| 1.0 - tally.part(arm, part) / tally.part(beside, part));
+            say("regret_second_half", Some(part), None, missed);
+        }
+        (0..days).for_each(|day| say("regret_of_day", None, Some(day + 1), between(day, day + 1)));
+    }
+
     fn say(
         &self,
         metric: &'static str,
@@ -262,7 +276,8 @@ impl Figures<'_> {
         unit: &'static str,
     ) {
         let Interval { mean: value, low, high } = interval;
-        super::print_line(&Figure { metric, arm, part, day, value, low, high, unit, shops: self.played.len() });
+        let shops = self.played.len();
+        super::print_line(&Figure { metric, arm, beside: None, part, day, value, low, high, unit, shops });
     }
 
     fn draw(&self, folder: &Path) -> Result<()> {
@@ -271,7 +286,8 @@ impl Figures<'_> {
         let overall = Interval::of_ratios(ratios.iter().copied());
         let title = "Expected revenue per visit of Merx over popularity's, a dot a shop";
         for (name, drawing) in [
-            ("regret.svg", self.regret_by_day().to_svg()),
+            ("regret.svg", self.regret_by_day("What is missed of the oracle's revenue", Arm::Oracle).to_svg()),
+            ("learnable.svg", self.regret_by_day("What is missed of what deeds tell", Arm::Knowable).to_svg()),
             ("revenue.svg", self.revenue_by_day().to_svg()),
             ("lift.svg", self.lift_by_day().to_svg()),
             ("ratio.svg", dots(title, &ratios, overall)),
@@ -293,19 +309,17 @@ impl Figures<'_> {
         Series { name, colour, points: points.collect() }
     }
 
-    fn regret_by_day(&self) -> Chart {
-        let of = |arm, name, colour| self.by_day(name, colour, move |all, from, until| all.regret(arm, from, until));
-        Chart {
-            title: "What is missed of the oracle's revenue",
-            unit: "%",
-            scale: 100.0,
-            from_zero: false,
-            series: vec![
-                of(Arm::Popularity, "popularity", "plain"),
-                of(Arm::BestSellers, "best sellers", "other"),
-                of(Arm::Merx, "Merx", "accent"),
-            ],
-        }
+    fn regret_by_day(&self, title: &'static str, beside: Arm) -> Chart {
+        let lines = [
+            (Arm::Popularity, "popularity", "plain"),
+            (Arm::BestSellers, "best sellers", "other"),
+            (Arm::Merx, "Merx", "accent"),
+            (Arm::Knowable, "all that deeds tell", "quiet"),
+        ];
+        let series = lines.into_iter().filter(|(arm, ..)| *arm != beside).map(|(arm, name, colour)| {
+            self.by_day(name, colour, move |all, from, until| all.regret(arm, beside, from, until))
+        });
+        Chart { title, unit: "%", scale: 100.0, from_zero: false, series: series.collect() }
     }
 
     fn revenue_by_day(&self) -> Chart {

@@ -6,7 +6,7 @@ use merx_domain::{
     ProductNumber, Purposes, SECOND_MS, TimestampMs,
 };
 use merx_numeric::rng::Rng;
-use merx_simulate::{Response, Shop as Simulated, ShopConfig, Shopper, Truth};
+use merx_simulate::{Observed, Response, Shop as Simulated, ShopConfig, Shopper, Truth};
 use rustc_hash::FxHashMap;
 
 use super::learner::{Learner, Moment, STRIP, Visitor, Way};
@@ -57,6 +57,7 @@ pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
         products,
         prices,
         known: FxHashMap::default(),
+        observed: FxHashMap::default(),
         bought: FxHashMap::default(),
         bought_of_strips: Default::default(),
         rng: Rng::from_seed(seed),
@@ -73,6 +74,11 @@ pub(super) fn play(config: ShopConfig, pace: Pace) -> Result<Tally> {
     Ok(stage.tally)
 }
 
+/// What Merx goes by where nothing else is configured: who said yes.
+fn may_be_known(shopper: &Shopper) -> bool {
+    (shopper.consent.granted - shopper.consent.denied).contains(Purposes::PERSONALISATION)
+}
+
 /// In minor units of the home market, whatever market it is sold in, so that money can be added.
 fn home_price(product: &Product) -> i64 {
     let prices = product.variants.first().map_or(&[][..], |variant| &variant.prices);
@@ -87,6 +93,8 @@ struct Stage<'a> {
     prices: Vec<i64>,
     /// How much a shopper has shown of themselves: products viewed, carted and bought outside the strips.
     known: FxHashMap<u32, u32>,
+    /// The same in full, of those who let themselves be known.
+    observed: FxHashMap<u32, Observed>,
     /// What a shopper bought outside the strips, and of the strips of each arm.
     bought: FxHashMap<u32, Vec<ProductNumber>>,
     bought_of_strips: [FxHashMap<u32, Vec<ProductNumber>>; Arm::ALL.len()],
@@ -123,7 +131,7 @@ impl Stage<'_> {
         let (shown, others): (Vec<Visit>, Vec<Visit>) = day.visits.into_iter().partition(is_shown);
         let mut unseen = day.loose;
         for visit in others {
-            self.learn_of(&visit);
+            self.learn_of(&truth, &visit);
             unseen.extend(visit.sign_in);
             unseen.extend(visit.events);
         }
@@ -147,6 +155,7 @@ impl Stage<'_> {
             consent: shopper.consent,
         };
         let part = self.part_of(&shopper);
+        let observed = self.observed.get(&visit.shopper).cloned().unwrap_or_default();
         let ordered = visit.events.iter().filter(|event| event.kind == EventKind::OrderCompleted);
         let ordered = ordered.flat_map(|event| &event.lines);
         let ordered: Vec<_> = ordered.filter_map(|line| self.simulated.product_number(&line.product)).collect();
@@ -157,12 +166,14 @@ impl Stage<'_> {
             }
             let mut seen: Vec<ProductNumber> = Vec::new();
             let mut owned = self.owned(arm, shopper.index);
+            let mut observed = observed.clone();
             for moment in Moment::ALL {
                 let at = match moment {
                     Moment::Arrival => visit.begins_at.plus_ms(-AROUND_MS),
                     Moment::Leaving => visit.ends_at.plus_ms(AROUND_MS),
                 };
-                let (decision, shown) = self.shown(arm, truth, &shopper, &owned, &visitor, moment, at, &seen);
+                let (decision, shown) =
+                    self.shown(arm, truth, &shopper, &owned, &observed, &visitor, moment, at, &seen);
                 // The same luck in every arm.
                 let mut luck = self.rng.split(visit.number << 2 | u64::from(moment == Moment::Leaving));
                 let response = truth.respond(&shopper, &owned, &shown, &mut luck);
@@ -174,6 +185,9 @@ impl Stage<'_> {
                     }
                     learner.tell(events)?;
                 }
+                if may_be_known(&shopper) && moment == Moment::Arrival {
+                    observed.add(truth, &visit.events);
+                }
                 if !response.bought.is_empty() {
                     let of_strips = &mut self.bought_of_strips[arm as usize];
                     of_strips.entry(shopper.index).or_default().extend(&response.bought);
@@ -183,11 +197,14 @@ impl Stage<'_> {
                 seen.extend(shown);
             }
         }
-        self.learn_of(&visit);
+        self.learn_of(truth, &visit);
         Ok(())
     }
 
-    fn learn_of(&mut self, visit: &Visit) {
+    fn learn_of(&mut self, truth: &Truth, visit: &Visit) {
+        if may_be_known(&self.simulated.shopper(visit.shopper)) {
+            self.observed.entry(visit.shopper).or_default().add(truth, &visit.events);
+        }
         let acts = visit.events.iter().filter(|event| {
             matches!(event.kind.meaning(), EventMeaning::Viewed | EventMeaning::Carted | EventMeaning::Purchased)
         });
@@ -211,7 +228,7 @@ impl Stage<'_> {
             Arm::Popularity => Some(&self.learners[0]),
             Arm::BestSellers => Some(&self.learners[1]),
             Arm::Merx => Some(&self.learners[2]),
-            Arm::Random | Arm::Oracle => None,
+            Arm::Random | Arm::Knowable | Arm::Oracle => None,
         }
     }
 
@@ -222,6 +239,7 @@ impl Stage<'_> {
         truth: &Truth,
         shopper: &Shopper,
         owned: &[ProductNumber],
+        observed: &Observed,
         visitor: &Visitor,
         moment: Moment,
         at: TimestampMs,
@@ -229,10 +247,12 @@ impl Stage<'_> {
     ) -> (DecisionId, Vec<ProductNumber>) {
         let Some(learner) = self.learner(arm) else {
             let worth = |product: ProductNumber| self.prices[product.index()] as f32;
+            let mut chance = self.rng.split(visitor.visit << 2 | moment as u64).split(3);
             let strip = match arm {
-                Arm::Random => {
-                    let mut chance = self.rng.split(visitor.visit << 2 | moment as u64).split(3);
-                    truth.any(shopper, STRIP, seen, &mut chance)
+                Arm::Random => truth.any(shopper, STRIP, seen, &mut chance),
+                Arm::Knowable => {
+                    let owned = if may_be_known(shopper) { owned } else { &[] };
+                    truth.worthiest_by_deeds(shopper.market, observed, STRIP, owned, seen, worth, &mut chance)
                 }
                 _ => truth.worthiest(shopper, STRIP, owned, seen, worth),
             };

@@ -11,11 +11,14 @@ pub(super) enum Arm {
     /// Popularity times price.
     BestSellers,
     Merx,
+    /// Knows every product and how tastes are spread, and of a person what Merx may know: their deeds.
+    Knowable,
     Oracle,
 }
 
 impl Arm {
-    pub(super) const ALL: [Self; 5] = [Self::Random, Self::Popularity, Self::BestSellers, Self::Merx, Self::Oracle];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Random, Self::Popularity, Self::BestSellers, Self::Merx, Self::Knowable, Self::Oracle];
 }
 
 /// Whom or what a part of the figures is about.
@@ -112,9 +115,9 @@ impl Tally {
         })
     }
 
-    /// The share of what the oracle earns that an arm misses, over some days; luck aside.
-    pub(super) fn regret(&self, arm: Arm, from: usize, until: usize) -> f64 {
-        1.0 - self.sums(arm, from, until).expected / self.sums(Arm::Oracle, from, until).expected
+    /// The share of what another earns that an arm misses, over some days; luck aside.
+    pub(super) fn regret(&self, arm: Arm, beside: Arm, from: usize, until: usize) -> f64 {
+        1.0 - self.sums(arm, from, until).expected / self.sums(beside, from, until).expected
     }
 
     pub(super) fn part(&self, arm: Arm, part: Part) -> f64 {
@@ -189,8 +192,8 @@ mod tests {
             tally.day(Arm::Merx, day).expected = f64::from(10 * day);
             tally.add_part(Arm::Merx, day, Part::Stranger, 1.0);
         }
-        assert!((tally.regret(Arm::Merx, 0, 1) - 1.0).abs() < 1e-12);
-        assert!((tally.regret(Arm::Merx, 2, 4) - 0.75).abs() < 1e-12);
+        assert!((tally.regret(Arm::Merx, Arm::Oracle, 0, 1) - 1.0).abs() < 1e-12);
+        assert!((tally.regret(Arm::Merx, Arm::Oracle, 2, 4) - 0.75).abs() < 1e-12);
         assert_eq!(tally.part(Arm::Merx, Part::Stranger), 2.0, "the second half alone");
     }
 }

@@ -196,7 +196,7 @@ pub(crate) async fn approve_proposal(
 
 /// Refuse a proposed synonym
 ///
-/// It is not proposed again.
+/// It is not proposed again, unless the refusal is taken back.
 #[utoipa::path(post, path = "/v1/search/synonym-proposals/{id}/refuse", tag = "search",
     params(("id" = String, Path, description = "The proposal's id")),
     responses((status = 204, description = "Refused")))]
@@ -207,6 +207,23 @@ pub(crate) async fn refuse_proposal(
 ) -> Result<Response, Problem> {
     blocking(move || {
         app.parts.merchandise.decide(&id, false, &made_by(&caller), app.parts.clock.now())?;
+        Ok(StatusCode::NO_CONTENT.into_response())
+    })
+    .await
+}
+
+/// Take back the refusal of a synonym
+///
+/// The proposal waits for a decision again.
+#[utoipa::path(post, path = "/v1/search/synonym-proposals/{id}/reopen", tag = "search",
+    params(("id" = String, Path, description = "The proposal's id")),
+    responses((status = 204, description = "It waits again")))]
+pub(crate) async fn reopen_proposal(
+    State(app): State<Shared>,
+    PathId(id): PathId<String>,
+) -> Result<Response, Problem> {
+    blocking(move || {
+        app.parts.merchandise.reopen(&id)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await
