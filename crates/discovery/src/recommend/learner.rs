@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::recommend::model::{Labels, RecommendModel, Role};
 
 const FAMILY: &str = "recommend";
-/// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets.
-pub(crate) const FORMAT: u16 = 2;
+/// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets;
+/// format 3: as 2, with a member of the role `Uptake`.
+pub(crate) const FORMAT: u16 = 3;
 /// Shares of the newest interactions that settings and the blend's weights are learnt from.
 const LEARNING_SHARES: [f64; 3] = [0.08, 0.16, 0.32];
 const LEARNING_EXAMPLES: usize = 8_000;
@@ -73,7 +74,7 @@ impl Learner for RecommendLearner {
         let unreadable = |error: postcard::Error| refused(format, &error.to_string());
         let (saved, markets): (SavedMembers, Vec<MarketId>) = match format {
             1 => (postcard::from_bytes(body).map_err(unreadable)?, Vec::new()),
-            2 => postcard::from_bytes(body).map_err(unreadable)?,
+            2 | FORMAT => postcard::from_bytes(body).map_err(unreadable)?,
             _ => return Err(refused(format, "unknown format")),
         };
         let members = saved
