@@ -343,7 +343,7 @@ impl SearchReader<'_> {
         }
         let accepts = |product: u32| accepts(ProductNumber(product));
         let guesses = matched.strongest(2 * NEAREST);
-        let (direction, products) = self.nearest_by_own(understood, matched, &guesses, least.own, &accepts);
+        let (direction, products) = self.nearest_by_own(understood, matched, &guesses, least.own, accepts);
         let by_sentence = sentence.map_or_else(Vec::new, |sentence| {
             sentence.vectors.index().nearest_accepted(sentence.query, NEAREST, least.sentence, &guesses, accepts)
         });

@@ -125,7 +125,7 @@ impl Lists {
         let place = number as usize;
         self.products[place] -= 1;
         if self.products[place] == 0 {
-            let key = FxBuildHasher.hash_one(&std::mem::take(&mut self.lists[place]));
+            let key = FxBuildHasher.hash_one(std::mem::take(&mut self.lists[place]));
             if self.numbers.get(&key) == Some(&number) {
                 self.numbers.remove(&key);
             }

@@ -72,7 +72,7 @@ impl Catalogue {
             let mut compared = compared.borrow_mut();
             let mut has =
                 |value: &u32| *compared.entry(*value).or_insert_with(|| is_wanted(&column.all()[*value as usize]));
-            column.held(product).iter().any(|value| has(value))
+            column.held(product).iter().any(has)
         }
     }
 }
