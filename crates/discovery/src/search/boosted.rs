@@ -141,7 +141,7 @@ impl Forest {
         self.trees.len()
     }
 
-    /// Whether every node of every tree leads to another or to a leaf: what was read from bytes may not.
+    /// Whether every node of every tree leads to another or to a leaf, each by one way alone: what was read from bytes may not.
     pub(super) fn is_sound(&self, width: usize) -> bool {
         self.trees.iter().all(|tree| {
             let leads = |from: usize, child: i16| match usize::try_from(child) {
@@ -151,7 +151,10 @@ impl Forest {
             let sound = |(at, node): (usize, &Node)| {
                 usize::from(node.feature) < width && leads(at, node.left) && leads(at, node.right)
             };
-            !tree.leaves.is_empty() && tree.nodes.iter().enumerate().all(sound)
+            let mut children: Vec<i16> = tree.nodes.iter().flat_map(|node| [node.left, node.right]).collect();
+            children.sort_unstable();
+            let by_one_way = children.windows(2).all(|two| two[0] != two[1]);
+            by_one_way && !tree.leaves.is_empty() && tree.nodes.iter().enumerate().all(sound)
         })
     }
 
@@ -445,6 +448,18 @@ mod tests {
             let alone: Vec<f32> = rows.chunks_exact(3).map(|row| score(&forest, row)).collect();
             assert_eq!(scores, alone);
         }
+    }
+
+    #[test]
+    fn only_trees_are_sound() {
+        let node = |left, right| Node { feature: 0, threshold: 0.0, left, right };
+        let is_sound =
+            |nodes: &[Node]| Forest { trees: vec![Tree { nodes: nodes.to_vec(), leaves: vec![0.0; 3] }] }.is_sound(1);
+        assert!(is_sound(&[]) && is_sound(&[node(1, -1), node(-2, -3)]));
+        // Ways that meet again are more than can be walked; ways out, around and back lead nowhere.
+        assert!(!is_sound(&[node(1, 1), node(-2, -3)]) && !is_sound(&[node(1, -2), node(-2, -3)]));
+        assert!(!is_sound(&[node(1, -4), node(-2, -3)]) && !is_sound(&[node(2, -1), node(-2, -3)]));
+        assert!(!is_sound(&[node(0, -1), node(-2, -3)]));
     }
 
     #[test]
