@@ -70,7 +70,7 @@ impl Catalogue {
         move |product| {
             let Some(column) = column else { return false };
             let mut compared = compared.borrow_mut();
-            let mut has =
+            let has =
                 |value: &u32| *compared.entry(*value).or_insert_with(|| is_wanted(&column.all()[*value as usize]));
             column.held(product).iter().any(has)
         }
