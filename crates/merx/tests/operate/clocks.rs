@@ -1,11 +1,24 @@
 //! Processes of one machine whose clocks are minutes apart, by Debian's libfaketime.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::Server;
 
 const DAY_S: i64 = 86_400;
+
+/// libfaketime sets right until when `pthread_cond_timedwait` waits, and leaves its twin of C11 alone, which the client of Kafka waits by: until
+/// minutes later, by a clock that is ahead. The two are one in glibc.
+const TWIN: &str = r"
+#include <errno.h>
+#include <pthread.h>
+#include <threads.h>
+int cnd_timedwait(cnd_t *condition, mtx_t *mutex, const struct timespec *until) {
+    int failed = pthread_cond_timedwait((pthread_cond_t *)condition, (pthread_mutex_t *)mutex, until);
+    return failed == 0 ? thrd_success : failed == ETIMEDOUT ? thrd_timedout : thrd_error;
+}
+";
 
 /// A clock that is as many seconds ahead as was last said.
 pub(crate) struct Clock(PathBuf);
@@ -31,9 +44,13 @@ impl Clock {
         let folders = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
         let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
         let library = libraries.find(|path| path.exists()).expect("libfaketime is missing: tools/setup clocks");
+        let (source, twin) = (self.0.with_extension("c"), self.0.with_extension("so"));
+        std::fs::write(&source, TWIN).unwrap();
+        let compiled = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&twin).arg(&source).status().unwrap();
+        assert!(compiled.success(), "cc, which links Rust's programs, compiles this one");
         vec![
             "env".to_owned(),
-            format!("LD_PRELOAD={}", library.display()),
+            format!("LD_PRELOAD={}:{}", twin.display(), library.display()),
             format!("FAKETIME_TIMESTAMP_FILE={}", self.0.display()),
             "FAKETIME_CACHE_DURATION=1".to_owned(),
             "FAKETIME_DONT_FAKE_MONOTONIC=1".to_owned(),
