@@ -8,7 +8,9 @@ use merx_store::{Migration, Result, StoreError};
 use super::errors::explain;
 use super::{PostgresRecords, WHAT};
 
-/// Two servers that make the same table at once may both be told that it is there already, by an error.
+/// Two servers that make the same table at once may both be told that it is there already, by an error: which one says
+/// how far the second had come (the table, its row type, a row of the system's own tables, the transaction itself).
+const RACED: [&str; 5] = ["42P07", "42710", "23505", "40001", "XX000"];
 const TABLE_ATTEMPTS: u32 = 10;
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, hash TEXT NOT NULL);
@@ -36,7 +38,7 @@ fn make_tables(records: &PostgresRecords) -> Result<()> {
             }
             Err(error) => {
                 attempt += 1;
-                let raced = matches!(error.code().map(|code| code.code()), Some("23505" | "42P07" | "40001" | "XX000"));
+                let raced = error.code().is_some_and(|code| RACED.contains(&code.code()));
                 if !raced || attempt == TABLE_ATTEMPTS {
                     return Err(explain(&error));
                 }
