@@ -167,6 +167,53 @@ fn chosen_dots_body<const FMA: bool>(matrix: &[f32], rows: &[u32], x: &[f32], ou
     }
 }
 
+for_each_instruction_set! {
+    /// `out[i] = codes[rows[i]] . x` for row-major codes of `x.len()` columns; 0 where there is no such row.
+    pub fn code_products(codes: &[u8], rows: &[u32], x: &[f32], out: &mut [f32]) => code_products_body
+}
+
+#[inline(always)]
+fn code_products_body<const FMA: bool>(codes: &[u8], rows: &[u32], x: &[f32], out: &mut [f32]) {
+    let columns = x.len();
+    let (x_lanes, x_rest) = x.as_chunks::<LANES>();
+    for (place, (&row, out)) in rows.iter().zip(out).enumerate() {
+        if let Some(&ahead) = rows.get(place + FETCHED_AHEAD) {
+            prefetch(codes, ahead as usize * columns, columns);
+        }
+        let start = row as usize * columns;
+        let Some(row) = codes.get(start..start + columns) else {
+            *out = 0.0;
+            continue;
+        };
+        let (row_lanes, row_rest) = row.as_chunks::<LANES>();
+        let mut lanes = [0.0f32; LANES];
+        for (codes, x) in row_lanes.iter().zip(x_lanes) {
+            for lane in 0..LANES {
+                lanes[lane] = fused::<FMA>(f32::from(codes[lane]), x[lane], lanes[lane]);
+            }
+        }
+        for (lane, (code, x)) in row_rest.iter().zip(x_rest).enumerate() {
+            lanes[lane] = fused::<FMA>(f32::from(*code), *x, lanes[lane]);
+        }
+        *out = sum_lanes(lanes);
+    }
+}
+
+for_each_instruction_set! {
+    /// `out[r] = codes[r] . query` for row-major codes of `query.len()` columns.
+    pub fn byte_products(codes: &[u8], query: &[i8], out: &mut [i32]) => byte_products_body
+}
+
+#[inline(always)]
+fn byte_products_body<const FMA: bool>(codes: &[u8], query: &[i8], out: &mut [i32]) {
+    for (row, out) in codes.chunks_exact(query.len().max(1)).zip(out) {
+        *out = 0;
+        for (code, query) in row.iter().zip(query) {
+            *out += i32::from(*code) * i32::from(*query);
+        }
+    }
+}
+
 /// Asks the processor to bring `count` values from `start` on near, where there are any.
 #[inline(always)]
 pub fn prefetch<T>(values: &[T], start: usize, count: usize) {

@@ -6,6 +6,7 @@
 //! multiplications and additions are fused and how many lanes a vector has.
 
 mod cpu;
+pub mod directions;
 pub mod distributions;
 pub mod inner_product;
 pub mod kernels;

@@ -6,12 +6,12 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use merx_numeric::inner_product::InnerProductIndex;
+use merx_numeric::directions::DirectionIndex;
 use merx_numeric::kernels::{axpy, dot};
 use merx_numeric::rng::Rng;
 use merx_numeric::sparse::SparseRows;
 use merx_numeric::spectral::truncated_svd;
-use merx_numeric::top_k::TopK;
+use merx_numeric::top_k::top_k;
 use rayon::prelude::*;
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -119,12 +119,12 @@ pub(super) fn normalised(mut vector: Vec<f32>) -> Vec<f32> {
     vector
 }
 
-/// Vectors by product, searched exactly; those that came or changed since are kept beside.
+/// Vectors by product, of length 1 or 0; those that came or changed since are kept beside, and not rounded.
 #[derive(Debug, Clone, Default)]
 pub(super) struct VectorIndex {
     dimensions: usize,
     /// Shared by copies: only what changed is copied.
-    index: Arc<InnerProductIndex>,
+    index: Arc<DirectionIndex>,
     /// Products whose vector in `index` doesn't hold any more, ascending, and the vectors that do.
     changed: Vec<u32>,
     fresh: Vec<Arc<[f32]>>,
@@ -135,7 +135,7 @@ impl VectorIndex {
     pub(super) fn new(vectors: &[f32], dimensions: usize) -> Self {
         Self {
             dimensions,
-            index: Arc::new(InnerProductIndex::new(vectors, dimensions)),
+            index: Arc::new(DirectionIndex::new(vectors, dimensions)),
             changed: Vec::new(),
             fresh: Vec::new(),
         }
@@ -176,7 +176,7 @@ impl VectorIndex {
     pub(super) fn vector(&self, product: u32) -> Cow<'_, [f32]> {
         match self.changed.binary_search(&product) {
             Ok(place) => Cow::Borrowed(&self.fresh[place][..]),
-            Err(_) if (product as usize) < self.index.len() => Cow::Borrowed(self.index.vector(product)),
+            Err(_) if (product as usize) < self.index.len() => Cow::Owned(self.index.vector(product)),
             Err(_) => Cow::Owned(vec![0.0; self.dimensions]),
         }
     }
@@ -220,14 +220,10 @@ impl VectorIndex {
 
     /// The nearest of those that are wanted, each compared.
     fn nearest_among(&self, query: &[f32], limit: usize, wanted: impl Fn(u32) -> bool) -> Vec<(u32, f32)> {
-        let mut best = TopK::new(limit);
-        for product in (0..self.products()).filter(|product| wanted(*product)) {
-            let cosine = dot(&self.vector(product), query);
-            if cosine > 0.0 {
-                best.offer(product, cosine);
-            }
-        }
-        best.drain_sorted().into_iter().map(|hit| (hit.index, hit.score)).collect()
+        let products: Vec<u32> = (0..self.products()).filter(|product| wanted(*product)).collect();
+        let best = top_k(&self.products_with(&products, query), limit);
+        let best = best.into_iter().filter(|hit| hit.score > 0.0);
+        best.map(|hit| (products[hit.index as usize], hit.score)).collect()
     }
 
     /// The products nearest to a vector by cosine, nearest first; only those that point the same way at all.
@@ -236,7 +232,7 @@ impl VectorIndex {
             return Vec::new();
         }
         let least = least.max(f32::MIN_POSITIVE);
-        let kept = self.index.search_near(query, limit, least, &self.changed, guesses);
+        let kept = self.index.search(query, limit, least, &self.changed, guesses);
         let kept = kept.into_iter().map(|hit| (hit.index, hit.score));
         let fresh = self.changed.iter().zip(&self.fresh).map(|(product, vector)| (*product, dot(vector, query)));
         let mut found: Vec<(u32, f32)> = kept.chain(fresh).filter(|(_, cosine)| *cosine >= least).collect();
