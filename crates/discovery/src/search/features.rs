@@ -105,14 +105,16 @@ pub type FeatureRow = [f32; FEATURES];
 /// The terms of a product that ranking looks at, in order; long descriptions are left to the inverted index.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ProductTerms {
-    terms: Box<[u32]>,
-    /// Where the head of the name, the name, its further readings, brand, category and attributes end.
+    /// Two bytes a term, for numbers are given as terms come and few of a catalogue's words come late; those are [`WIDE`] and four bytes.
+    codes: Box<[u16]>,
+    /// Where the codes of the name's head, the name, its further readings, brand, category and attributes end.
     ends: [u16; 6],
     /// The last word of the name's head, which says what the product is; [`NO_TERM`] where there is none.
     kind: u32,
 }
 
 pub(crate) const NO_TERM: u32 = u32::MAX;
+const WIDE: u16 = u16::MAX;
 
 /// Attribute tables can be as long as descriptions.
 const MOST_ATTRIBUTE_TERMS: usize = 64;
@@ -127,20 +129,20 @@ impl ProductTerms {
         let number = |token: &Token| lexicon.term_number(&token.term);
         let name = &tokens[Field::Name as usize];
         let primary: Vec<&Token> = name.iter().filter(|token| token.is_primary()).take(MOST_NAME_TERMS).collect();
-        let head = primary.iter().skip(1).position(|token| CONNECTORS.contains(&token.surface.as_str()));
-        let mut terms: Vec<u32> = primary.iter().filter_map(|token| number(token)).collect();
+        let connector = primary.iter().skip(1).position(|token| CONNECTORS.contains(&token.surface.as_str()));
+        let (head, tail) = primary.split_at(connector.map_or(primary.len(), |place| place + 1));
+        let further = name.iter().filter(|token| !token.is_primary()).take(MOST_NAME_TERMS);
+        let mut codes = Vec::new();
         let mut ends = [0; 6];
-        ends[0] = head.map_or(terms.len(), |place| place + 1) as u16;
-        ends[1] = terms.len() as u16;
-        terms.extend(name.iter().filter(|token| !token.is_primary()).take(MOST_NAME_TERMS).filter_map(number));
-        ends[2] = terms.len() as u16;
+        ends[0] = encode(head.iter().filter_map(|token| number(token)), &mut codes);
+        ends[1] = encode(tail.iter().filter_map(|token| number(token)), &mut codes);
+        ends[2] = encode(further.filter_map(number), &mut codes);
         for (place, field) in [(3, Field::Brand), (4, Field::Category), (5, Field::Attributes)] {
-            terms.extend(tokens[field as usize].iter().take(MOST_ATTRIBUTE_TERMS).filter_map(number));
-            ends[place] = terms.len() as u16;
+            let tokens = tokens[field as usize].iter().take(MOST_ATTRIBUTE_TERMS);
+            ends[place] = encode(tokens.filter_map(number), &mut codes);
         }
-        let in_head = &primary[..head.map_or(primary.len(), |place| place + 1)];
-        let noun = in_head.iter().rev().find(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
-        Self { terms: terms.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
+        let noun = head.iter().rev().find(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
+        Self { codes: codes.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
     }
 
     pub(crate) fn kind(&self) -> u32 {
@@ -148,42 +150,73 @@ impl ProductTerms {
     }
 
     pub(crate) fn first(&self) -> u32 {
-        self.terms.first().copied().unwrap_or(NO_TERM)
+        self.all().next().unwrap_or(NO_TERM)
     }
 
-    fn part(&self, from: usize, to: usize) -> &[u32] {
+    #[inline]
+    fn part(&self, from: usize, to: usize) -> impl Iterator<Item = u32> {
         let start = if from == 0 { 0 } else { self.ends[from - 1] };
-        self.terms.get(usize::from(start)..usize::from(self.ends[to - 1])).unwrap_or_default()
+        decoded(self.codes.get(usize::from(start)..usize::from(self.ends[to - 1])).unwrap_or_default())
     }
 
-    pub(crate) fn head(&self) -> &[u32] {
+    pub(crate) fn head(&self) -> impl Iterator<Item = u32> {
         self.part(0, 1)
     }
 
-    pub(crate) fn name(&self) -> &[u32] {
-        self.part(0, 2)
+    /// The name after its head.
+    pub(crate) fn tail(&self) -> impl Iterator<Item = u32> {
+        self.part(1, 2)
     }
 
     /// Further readings of the name's words.
-    pub(crate) fn name_variants(&self) -> &[u32] {
+    pub(crate) fn name_variants(&self) -> impl Iterator<Item = u32> {
         self.part(2, 3)
     }
 
-    pub(crate) fn brand(&self) -> &[u32] {
+    pub(crate) fn brand(&self) -> impl Iterator<Item = u32> {
         self.part(3, 4)
     }
 
-    pub(crate) fn category(&self) -> &[u32] {
+    pub(crate) fn category(&self) -> impl Iterator<Item = u32> {
         self.part(4, 5)
     }
 
-    pub(crate) fn attributes(&self) -> &[u32] {
+    pub(crate) fn attributes(&self) -> impl Iterator<Item = u32> {
         self.part(5, 6)
     }
 
-    pub(crate) fn all(&self) -> &[u32] {
-        &self.terms
+    pub(crate) fn all(&self) -> impl Iterator<Item = u32> {
+        decoded(&self.codes)
     }
+
+    /// Something of both ends of the terms, to be read before they are needed.
+    pub(crate) fn touched(&self) -> u16 {
+        self.codes.first().copied().unwrap_or(0) ^ self.codes.last().copied().unwrap_or(0)
+    }
+}
+
+/// Adds the codes of terms; where they end.
+fn encode(terms: impl Iterator<Item = u32>, codes: &mut Vec<u16>) -> u16 {
+    for term in terms {
+        match u16::try_from(term) {
+            Ok(code) if code != WIDE => codes.push(code),
+            _ => codes.extend([WIDE, (term >> 16) as u16, term as u16]),
+        }
+    }
+    codes.len() as u16
+}
+
+#[inline]
+fn decoded(codes: &[u16]) -> impl Iterator<Item = u32> {
+    let mut codes = codes.iter();
+    std::iter::from_fn(move || {
+        let code = *codes.next()?;
+        if code != WIDE {
+            return Some(u32::from(code));
+        }
+        let (high, low) = (*codes.next()?, *codes.next()?);
+        Some(u32::from(high) << 16 | u32::from(low))
+    })
 }
 
 /// Information of sets of a query's terms. Few sets meet thousands of products, so those of the first terms are added up once.
@@ -300,8 +333,8 @@ impl QueryView {
         if self.total > 0.0 { self.information.of(terms & self.required) / self.total } else { 0.0 }
     }
 
-    fn answered_by(&self, terms: &[u32]) -> u32 {
-        terms.iter().fold(0, |bits, term| bits | self.asked.of(*term))
+    fn answered_by(&self, terms: impl Iterator<Item = u32>) -> u32 {
+        terms.fold(0, |bits, term| bits | self.asked.of(term))
     }
 
     /// Everything that product and query alone tell; what the other products tell is added by [`super::measure`].
@@ -317,9 +350,17 @@ impl QueryView {
         set(Feature::WorstMissing, self.information.greatest(missing) / self.total.max(1e-6));
 
         let mut places = [0; MOST_NAME_TERMS];
-        places.iter_mut().zip(product.name()).for_each(|(place, term)| *place = self.asked.of(*term));
-        let places = &places[..product.name().len().min(MOST_NAME_TERMS)];
-        let head = &places[..product.head().len().min(places.len())];
+        let mut written = 0;
+        let mut write = |terms: &mut dyn Iterator<Item = u32>| {
+            for term in terms.take(MOST_NAME_TERMS - written) {
+                places[written] = self.asked.of(term);
+                written += 1;
+            }
+            written
+        };
+        let head = write(&mut product.head());
+        let name = write(&mut product.tail());
+        let (head, places) = (&places[..head], &places[..name]);
         let in_head = head.iter().fold(0, |bits, place| bits | place);
         let in_name = places.iter().fold(self.answered_by(product.name_variants()), |bits, place| bits | place);
         set(Feature::NameCoverage, self.share(in_name));
@@ -381,4 +422,27 @@ impl QueryView {
 fn matched_share(places: &[u32]) -> f32 {
     let matched = places.iter().filter(|bits| **bits != 0).count();
     matched as f32 / (places.len() as f32).max(1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn terms_are_kept_as_they_are(parts in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..70), 6)) {
+            // Numbers around those that two bytes can tell.
+            let near = |term: &u32| if term % 2 == 0 { term % 7 + u32::from(WIDE) - 3 } else { *term };
+            let parts: Vec<Vec<u32>> = parts.iter().map(|part| part.iter().map(near).collect()).collect();
+            let mut codes = Vec::new();
+            let ends = std::array::from_fn(|part| encode(parts[part].iter().copied(), &mut codes));
+            let terms = ProductTerms { codes: codes.into(), ends, kind: NO_TERM };
+            for (part, wanted) in parts.iter().enumerate() {
+                prop_assert_eq!(&terms.part(part, part + 1).collect::<Vec<u32>>(), wanted);
+            }
+            prop_assert_eq!(terms.all().collect::<Vec<u32>>(), parts.concat());
+        }
+    }
 }

@@ -50,15 +50,20 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// `products`: the terms of each product. `counts`: in how many products each term is.
-    pub(super) fn learn(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
-        let total = products.len() as f32;
-        let step = products.len().div_ceil(settings.most_products.max(1)).max(1);
+    /// `terms_of`: the terms of each of so many products. `counts`: in how many products each term is.
+    pub(super) fn learn(
+        products: usize,
+        terms_of: impl Fn(usize) -> Vec<u32>,
+        counts: &[u32],
+        settings: &MeaningSettings,
+    ) -> Self {
+        let total = products as f32;
+        let step = products.div_ceil(settings.most_products.max(1)).max(1);
         let tells = |term: u32| {
             let count = counts[term as usize];
             if count < settings.least_products { 0.0 } else { (total / count as f32).ln_1p() }
         };
-        let rows = products.iter().step_by(step).map(|terms| weighted(terms, &tells));
+        let rows = (0..products).step_by(step).map(|product| weighted(&terms_of(product), &tells));
         let matrix = SparseRows::from_rows(counts.len(), rows);
         let transposed = matrix.transposed();
         let svd = truncated_svd(
@@ -250,24 +255,30 @@ pub(super) struct ProductVectors {
 }
 
 impl ProductVectors {
-    pub(super) fn build(products: &[&[u32]], counts: &[u32], settings: &MeaningSettings) -> Self {
-        let encoder = Encoder::learn(products, counts, settings);
-        let vectors: Vec<f32> = products.par_iter().flat_map_iter(|terms| encoder.text(unweighted(terms))).collect();
+    /// `terms_of`: the terms of each of so many products.
+    pub(super) fn build(
+        products: usize,
+        terms_of: impl Fn(usize) -> Vec<u32> + Sync,
+        counts: &[u32],
+        settings: &MeaningSettings,
+    ) -> Self {
+        let encoder = Encoder::learn(products, &terms_of, counts, settings);
+        let vector = |product: usize| encoder.text(unweighted(terms_of(product)));
+        let vectors: Vec<f32> = (0..products).into_par_iter().flat_map_iter(vector).collect();
         let vectors = VectorIndex::new(&vectors, encoder.dimensions());
         Self { encoder, vectors }
     }
 
     /// Gives a product the vector of its new terms; none removes it.
-    pub(super) fn put(&mut self, product: u32, terms: &[u32]) {
+    pub(super) fn put(&mut self, product: u32, terms: Vec<u32>) {
         self.vectors.put(product, self.encoder.text(unweighted(terms)));
     }
 }
 
-fn unweighted(terms: &[u32]) -> impl Iterator<Item = (u32, f32)> + '_ {
-    let mut once: Vec<u32> = terms.to_vec();
-    once.sort_unstable();
-    once.dedup();
-    once.into_iter().map(|term| (term, 1.0))
+fn unweighted(mut terms: Vec<u32>) -> impl Iterator<Item = (u32, f32)> {
+    terms.sort_unstable();
+    terms.dedup();
+    terms.into_iter().map(|term| (term, 1.0))
 }
 
 #[cfg(test)]
@@ -292,9 +303,8 @@ mod tests {
         let products = worlds();
         let mut counts = vec![0; 10];
         products.iter().flatten().for_each(|term| counts[*term as usize] += 1);
-        let slices: Vec<&[u32]> = products.iter().map(Vec::as_slice).collect();
         let settings = MeaningSettings { dimensions: 2, ..MeaningSettings::default() };
-        let vectors = ProductVectors::build(&slices, &counts, &settings);
+        let vectors = ProductVectors::build(products.len(), |product| products[product].clone(), &counts, &settings);
         (products, vectors)
     }
 
@@ -312,9 +322,9 @@ mod tests {
         let (_, mut vectors) = vectors();
         let query = vectors.encoder.text([(5, 1.0)].into_iter());
         assert!(dot(&vectors.vectors.vector(0), &query) < 0.1);
-        vectors.put(0, &[5, 6]);
-        vectors.put(400, &[5]);
-        vectors.put(1, &[]);
+        vectors.put(0, vec![5, 6]);
+        vectors.put(400, vec![5]);
+        vectors.put(1, vec![]);
         let of = |vectors: &VectorIndex| -> Vec<u32> {
             vectors.nearest(&query, 401, 0.0, &[]).into_iter().map(|(product, _)| product).collect()
         };

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(vectors.index().changes(), 1_500);
         vectors.settle();
         assert_eq!((vectors.index().changes(), nearest(&vectors)), (0, before.clone()));
-        assert!(before.len() == 3 && !before.contains(&700));
+        assert!(before.len() == 2 && !before.contains(&700));
     }
 
     #[test]
