@@ -233,7 +233,8 @@ fn step_of(vector: &[f32]) -> f32 {
 fn middles(vectors: &[f32], dimensions: usize, groups: usize) -> Vec<f32> {
     let count = vectors.len() / dimensions;
     let step = (count / (groups * LEARNT_FROM).max(1)).max(1);
-    let sample: Vec<f32> = vectors.chunks_exact(dimensions).step_by(step).flatten().map(|value| finite(*value)).collect();
+    let sample: Vec<f32> =
+        vectors.chunks_exact(dimensions).step_by(step).flatten().map(|value| finite(*value)).collect();
     let sampled = sample.len() / dimensions;
     let row = |number: usize| &sample[number * dimensions..][..dimensions];
     let mut middles: Vec<f32> = (0..groups).flat_map(|group| row(group * sampled / groups)).copied().collect();
@@ -401,7 +402,10 @@ mod tests {
             }
             let again: Vec<f32> = (0..300).flat_map(|number| index.vector(number)).collect();
             let again = DirectionIndex::new(&again, dimensions);
-            assert!((0..300).all(|number| again.vector(number) == index.vector(number)), "what is kept is kept the same");
+            assert!(
+                (0..300).all(|number| again.vector(number) == index.vector(number)),
+                "what is kept is kept the same"
+            );
         }
     }
 

@@ -291,6 +291,44 @@ impl Nearest<'_> {
     }
 }
 
+/// A few products that are looked for among thousands: most of those are told by a bit.
+pub(super) struct Few {
+    products: FxHashSet<u32>,
+    bits: [u64; Self::WORDS],
+}
+
+impl Few {
+    const WORDS: usize = 64;
+
+    pub(super) fn new(products: impl Iterator<Item = u32>) -> Self {
+        let mut few = Self { products: products.collect(), bits: [0; Self::WORDS] };
+        few.products.iter().for_each(|product| few.bits[Self::word(*product)] |= 1 << (product % 64));
+        few
+    }
+
+    fn word(product: u32) -> usize {
+        product as usize / 64 % Self::WORDS
+    }
+
+    fn may_have(&self, product: u32) -> bool {
+        self.bits[Self::word(product)] & (1 << (product % 64)) != 0
+    }
+
+    fn has(&self, product: u32) -> bool {
+        self.may_have(product) && self.products.contains(&product)
+    }
+
+    /// Those that aren't among the others.
+    pub(super) fn without(mut self, others: impl Iterator<Item = u32>) -> FxHashSet<u32> {
+        for product in others {
+            if self.may_have(product) {
+                self.products.remove(&product);
+            }
+        }
+        self.products
+    }
+}
+
 /// Place by nearness, from 0.
 fn places(nearest: &[(u32, f32)]) -> FxHashMap<u32, usize> {
     nearest.iter().enumerate().map(|(place, (product, _))| (*product, place)).collect()
@@ -376,7 +414,7 @@ impl SearchReader<'_> {
         let found = matches.len();
         let near = places(&nearest.products);
         let near_by_sentence = places(&nearest.by_sentence);
-        keep_best(&mut matches, MEASURED.max(limit), nearest.all().collect());
+        keep_best(&mut matches, MEASURED.max(limit), Few::new(nearest.all()));
         let best = matches.first().map_or(0.0, |best| best.score);
         let view = QueryView::new(&understood.query, &information, &self.state.lexicon, best, found);
         let mut hits: Vec<Hit> = Vec::with_capacity(matches.len());
@@ -433,19 +471,16 @@ fn beside_best(hits: &mut [Hit], measured: Feature, beside: Feature) {
 }
 
 /// The best by score, and the others that are near by meaning, matched or not.
-fn keep_best(matches: &mut Vec<Match>, kept: usize, near: FxHashSet<u32>) {
+fn keep_best(matches: &mut Vec<Match>, kept: usize, near: Few) {
     let order = |a: &Match, b: &Match| b.score.total_cmp(&a.score).then(a.product.cmp(&b.product));
     let mut beyond = Vec::new();
     if matches.len() > kept {
         matches.select_nth_unstable_by(kept, order);
-        beyond.extend(matches[kept..].iter().filter(|matched| near.contains(&matched.product)).copied());
+        beyond.extend(matches[kept..].iter().filter(|matched| near.has(matched.product)).copied());
         matches.truncate(kept);
     }
     matches.extend(beyond);
-    let mut missed = near;
-    matches.iter().for_each(|matched| {
-        missed.remove(&matched.product);
-    });
+    let missed = near.without(matches.iter().map(|matched| matched.product));
     matches.extend(missed.into_iter().map(|product| Match { product, score: 0.0, terms: 0 }));
     matches.sort_unstable_by(order);
 }

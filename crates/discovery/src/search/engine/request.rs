@@ -16,7 +16,7 @@ use crate::search::engine::{EngineSettings, Merchandising, RankerModel, SearchEn
 use crate::search::features::Feature;
 use crate::search::retrieve::Matches;
 use crate::search::sentence::{Sentence, query_text};
-use crate::search::shop_index::{Hit, LeastCosines, Nearest, Reading, SearchIndex, SearchReader, Understood};
+use crate::search::shop_index::{Few, Hit, LeastCosines, Nearest, Reading, SearchIndex, SearchReader, Understood};
 use crate::search::synonyms::Synonyms;
 use crate::search::text::Language;
 use crate::search::{SearchError, feature_names};
@@ -213,11 +213,7 @@ impl<'a> Search<'a> {
         matches.keep_tier(self.engine.settings.tier);
         let mut candidates: Vec<ProductNumber> =
             matches.matches.iter().map(|matched| ProductNumber(matched.product)).collect();
-        // Few are near and thousands have a word: those few are looked for among the many.
-        let mut only_near: FxHashSet<u32> = near.all().collect();
-        candidates.iter().for_each(|product| {
-            only_near.remove(&product.0);
-        });
+        let only_near = Few::new(near.all()).without(candidates.iter().map(|product| product.0));
         candidates.extend(near.all().filter(|product| only_near.contains(product)).map(ProductNumber));
         let found = self.refined(candidates);
         if !self.ask.refinements.is_empty() {
