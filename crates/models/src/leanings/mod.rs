@@ -9,44 +9,34 @@
 //! in later sessions (conditional logit; McFadden 1974): there, what somebody came for is the same for all that they could have
 //! chosen. The category itself counts less than a history says: who looked for a tent last week is not after tents all the time.
 
+mod choices;
+mod wares;
+
 use std::collections::BTreeMap;
 
 use merx_domain::EventMeaning;
 use merx_numeric::top_k::{TopK, top_k};
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
-use crate::recency::{sessions, wanted};
+use crate::recency::wanted;
 use crate::strength::contributions;
 use crate::{
     Contribution, Interaction, ItemContent, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored,
     TrainingSet, artifact,
 };
 
+use wares::{Wares, rates};
+
 const FAMILY: &str = "leanings";
 /// Format 1: `State` by postcard.
 const FORMAT: u16 = 1;
 
 const DAY_S: f32 = 86_400.0;
-/// Attributes that are told apart, those that most products carry.
-const FIELDS: usize = 12;
-const SESSION_GAP_S: i64 = 1_800;
 /// Entries of a history that a profile is made of.
 const HISTORY: usize = 64;
-/// Choices that weights are learnt from, and products that each is set against, at most.
-const CHOICES: usize = 6_000;
-const RIVALS: usize = 40;
-const STEPS: usize = 25;
-/// Shorter than Newton's step along each axis, since axes share what they explain.
-const DAMPING: f64 = 0.6;
-const ROUNDS: usize = 12;
 /// Shrinks the mean price of a history towards what is usual, in products.
 const PRICE_PRIOR: f32 = 4.0;
-/// A step of the price within a category, on the logarithmic scale, and how many of them there are to both sides.
-const PRICE_STEP: f32 = 0.3;
-const PRICE_STEPS: f32 = 3.0;
-/// A product that came within the hour has been there for this long.
-const LEAST_S: f32 = 0.3 * DAY_S;
 /// Candidates held ready: of all, and of each category.
 const LEADERS: usize = 1_000;
 const LEADERS_OF_CATEGORY: usize = 200;
@@ -163,139 +153,6 @@ fn counts(set: &TrainingSet, settings: &LeaningsSettings) -> Vec<f32> {
     counts
 }
 
-/// Where a product stands: numbers of its broadest and its most particular category from 1 (0: none), and how dear it is beside the
-/// others of the latter, on the logarithmic scale.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-struct Place {
-    department: u32,
-    category: u32,
-    price: f32,
-}
-
-/// What products are.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Wares {
-    /// Names of attributes.
-    fields: Vec<String>,
-    /// A row of values a product, a column a field; 0: none.
-    values: Vec<u32>,
-    places: Vec<Place>,
-}
-
-impl Wares {
-    fn of(content: &ItemContent, item_count: usize) -> Self {
-        let tokens_of = |item: usize| content.tokens.get(item).map_or(&[][..], Vec::as_slice);
-        let parts = |token: u32| content.token_names.get(token as usize).and_then(|name| name.split_once('='));
-        let mut carriers: FxHashMap<u32, u32> = FxHashMap::default();
-        let mut of_field: BTreeMap<&str, usize> = BTreeMap::new();
-        for token in (0..item_count).flat_map(tokens_of) {
-            *carriers.entry(*token).or_default() += 1;
-            if let Some((field, _)) = parts(*token).filter(|(field, _)| *field != "category") {
-                *of_field.entry(field).or_default() += 1;
-            }
-        }
-        let mut fields: Vec<(&str, usize)> = of_field.into_iter().collect();
-        fields.sort_by_key(|(_, carried)| std::cmp::Reverse(*carried));
-        fields.truncate(FIELDS);
-        let mut values = vec![0; item_count * fields.len()];
-        let mut places = vec![Place::default(); item_count];
-        for item in 0..item_count {
-            let mut categories: Vec<u32> = Vec::new();
-            for token in tokens_of(item) {
-                match parts(*token) {
-                    Some(("category", _)) => categories.push(*token),
-                    Some((field, _)) => {
-                        if let Some(place) = fields.iter().position(|(known, _)| *known == field) {
-                            values[item * fields.len() + place] = token + 1;
-                        }
-                    }
-                    None => {}
-                }
-            }
-            categories.sort_by_key(|token| (carriers[token], *token));
-            places[item].category = categories.first().map_or(0, |token| token + 1);
-            places[item].department = categories.last().map_or(0, |token| token + 1);
-        }
-        let fields = fields.into_iter().map(|(field, _)| field.to_owned()).collect();
-        let mut wares = Self { fields, values, places };
-        wares.place_prices(&content.price_minor);
-        wares
-    }
-
-    /// Beside the mean of a category; what has no price is as dear as usual.
-    fn place_prices(&mut self, prices: &[i64]) {
-        let log = |item: usize| prices.get(item).filter(|price| **price > 0).map(|price| (*price as f32).ln());
-        let mut sums: FxHashMap<u32, (f32, f32)> = FxHashMap::default();
-        for (item, place) in self.places.iter().enumerate() {
-            if let Some(price) = log(item) {
-                let sum = sums.entry(place.category).or_default();
-                *sum = (sum.0 + price, sum.1 + 1.0);
-            }
-        }
-        for (item, place) in self.places.iter_mut().enumerate() {
-            if let (Some(price), Some((sum, priced))) = (log(item), sums.get(&place.category)) {
-                place.price = price - sum / priced;
-            }
-        }
-    }
-
-    fn values(&self, item: usize) -> &[u32] {
-        &self.values[item * self.fields.len()..][..self.fields.len()]
-    }
-
-    /// What a rate is a product of: category, department, step of the price, attributes.
-    fn factor(&self, item: usize, factor: usize) -> u32 {
-        let place = self.places[item];
-        match factor {
-            0 => place.department,
-            1 => place.category,
-            2 => (PRICE_STEPS + (place.price / PRICE_STEP).round().clamp(-PRICE_STEPS, PRICE_STEPS)) as u32,
-            _ => self.values(item)[factor - 3],
-        }
-    }
-}
-
-/// Counts by faded time on sale, shrunk towards the product of what is usual for each part of what a product is.
-fn rates(set: &TrainingSet, wares: &Wares, counts: &[f32], settings: &LeaningsSettings) -> Vec<f32> {
-    let mut met_s = vec![i64::MAX; set.item_count];
-    let mut begun_s = set.now_s;
-    for entry in set.histories.iter().flatten() {
-        begun_s = begun_s.min(entry.at_s);
-        if let Some(met_s) = met_s.get_mut(entry.item as usize) {
-            *met_s = entry.at_s.min(*met_s);
-        }
-    }
-    let faded = |since_s: i64| {
-        let there_s = (set.now_s.saturating_sub(since_s) as f32).max(LEAST_S);
-        1.0 - (-there_s / settings.half_life_s).exp2()
-    };
-    // What was met before it came was there all the same.
-    let since = |item: usize| set.content.since_s.get(item).map_or(begun_s, |since_s| *since_s).min(met_s[item]);
-    let on_sale: Vec<usize> = (0..set.item_count).filter(|item| wares.places[*item].category > 0).collect();
-    let times: Vec<f32> = on_sale.iter().map(|item| faded(since(*item).max(begun_s))).collect();
-    let mean = on_sale.iter().map(|item| counts[*item]).sum::<f32>() / times.iter().sum::<f32>().max(f32::MIN_POSITIVE);
-    let mut expected = vec![mean; on_sale.len()];
-    for _ in 0..ROUNDS {
-        for factor in 0..wares.fields.len() + 3 {
-            let mut sums: FxHashMap<u32, (f32, f32)> = FxHashMap::default();
-            for ((item, expected), time) in on_sale.iter().zip(&expected).zip(&times) {
-                let sum = sums.entry(wares.factor(*item, factor)).or_default();
-                *sum = (sum.0 + counts[*item], sum.1 + expected * time);
-            }
-            for (item, expected) in on_sale.iter().zip(&mut expected) {
-                let (counted, usual) = sums[&wares.factor(*item, factor)];
-                *expected *= (counted + settings.factor_prior) / (usual + settings.factor_prior);
-            }
-        }
-    }
-    let mut rates = vec![0.0; set.item_count];
-    for ((item, expected), time) in on_sale.iter().zip(&expected).zip(&times) {
-        let prior_time = settings.item_prior / expected.max(f32::MIN_POSITIVE);
-        rates[*item] = (counts[*item] + settings.item_prior) / (time + prior_time);
-    }
-    rates
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct State {
     settings: LeaningsSettings,
@@ -399,98 +256,7 @@ impl Leanings {
             *price = profile.price * self.state.wares.places[item].price;
         }
     }
-
-    /// By damped steps of Newton's method along each axis.
-    fn learn_weights(&self, set: &TrainingSet, counts: &[f32]) -> Vec<f32> {
-        let choices = self.choices(set, counts);
-        let inputs = self.state.weights.len();
-        let mut weights = vec![0.0f32; inputs];
-        let pull = f64::from(self.state.settings.regularization);
-        for _ in 0..STEPS {
-            let mut slopes: Vec<f64> = weights.iter().map(|weight| -pull * f64::from(*weight)).collect();
-            let mut curves = vec![pull; inputs];
-            for choice in &choices {
-                let shares = choice.shares(&weights);
-                for input in 0..inputs {
-                    let at = |rival: usize| choice.leanings[rival * inputs + input];
-                    let mean: f32 = shares.iter().enumerate().map(|(rival, share)| share * at(rival)).sum();
-                    let square: f32 = shares.iter().enumerate().map(|(rival, share)| share * at(rival).powi(2)).sum();
-                    slopes[input] += f64::from(at(choice.chosen) - mean);
-                    curves[input] += f64::from(square - mean * mean);
-                }
-            }
-            for ((weight, slope), curve) in weights.iter_mut().zip(slopes).zip(curves) {
-                *weight += (DAMPING * slope / curve) as f32;
-            }
-        }
-        weights
-    }
-
-    /// What was chosen for the first time in a session after others, among what else its category held, by people of whom the earlier
-    /// sessions tell.
-    fn choices(&self, set: &TrainingSet, counts: &[f32]) -> Vec<Choice> {
-        let mut asked: Vec<(usize, usize, usize)> = Vec::new();
-        for (number, row) in set.histories.iter().enumerate() {
-            let mut known = FxHashSet::default();
-            let mut begins = 0;
-            for session in sessions(row, SESSION_GAP_S) {
-                for (place, entry) in session.iter().enumerate() {
-                    let looked_or_carted = matches!(entry.meaning, EventMeaning::Viewed | EventMeaning::Carted);
-                    if looked_or_carted
-                        && known.insert((entry.item, entry.meaning == EventMeaning::Carted))
-                        && begins > 0
-                    {
-                        asked.push((number, begins, begins + place));
-                    }
-                }
-                begins += session.len();
-            }
-        }
-        let step = asked.len().div_ceil(CHOICES).max(1);
-        let chosen = asked.into_iter().step_by(step);
-        chosen
-            .filter_map(|(row, begins, place)| self.choice(set, counts, set.histories.row(row), begins, place))
-            .collect()
-    }
-
-    fn choice(
-        &self,
-        set: &TrainingSet,
-        counts: &[f32],
-        row: &[Interaction],
-        begins: usize,
-        place: usize,
-    ) -> Option<Choice> {
-        let chosen = row[place].item;
-        let profile = self.profile(row[begins.saturating_sub(HISTORY)..begins].iter(), &[]);
-        let category = self.state.wares.places.get(chosen as usize)?.category;
-        let members = self.members.get(&category)?;
-        let others: Vec<u32> =
-            members.iter().copied().filter(|item| *item != chosen && !profile.items.contains_key(item)).collect();
-        if profile.items.contains_key(&chosen) || others.is_empty() {
-            return None;
-        }
-        let step = others.len().div_ceil(RIVALS);
-        let mut own: FxHashMap<u32, f32> = FxHashMap::default();
-        for entry in row {
-            *own.entry(entry.item).or_default() += count_of(entry, set.now_s, &self.state.settings);
-        }
-        let mut choice = Choice { chosen: 0, leanings: Vec::new(), offsets: Vec::new() };
-        for item in std::iter::once(chosen).chain(others.into_iter().step_by(step)) {
-            // Without what this very person added to it.
-            let count = counts[item as usize].max(f32::MIN_POSITIVE);
-            let of_others = 1.0 - own.get(&item).copied().unwrap_or(0.0).min(count) / count;
-            choice.offsets.push((self.state.rates[item as usize] * of_others + UNKNOWN_RATE).ln());
-            let start = choice.leanings.len();
-            choice.leanings.resize(start + self.state.weights.len(), 0.0);
-            self.write_leanings(&profile, item as usize, &mut choice.leanings[start..]);
-        }
-        Some(choice)
-    }
 }
-
-/// What a product that nobody else met counts in a choice.
-const UNKNOWN_RATE: f32 = 0.5;
 
 /// The shares of values among the products of a category, weighed by their rates.
 fn usual(state: &State, members: &[u32]) -> Vec<(usize, u32, f32)> {
@@ -509,30 +275,6 @@ fn leaders_of(rates: &[f32], members: &[u32]) -> Vec<u32> {
     let mut best = TopK::new(LEADERS_OF_CATEGORY);
     members.iter().for_each(|item| best.offer(*item, rates[*item as usize]));
     best.drain_sorted().into_iter().map(|hit| hit.index).collect()
-}
-
-/// A product that was chosen among others of its category.
-#[derive(Debug)]
-struct Choice {
-    chosen: usize,
-    /// A row a product.
-    leanings: Vec<f32>,
-    /// Logarithms of what they are without leanings.
-    offsets: Vec<f32>,
-}
-
-impl Choice {
-    /// How likely each is to be chosen.
-    fn shares(&self, weights: &[f32]) -> Vec<f32> {
-        let rows = self.leanings.chunks_exact(weights.len());
-        let logits = rows.zip(&self.offsets).map(|(row, offset)| offset + weighed(row, weights));
-        let mut shares: Vec<f32> = logits.collect();
-        let largest = shares.iter().copied().fold(f32::MIN, f32::max);
-        shares.iter_mut().for_each(|share| *share = (*share - largest).exp());
-        let total: f32 = shares.iter().sum();
-        shares.iter_mut().for_each(|share| *share /= total);
-        shares
-    }
 }
 
 fn weighed(row: &[f32], weights: &[f32]) -> f32 {
