@@ -22,8 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::recency::wanted;
 use crate::strength::contributions;
 use crate::{
-    Contribution, Interaction, ItemContent, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored,
-    TrainingSet, artifact,
+    Contribution, Interaction, Learner, Model, ModelError, OpenQuery, Query, Recommender, Scored, TrainingSet, artifact,
 };
 
 use wares::{Wares, rates};
@@ -402,7 +401,7 @@ mod tests {
     use EventMeaning::{Purchased, Viewed};
 
     use super::*;
-    use crate::Interactions;
+    use crate::{Interactions, ItemContent};
 
     const DAY: i64 = 86_400;
     /// Two categories of eight products: the even ones are plain, the odd ones gaudy; a ninth of the second came on the last day.

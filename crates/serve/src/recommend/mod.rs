@@ -1,5 +1,8 @@
 //! Recommendations: from a request to the pipeline's question, and from its decision to the answer.
 
+mod asker;
+mod wire;
+
 use std::borrow::Cow;
 
 use axum::Extension;
@@ -7,13 +10,11 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use compact_str::CompactString;
-use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf, SlotRules, words};
-use merx_domain::experiment::Assignment;
+use merx_decide::{Arm, Boost, BoostField, CatalogueReader, Request, RequestShelf, SlotRules};
 use merx_domain::{
-    Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, FallbackLevel, Filter, Goal, IdentityKind,
-    MarketId, Money, ProductId, ProductNumber, Purposes, Reason, Scenario, Situation, Slot, SubjectId, TimestampMs,
+    Answer, Ask, Candidate, ConsentStamp, Decision, DecisionId, Device, Filter, Goal, MarketId, ProductId,
+    ProductNumber, Scenario, Situation, Slot, SubjectId, TimestampMs,
 };
-use merx_store::StoreError;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -23,14 +24,20 @@ use crate::auth::Caller;
 use crate::automations::campaign_of;
 use crate::body::{Document, PathId, Query, json_bytes, mistake, parse};
 use crate::decisions::{LAYOUT, SEARCH};
-use crate::keys::Scope;
 use crate::problem::{Code, Mistake, Problem};
-use crate::roles::Right;
 use crate::routes::Shared;
 use crate::slot_rules::{SlotRule, Strip, overrule};
 use crate::storefront::for_anybody;
 use crate::tracking::has_privacy_signal;
-use crate::wire::{Id, MoneyWire};
+use crate::wire::Id;
+
+use asker::is_newcomer;
+pub(crate) use asker::{Who, find_subject, known_or_made, may_ask_for, who};
+pub(crate) use wire::{
+    ArmAnswer, ConsentWire, DeviceName, GoalName, ModelAnswer, ReasonAnswer, RecommendRequest, arm_answers, arm_name,
+    fallback_name,
+};
+use wire::{ItemAnswer, RecommendAnswer, SlotAnswer, SlotRequest};
 
 const MAX_SLOTS: usize = 20;
 const MAX_COUNT: usize = 100;
@@ -42,345 +49,6 @@ const MAX_NAME_CHARS: usize = 100;
 const MAX_DEADLINE_MS: u32 = 10_000;
 const MAX_SEGMENTS: usize = 30;
 const MAX_SESSION_CHARS: usize = 200;
-/// What names a person.
-const MAX_ID_BYTES: usize = 512;
-
-/// Who asks for what. Slots are filled in order and share no product.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(example = json!({
-    "anonymous_id": "visitor-1", "market": "default", "device": "phone",
-    "slots": [
-        {"scenario": "for_you", "count": 4},
-        {"scenario": "similar", "count": 4, "products": ["p1"], "filter": "price < 50 AND in_stock = true",
-         "boosts": [{"field": "margin", "strength": 0.5}], "diversity": 0.3},
-    ],
-}))]
-pub(crate) struct RecommendRequest {
-    /// The shop's id of a signed-in customer. One of the three ids; none is a visitor that nothing is known of.
-    #[serde(default)]
-    user_id: Option<String>,
-    /// What the browser or app calls its visitor.
-    #[serde(default)]
-    anonymous_id: Option<String>,
-    /// The pseudonym that events and decisions carry: 32 hexadecimal digits.
-    #[serde(default)]
-    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
-    subject_id: Option<String>,
-    /// Country or sales channel; prices and availability are the market's.
-    #[serde(default)]
-    #[schema(value_type = Option<Id>)]
-    market: Option<String>,
-    #[serde(default)]
-    device: Option<DeviceName>,
-    /// What the shopper said now; it counts over what events brought before.
-    #[serde(default)]
-    consent: Option<ConsentWire>,
-    /// A model that takes longer is not waited for: popularity answers.
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 10000)]
-    deadline_ms: Option<u32>,
-    /// The visit, as the page or app names it: experiments by session deal it as a whole.
-    #[serde(default)]
-    #[schema(max_length = 200)]
-    session_id: Option<String>,
-    /// The campaign that the page belongs to, as a merchant names it: automations may have another mode there.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 100, example = "winter-sale")]
-    campaign: Option<String>,
-    /// Segments of the shopper that experiments may be targeted at.
-    #[serde(default)]
-    #[schema(max_items = 30)]
-    segments: Vec<String>,
-    #[schema(min_items = 1, max_items = 20)]
-    slots: Vec<SlotRequest>,
-}
-
-/// What the products of a slot are to bring: what is taken up most likely, or the most revenue (that times the price).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum GoalName {
-    Interest,
-    Revenue,
-}
-
-impl From<GoalName> for Goal {
-    fn from(name: GoalName) -> Self {
-        match name {
-            GoalName::Interest => Self::Interest,
-            GoalName::Revenue => Self::Revenue,
-        }
-    }
-}
-
-impl From<Goal> for GoalName {
-    fn from(goal: Goal) -> Self {
-        match goal {
-            Goal::Interest => Self::Interest,
-            Goal::Revenue => Self::Revenue,
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct SlotRequest {
-    /// Comes back in the answer; by default the scenario's name.
-    #[serde(default)]
-    #[schema(min_length = 1, max_length = 100)]
-    name: Option<String>,
-    /// for_you, similar, bought_together, complete_basket, continue_session, upsell, trending, popular, new, buy_again,
-    /// recently_viewed, or the name of a configured slot.
-    #[schema(example = "for_you")]
-    scenario: String,
-    #[serde(default)]
-    #[schema(minimum = 1, maximum = 100)]
-    count: Option<usize>,
-    /// The products of the page or the basket that the slot is about.
-    #[serde(default)]
-    #[schema(max_items = 200, value_type = Vec<Id>)]
-    products: Vec<String>,
-    /// In the filter language: `category = "Shoes" AND price < 50`.
-    #[serde(default)]
-    #[schema(example = "category = \"Shoes\" AND price < 50")]
-    filter: Option<String>,
-    #[serde(default)]
-    #[schema(max_items = 10)]
-    boosts: Vec<BoostRequest>,
-    /// 0: by score alone; 1: as varied as can be.
-    #[serde(default)]
-    #[schema(minimum = 0, maximum = 1)]
-    diversity: Option<f32>,
-    /// What the products are to bring.
-    #[serde(default)]
-    goal: Option<GoalName>,
-    /// Products that must not be shown.
-    #[serde(default)]
-    #[schema(max_items = 1000, value_type = Vec<Id>)]
-    exclude: Vec<String>,
-    /// The decision of the page before: nothing of it, or of the pages before it, comes back.
-    #[serde(default)]
-    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
-    after: Option<String>,
-}
-
-/// Multiplies scores by `1 + strength x value`, where the value lies between 0 and 1.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct BoostRequest {
-    /// `margin`, `stock`, `newness`, or a filter: 1 for what passes it.
-    #[schema(example = "margin")]
-    field: String,
-    /// A negative strength buries.
-    #[schema(minimum = -1, maximum = 10)]
-    strength: f32,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum DeviceName {
-    Unknown,
-    Desktop,
-    Phone,
-    Tablet,
-    Server,
-}
-
-impl DeviceName {
-    pub(crate) fn device(self) -> Device {
-        match self {
-            Self::Desktop => Device::Desktop,
-            Self::Phone => Device::Phone,
-            Self::Tablet => Device::Tablet,
-            Self::Server => Device::Server,
-            Self::Unknown => Device::Unknown,
-        }
-    }
-}
-
-/// True grants, false refuses, absent says nothing.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct ConsentWire {
-    analytics: Option<bool>,
-    personalisation: Option<bool>,
-    marketing: Option<bool>,
-    automated_decisions: Option<bool>,
-    sale_sharing: Option<bool>,
-}
-
-impl ConsentWire {
-    pub(crate) fn stamp(&self, global_privacy_control: bool) -> ConsentStamp {
-        let mut stamp = ConsentStamp { global_privacy_control, ..ConsentStamp::default() };
-        for (said, purpose) in [
-            (self.analytics, Purposes::ANALYTICS),
-            (self.personalisation, Purposes::PERSONALISATION),
-            (self.marketing, Purposes::MARKETING),
-            (self.automated_decisions, Purposes::AUTOMATED_DECISIONS),
-            (self.sale_sharing, Purposes::SALE_SHARING),
-        ] {
-            match said {
-                Some(true) => stamp.granted |= purpose,
-                Some(false) => stamp.denied |= purpose,
-                None => {}
-            }
-        }
-        stamp
-    }
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct RecommendAnswer<'a> {
-    /// Outcomes carry it back: `context.decision_id` or `properties.decision_id` of events.
-    #[schema(value_type = String, example = "0193a1f2c0de5a3b7c4d9e8f01234567")]
-    decision_id: DecisionId,
-    slots: Vec<SlotAnswer<'a>>,
-    /// The model that answered; null where none was needed or at hand.
-    model: Option<ModelAnswer>,
-    /// How far down the chain the decision had to go.
-    #[schema(example = "live_model")]
-    fallback: &'static str,
-    /// `treated`, or `holdout`: a shopper whom no model touches, so that what models earn can be measured.
-    #[schema(example = "treated")]
-    arm: &'static str,
-    /// Arms of the experiments that had a say in this answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    experiments: Vec<ArmAnswer>,
-    /// What of the request was left aside: products that the catalogue doesn't know.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    notes: Vec<Mistake>,
-    latency_us: u32,
-}
-
-/// An arm that somebody got.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ArmAnswer {
-    #[schema(example = "home-variety")]
-    experiment: String,
-    #[schema(example = "varied")]
-    arm: String,
-    /// What the arm carries for the page.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false, value_type = Option<Object>)]
-    value: Option<serde_json::Value>,
-}
-
-/// The arms of a decision as answers have them.
-pub(crate) fn arm_answers(app: &App, assignments: &[Assignment]) -> Vec<ArmAnswer> {
-    let answer = |assignment: &Assignment| ArmAnswer {
-        experiment: assignment.experiment.to_string(),
-        arm: assignment.arm.to_string(),
-        value: app.parts.dealer.value(assignment),
-    };
-    assignments.iter().map(answer).collect()
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ModelAnswer {
-    #[schema(example = "recommend")]
-    pub(crate) name: &'static str,
-    pub(crate) version: u32,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct SlotAnswer<'a> {
-    name: &'a str,
-    items: Vec<ItemAnswer<'a>>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ItemAnswer<'a> {
-    product_id: &'a str,
-    name: &'a str,
-    #[schema(value_type = Option<MoneyWire>)]
-    price: Option<Money>,
-    url: Option<&'a str>,
-    image: Option<&'a str>,
-    /// Compares within its slot only.
-    score: f32,
-    reasons: Vec<ReasonAnswer<'a>>,
-}
-
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct ReasonAnswer<'a> {
-    /// viewed, carted, bought, similar_to, bought_with, popular, trending, new, due_again, listed, pinned.
-    #[serde(rename = "type")]
-    kind: &'static str,
-    /// The reason as a shopper reads it.
-    #[schema(example = "because you viewed Canvas Bag")]
-    pub(crate) words: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    product_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    weight: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    age_days: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    interval_days: Option<f32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    elapsed_days: Option<f32>,
-}
-
-impl<'a> ReasonAnswer<'a> {
-    pub(crate) fn of(reason: &Reason, catalogue: &'a CatalogueReader<'_>) -> Self {
-        let name =
-            |product| catalogue.entry(product).map_or_else(|| "a product".to_owned(), |entry| entry.name.to_string());
-        let mut answer = Self {
-            kind: "listed",
-            words: words(reason, &name),
-            product_id: None,
-            weight: None,
-            age_days: None,
-            interval_days: None,
-            elapsed_days: None,
-        };
-        let (kind, product, weight) = match *reason {
-            Reason::Viewed { product, weight } => ("viewed", Some(product), Some(weight)),
-            Reason::Carted { product, weight } => ("carted", Some(product), Some(weight)),
-            Reason::Bought { product, weight } => ("bought", Some(product), Some(weight)),
-            Reason::SimilarTo { product, weight } => ("similar_to", Some(product), Some(weight)),
-            Reason::BoughtWith { product, weight } => ("bought_with", Some(product), Some(weight)),
-            Reason::Popular { weight } => ("popular", None, Some(weight)),
-            Reason::Trending { weight } => ("trending", None, Some(weight)),
-            Reason::New { age_days } => {
-                answer.age_days = Some(age_days);
-                ("new", None, None)
-            }
-            Reason::DueAgain { interval_days, elapsed_days } => {
-                (answer.interval_days, answer.elapsed_days) = (Some(interval_days), Some(elapsed_days));
-                ("due_again", None, None)
-            }
-            Reason::Listed => ("listed", None, None),
-            Reason::Pinned => ("pinned", None, None),
-        };
-        answer.kind = kind;
-        answer.weight = weight.filter(|weight| weight.is_finite());
-        answer.product_id = product.and_then(|product| catalogue.entry(product)).map(|entry| entry.id.as_str());
-        answer
-    }
-}
-
-pub(crate) fn fallback_name(level: FallbackLevel) -> &'static str {
-    match level {
-        FallbackLevel::LiveModel => "live_model",
-        FallbackLevel::PreviousModel => "previous_model",
-        FallbackLevel::Popularity => "popularity",
-        FallbackLevel::StaticList => "static_list",
-        FallbackLevel::Nothing => "nothing",
-    }
-}
-
-pub(crate) fn arm_name(arm: Arm) -> &'static str {
-    match arm {
-        Arm::Treated { .. } => "treated",
-        Arm::Holdout { .. } => "holdout",
-    }
-}
 
 /// Recommend products
 ///
@@ -512,29 +180,6 @@ pub(crate) fn personal(bytes: Vec<u8>) -> Response {
     response
 }
 
-/// Whether a key may name this person.
-pub(crate) fn may_ask_for(app: &App, caller: &Caller, who: &Who) -> Result<(), Problem> {
-    let may_name_users = app.parts.settings.public_keys_name_customers
-        || caller.0.as_ref().is_some_and(|key| key.scope.reaches(Scope::Secret));
-    if !may_name_users && matches!(who, Who::Customer(_) | Who::Subject(_)) {
-        let detail = "a public key asks for anonymous_id; user_id and subject_id need a secret key";
-        return Err(Problem::because(Code::Forbidden, detail));
-    }
-    // What is shown to a person tells what they did: a role that may read nobody's decisions may not ask for them.
-    let role = caller.0.as_ref().and_then(|key| key.scope.role());
-    if !matches!(who, Who::Nobody) && role.is_some_and(|role| !role.may("decisions", Right::Read)) {
-        return Err(Problem::because(Code::Forbidden, "this role asks for nobody in particular"));
-    }
-    Ok(())
-}
-
-pub(crate) enum Who {
-    Nobody,
-    Customer(String),
-    Visitor(String),
-    Subject(SubjectId),
-}
-
 /// A request that has been read and found sound.
 pub(crate) struct Question {
     who: Who,
@@ -627,27 +272,6 @@ pub(crate) fn session_of(session: Option<String>, mistakes: &mut Mistakes) -> Op
     let session = session.filter(|session| !session.trim().is_empty())?;
     mistakes.within("session_id".into(), session.chars().count(), 1, MAX_SESSION_CHARS);
     Some(session.into())
-}
-
-pub(crate) fn who(
-    user: &Option<String>,
-    visitor: &Option<String>,
-    subject: &Option<String>,
-    mistakes: &mut Mistakes,
-) -> Who {
-    let given = |id: &Option<String>| id.as_deref().map(str::trim).filter(|id| !id.is_empty()).map(str::to_owned);
-    if let Some(subject) = given(subject) {
-        let subject = mistakes.taken("subject_id".into(), "invalid_id", subject.parse());
-        return subject.map_or(Who::Nobody, Who::Subject);
-    }
-    for (field, id) in [("user_id", user), ("anonymous_id", visitor)] {
-        mistakes.within(field.into(), id.as_deref().map_or(0, str::len), 0, MAX_ID_BYTES);
-    }
-    match (given(user), given(visitor)) {
-        (Some(user), _) => Who::Customer(user),
-        (None, Some(visitor)) => Who::Visitor(visitor),
-        (None, None) => Who::Nobody,
-    }
 }
 
 fn read_slot(app: &App, number: usize, slot: SlotRequest, mistakes: &mut Mistakes) -> Option<SoundSlot> {
@@ -853,60 +477,6 @@ pub(crate) fn preview(
         notes,
     };
     to_json(&answer)
-}
-
-/// An id that the vault doesn't know is a visitor of whom nothing is known. So is one while the vault can't be asked: shoppers
-/// get an answer all the same.
-pub(crate) fn find_subject(app: &App, who: &Who) -> Option<SubjectId> {
-    look_up(app, who).unwrap_or_else(stranger)
-}
-
-fn look_up(app: &App, who: &Who) -> Result<Option<SubjectId>, StoreError> {
-    let intake = &app.parts.intake;
-    match who {
-        Who::Nobody => Ok(None),
-        Who::Subject(subject) => Ok(Some(*subject)),
-        Who::Customer(id) => intake.find_subject(IdentityKind::UserId, id),
-        Who::Visitor(id) => intake.find_subject(IdentityKind::AnonymousId, id),
-    }
-}
-
-fn stranger(error: StoreError) -> Option<SubjectId> {
-    tracing::warn!(%error, "who asks can't be looked up: they are answered as a stranger");
-    None
-}
-
-/// Whether the vault doesn't know them yet, and an experiment needs it to: arms are dealt to people, not to requests. Who
-/// doesn't want to be measured leaves no trace.
-fn is_newcomer(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
-    may_be_made(app, who, market, consent) && find_subject(app, who).is_none()
-}
-
-fn may_be_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> bool {
-    let named = matches!(who, Who::Customer(_) | Who::Visitor(_));
-    named && app.parts.dealer.deals_anything() && app.parts.recommendations.may_measure(market, consent)
-}
-
-/// The subject of who asks; a newcomer to an experiment gets one. Touches the disk.
-pub(crate) fn known_or_made(app: &App, who: &Who, market: &MarketId, consent: ConsentStamp) -> Option<SubjectId> {
-    let known = match look_up(app, who) {
-        Ok(known) => known,
-        // Whoever can't be looked up now can't be made now either, and would wait for it.
-        Err(error) => return stranger(error),
-    };
-    if known.is_some() || !may_be_made(app, who, market, consent) {
-        return known;
-    }
-    // Anybody can make up ids: beyond the limit a stranger stays one, and is in no experiment.
-    if app.newcomers.take(&app.parts.settings.newcomers, app.parts.clock.now()).is_err() {
-        return None;
-    }
-    let made = match who {
-        Who::Customer(id) => app.parts.intake.make_subject(IdentityKind::UserId, id),
-        Who::Visitor(id) => app.parts.intake.make_subject(IdentityKind::AnonymousId, id),
-        Who::Nobody | Who::Subject(_) => Ok(known),
-    };
-    made.unwrap_or_else(stranger)
 }
 
 /// Everything that the pages up to this decision showed.
