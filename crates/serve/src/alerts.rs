@@ -14,8 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Caller;
 use crate::automations::NewestQuery;
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::problem::{Code, Problem, ProblemDocument};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem, ProblemDocument};
 use crate::routes::Shared;
 
 const MAX_URL: usize = 2_000;

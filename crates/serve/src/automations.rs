@@ -18,8 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Answered, Json, OptionalJson, PathId, Query, blocking};
-use crate::problem::{Code, Problem, ProblemDocument};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem, ProblemDocument};
 use crate::routes::Shared;
 use crate::wire::Reading;
 

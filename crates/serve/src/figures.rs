@@ -10,8 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::auth::Caller;
 use crate::body::{Answered, Json, Query, blocking};
 use crate::ports::{FairnessQuestion, ProductGroup, ShopperGroups};
-use crate::problem::Problem;
-use crate::recommend::Mistakes;
+use crate::problem::{Mistakes, Problem};
 use crate::routes::Shared;
 
 const MAX_GROUPS: usize = 20;

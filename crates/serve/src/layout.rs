@@ -17,10 +17,9 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::automations::campaign_of;
 use crate::body::Json;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Mistakes, Problem};
 use crate::recommend::{
-    ConsentWire, DeviceName, Mistakes, ModelAnswer, Who, arm_name, fallback_name, find_subject, may_ask_for, personal,
-    who,
+    ConsentWire, DeviceName, ModelAnswer, Who, arm_name, fallback_name, find_subject, may_ask_for, personal, who,
 };
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;

@@ -31,8 +31,8 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::{Document, PathId, blocking, json_bytes};
 use crate::keys::Scope;
-use crate::problem::{Code, Problem};
-use crate::recommend::{ConsentWire, DeviceName, Mistakes, Who, known_or_made, may_ask_for, session_of, who};
+use crate::problem::{Code, Mistakes, Problem};
+use crate::recommend::{ConsentWire, DeviceName, Who, known_or_made, may_ask_for, session_of, who};
 use crate::routes::Shared;
 use crate::tracking::has_privacy_signal;
 

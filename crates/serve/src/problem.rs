@@ -286,6 +286,32 @@ pub(crate) struct ProblemDocument {
     errors: Vec<Mistake>,
 }
 
+/// Collects what is wrong with a request, so that the caller learns all of it at once.
+#[derive(Default)]
+pub(crate) struct Mistakes(pub(crate) Vec<Mistake>);
+
+impl Mistakes {
+    pub(crate) fn add(&mut self, at: String, code: &'static str, detail: impl Into<String>) {
+        self.0.push(Mistake::new(at, code, detail));
+    }
+
+    pub(crate) fn within<T: PartialOrd + std::fmt::Display>(&mut self, at: String, value: T, low: T, high: T) -> T {
+        if !(low <= value && value <= high) {
+            self.add(at, "out_of_range", format!("{value} is not from {low} to {high}"));
+        }
+        value
+    }
+
+    pub(crate) fn taken<T, E: std::fmt::Display>(
+        &mut self,
+        at: String,
+        code: &'static str,
+        value: Result<T, E>,
+    ) -> Option<T> {
+        value.map_err(|error| self.add(at, code, error.to_string())).ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

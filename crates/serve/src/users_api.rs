@@ -10,8 +10,7 @@ use utoipa::ToSchema;
 use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, blocking};
 use crate::keys::Scope;
-use crate::problem::{Code, Problem, ProblemDocument};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem, ProblemDocument};
 use crate::routes::Shared;
 use crate::users::{MAX_NAME_BYTES, PASSWORD_CHARS, PASSWORD_HINT, User, UserError};
 

@@ -18,8 +18,7 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::body::Query;
 use crate::merchandise::{Kind, Others};
-use crate::problem::{Code, Problem};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem};
 use crate::routes::Shared;
 use crate::search::merchandise::{check_id, made_by, no_mistakes};
 

@@ -356,7 +356,7 @@ pub(crate) async fn delete_by(
             ));
         };
         // A name that is misspelt must not remove what it seems to exclude.
-        let mut mistakes = crate::recommend::Mistakes::default();
+        let mut mistakes = crate::problem::Mistakes::default();
         crate::search::check_filter(&app, "filters", &filter, &mut mistakes);
         if !mistakes.0.is_empty() {
             return Err(Problem::mistakes(mistakes.0));

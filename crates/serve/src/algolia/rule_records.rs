@@ -14,7 +14,7 @@ use super::params::Params;
 use super::preferences::optional_filters;
 use super::reading;
 use crate::app::App;
-use crate::recommend::Mistakes;
+use crate::problem::Mistakes;
 use crate::search::merchandise::{AnchoringWire, ConditionWire, ConsequenceWire, QueryConditionWire, RuleWire};
 
 /// A rule of the protocol. `null` stands for a part that is left out.

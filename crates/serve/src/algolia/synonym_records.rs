@@ -3,7 +3,7 @@
 use merx_domain::merchandising::Synonym;
 use serde::{Deserialize, Serialize};
 
-use crate::recommend::Mistakes;
+use crate::problem::Mistakes;
 use crate::search::merchandise::SynonymWire;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

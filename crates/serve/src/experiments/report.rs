@@ -10,8 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use crate::body::{Answered, Json, PathId, Query, blocking};
-use crate::problem::{Code, Problem};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem};
 use crate::routes::Shared;
 
 #[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]

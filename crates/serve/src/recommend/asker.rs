@@ -3,11 +3,10 @@
 use merx_domain::{ConsentStamp, IdentityKind, MarketId, SubjectId};
 use merx_store::StoreError;
 
-use super::Mistakes;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::keys::Scope;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Mistakes, Problem};
 use crate::roles::Right;
 
 /// What names a person.

@@ -24,7 +24,7 @@ use crate::auth::Caller;
 use crate::automations::campaign_of;
 use crate::body::{Document, PathId, Query, json_bytes, mistake, parse};
 use crate::decisions::{LAYOUT, SEARCH};
-use crate::problem::{Code, Mistake, Problem};
+use crate::problem::{Code, Mistake, Mistakes, Problem};
 use crate::routes::Shared;
 use crate::slot_rules::{SlotRule, Strip, overrule};
 use crate::storefront::for_anybody;
@@ -206,32 +206,6 @@ struct SoundSlot {
     after: Option<DecisionId>,
     rules: SlotRules,
     static_list: Vec<ProductId>,
-}
-
-/// Collects what is wrong with a request, so that the caller learns all of it at once.
-#[derive(Default)]
-pub(crate) struct Mistakes(pub(crate) Vec<Mistake>);
-
-impl Mistakes {
-    pub(crate) fn add(&mut self, at: String, code: &'static str, detail: impl Into<String>) {
-        self.0.push(Mistake::new(at, code, detail));
-    }
-
-    pub(crate) fn within<T: PartialOrd + std::fmt::Display>(&mut self, at: String, value: T, low: T, high: T) -> T {
-        if !(low <= value && value <= high) {
-            self.add(at, "out_of_range", format!("{value} is not from {low} to {high}"));
-        }
-        value
-    }
-
-    pub(crate) fn taken<T, E: std::fmt::Display>(
-        &mut self,
-        at: String,
-        code: &'static str,
-        value: Result<T, E>,
-    ) -> Option<T> {
-        value.map_err(|error| self.add(at, code, error.to_string())).ok()
-    }
 }
 
 impl Question {

@@ -6,8 +6,8 @@ use merx_domain::search::{SearchAnswer, SearchAsk};
 use merx_domain::{ConsentStamp, Decision, Device, Filter, MarketId, Situation};
 
 use crate::app::App;
-use crate::problem::{Code, Problem};
-use crate::recommend::{Mistakes, Who, known_or_made};
+use crate::problem::{Code, Mistakes, Problem};
+use crate::recommend::{Who, known_or_made};
 
 /// A longer query is no query.
 const MOST_QUERY_BYTES: usize = 512;

@@ -9,8 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::app::App;
 use crate::body::{Answered, Query, blocking};
 use crate::ports::{QueryFigures, QueryOrder, SearchFigures, SearchOverview, SearchSpan};
-use crate::problem::Problem;
-use crate::recommend::Mistakes;
+use crate::problem::{Mistakes, Problem};
 use crate::routes::Shared;
 use crate::wire::{Id, MoneyWire};
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::book::{SlotConsequence, SlotRule};
-use crate::recommend::Mistakes;
+use crate::problem::Mistakes;
 use crate::search::merchandise::check_id;
 
 const MAX_LIST: usize = 100;

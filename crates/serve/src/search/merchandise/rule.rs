@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use super::{MAX_LIST, check_id, check_text, check_words};
 use crate::app::App;
-use crate::recommend::Mistakes;
+use crate::problem::Mistakes;
 use crate::search::read_filter;
 
 const MAX_BANNER_BYTES: usize = 10_000;

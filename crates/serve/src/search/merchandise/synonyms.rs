@@ -12,8 +12,7 @@ use super::{check_id, check_text, check_words, made_by, no_mistakes, remove};
 use crate::auth::Caller;
 use crate::body::{Answered, Json, PathId, blocking};
 use crate::merchandise::{Kind, Proposal};
-use crate::problem::{Code, Problem, ProblemDocument};
-use crate::recommend::Mistakes;
+use crate::problem::{Code, Mistakes, Problem, ProblemDocument};
 use crate::routes::Shared;
 
 /// Words that mean the same (`words`), or a word whose searches find others too (`from` and `to`).
