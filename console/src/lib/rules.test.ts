@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { blank, conditionWords, consequenceWords, freshId, KINDS, list, standing, synonymWords } from './rules';
+import { blank, conditionWords, consequenceWords, freePlace, freshId, isWritten, KINDS, list, standing, synonymWords } from './rules';
 
 describe('rules', () => {
   const rule = { consequences: [], from: '2026-11-20T00:00:00Z', until: '2026-12-01T00:00:00Z' };
@@ -14,9 +14,15 @@ describe('rules', () => {
       .toBe('the query contains “bag”, or on Bags in de');
   });
   it('have a form and words for every consequence', () => {
-    for (const [kind] of KINDS) expect(consequenceWords(blank(kind))).not.toBe('');
+    for (const [kind] of KINDS) {
+      expect(consequenceWords(blank(kind))).not.toBe('');
+      // A banner may carry nothing.
+      expect(isWritten(blank(kind))).toBe(kind === 'banner');
+    }
+    expect(isWritten({ type: 'filter', filter: 'price < 5' })).toBe(true);
   });
   it('get ids that nobody has', () => expect(freshId('Summer Sale!', ['summer-sale', 'summer-sale-2'])).toBe('summer-sale-3'));
 });
+it('pins to the first free place', () => expect([[], [1, 3], [2]].map(freePlace)).toEqual([1, 2, 1]));
 it('reads lists', () => expect(list(' sofa , couch,,')).toEqual(['sofa', 'couch']));
 it('shows which way synonyms go', () => expect([synonymWords({ words: ['sofa', 'couch'] }), synonymWords({ from: 'iphone', to: ['phone'] })]).toEqual(['sofa = couch', 'iphone → phone']));

@@ -52,8 +52,23 @@ export function conditionWords(rule: Rule): string {
   return (words.length ? words.join(', or ') : 'every search') + where + whom;
 }
 
+/** Half-written consequences are left out of a preview. */
+export function isWritten(one: Consequence): boolean {
+  const said = 'product_id' in one ? one.product_id : 'filter' in one ? one.filter : 'text' in one ? one.text : 'words' in one ? one.words.join('') : 'url' in one ? one.url : 'banner';
+  return said.trim() !== '';
+}
+
+/** What every kind of rule has. */
+export type Framed = Pick<Rule, 'id' | 'name' | 'enabled' | 'priority' | 'from' | 'until'>;
+/** The first place, from 1, that nothing is pinned to. */
+export function freePlace(taken: number[]): number {
+  let place = 1;
+  while (taken.includes(place)) place += 1;
+  return place;
+}
+
 export type Standing = 'acts' | 'off' | 'waits' | 'over';
-export function standing(rule: Pick<Rule, 'enabled' | 'from' | 'until'>, now: number): Standing {
+export function standing(rule: Framed, now: number): Standing {
   if (rule.enabled === false) return 'off';
   if (rule.from && now < Date.parse(rule.from)) return 'waits';
   return rule.until && now >= Date.parse(rule.until) ? 'over' : 'acts';

@@ -1,4 +1,4 @@
-//! Numbers without meaning: seeded randomness, kernels, sparse matrices, selection of the largest, inner-product search,
+//! Numbers without meaning: seeded randomness, kernels, sparse matrices, selection of the largest, search by inner product and direction,
 //! small factorisations and distribution functions.
 //!
 //! Nothing here knows a shop. All parallel work gives the same bits whatever the number of threads: it is cut into
