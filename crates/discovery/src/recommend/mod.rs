@@ -9,6 +9,6 @@ mod select;
 mod slots;
 
 pub use engine::RecommendEngine;
-pub(crate) use learner::FORMAT;
+pub(crate) use learner::{FORMAT, NEWEST_READ};
 pub use learner::RecommendLearner;
 pub use model::{Labels, RecommendModel, Role};
