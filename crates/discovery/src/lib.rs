@@ -11,7 +11,7 @@ use merx_models::Format;
 
 /// In which forms what was learnt is kept.
 pub const FORMATS: &[Format] = &[
-    Format { name: "recommendations", reads: (1, recommend::FORMAT), writes: recommend::FORMAT },
+    Format { name: "recommendations", reads: (1, recommend::NEWEST_READ), writes: recommend::FORMAT },
     Format { name: "ranking of searches", reads: (1, search::FORMAT), writes: search::FORMAT },
     Format { name: "order of a page", reads: (1, layout::FORMAT), writes: layout::FORMAT },
 ];

@@ -1,15 +1,15 @@
 //! `merx capacity`: what a shop of a size needs, reckoned with measured coefficients, and what it would run into first.
 
+mod queue;
+mod visits;
+
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use merx_numeric::rng::Rng;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-
-use crate::bench::server::Shop;
-use crate::bench::sessions::{busiest_day, plan};
+use visits::{Asked, Simulation, simulate};
 
 const MEASURED: &str = include_str!("../../../config/capacity.toml");
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -31,12 +31,15 @@ pub(crate) struct CapacityArguments {
     /// What to reckon with (TOML) instead of the figures in the binary; `config/capacity.toml` is the form.
     #[arg(long, value_name = "FILE")]
     coefficients: Option<PathBuf>,
-    /// Instead: visits a second as `merx bench load` sends them, played on these processors by a queue simulation.
+    /// Instead: visits a second as `merx bench load` sends them, played on the processors of one machine; latencies by kind of request.
     #[arg(long, value_delimiter = ',', value_name = "SESSIONS_PER_S")]
     simulate: Vec<f64>,
     /// Processors that the simulation has, services and load on them too.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1_024))]
     cores: u32,
+    /// Processes that serve the shop in the simulation; the first leads.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    processes: u32,
     /// Everything embedded in one process, without services.
     #[arg(long)]
     embedded: bool,
@@ -46,13 +49,13 @@ pub(crate) struct CapacityArguments {
 #[serde(deny_unknown_fields)]
 struct Coefficients {
     processor: Processor,
-    embedded: Embedded,
     memory: Memory,
     disk: Disk,
     network: Network,
     limits: Limits,
     traffic: Traffic,
     prices: Prices,
+    simulation: Simulation,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -64,16 +67,8 @@ struct Processor {
     event_us: f64,
     event_records_us: f64,
     event_online_us: f64,
-    load_us: f64,
     busiest: f64,
     cores_per_machine: f64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Embedded {
-    decision_us: f64,
-    event_us: f64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -242,7 +237,12 @@ pub(crate) fn run(arguments: &CapacityArguments) -> Result<()> {
         bail!("rates are from 0.01 to 1000000000 a second");
     }
     if !arguments.simulate.is_empty() {
-        return simulate(&read, arguments);
+        let asked = Asked {
+            cores: arguments.cores as usize,
+            processes: arguments.processes as usize,
+            embedded: arguments.embedded,
+        };
+        return simulate(&read.simulation, rates, &asked, &mut |figures| println!("{}", rounded(figures)));
     }
     for &rate in rates {
         let needs = needs(&read, rate, arguments.subjects, arguments.products, f64::from(arguments.keep_days));
@@ -265,93 +265,9 @@ fn rounded(mut figures: Value) -> Value {
     figures
 }
 
-/// The visits of `merx bench load`, played on a queue before some processors: what each request takes is drawn around the measured mean.
-fn simulate(read: &Coefficients, arguments: &CapacityArguments) -> Result<()> {
-    const LENGTH: std::time::Duration = std::time::Duration::from_secs(60);
-    let visits = busiest_day(&Shop { products: 5_000, shoppers: 10_000, days: 30 })?;
-    let (decision_us, event_us) = if arguments.embedded {
-        (read.embedded.decision_us, read.embedded.event_us)
-    } else {
-        let processor = &read.processor;
-        (
-            processor.decision_us + processor.decision_records_us + processor.decision_online_us,
-            processor.event_us + processor.event_records_us + processor.event_online_us,
-        )
-    };
-    for &rate in &arguments.simulate {
-        let plan = plan(&visits, rate, LENGTH, false, 1);
-        let mut rng = Rng::from_seed(1);
-        let jobs = plan.iter().map(|due| {
-            let mean_us = read.processor.load_us + if due.kind.is_decision() { decision_us } else { event_us };
-            (due.at.as_secs_f64() * 1e6, -(1.0 - rng.uniform()).ln() * mean_us)
-        });
-        let played = play(jobs, arguments.cores as usize);
-        println!(
-            "{}",
-            rounded(json!({"sessions_per_s": rate, "cores": arguments.cores, "embedded": arguments.embedded,
-                "offered_per_s": plan.len() as f64 / LENGTH.as_secs_f64(), "answered_per_s": played.per_s,
-                "busy": played.busy, "latency_p50_ms": played.p50_us / 1e3, "latency_p99_ms": played.p99_us / 1e3}))
-        );
-    }
-    Ok(())
-}
-
-#[derive(Debug, PartialEq)]
-struct Played {
-    per_s: f64,
-    /// Share of the processors' time that was used.
-    busy: f64,
-    p50_us: f64,
-    p99_us: f64,
-}
-
-/// First come, first served by the processor that is free first. Jobs are when they come, in order, and how long they take.
-fn play(jobs: impl Iterator<Item = (f64, f64)>, cores: usize) -> Played {
-    let mut free_at = vec![0.0_f64; cores];
-    let (mut latencies, mut used) = (Vec::new(), 0.0);
-    for (at, takes) in jobs {
-        let Some(core) = free_at.iter_mut().min_by(|a, b| a.total_cmp(b)) else { break };
-        let ends = core.max(at) + takes;
-        *core = ends;
-        used += takes;
-        latencies.push(ends - at);
-    }
-    let elapsed = free_at.iter().copied().fold(1.0, f64::max);
-    latencies.sort_by(f64::total_cmp);
-    let quantile = |share: f64| {
-        let place = (latencies.len() as f64 * share) as usize;
-        latencies.get(place).or(latencies.last()).copied().unwrap_or(0.0)
-    };
-    Played {
-        per_s: latencies.len() as f64 / elapsed * 1e6,
-        busy: used / elapsed / cores as f64,
-        p50_us: quantile(0.5),
-        p99_us: quantile(0.99),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_queue_behaves_as_theory_says() {
-        // M/M/1 at 70 %: the time in the system is exponential with mean 1 / (mu - lambda).
-        let mut rng = Rng::from_seed(3);
-        let mut at = 0.0;
-        let (mean_us, per_us) = (1_000.0, 0.7 / 1_000.0);
-        let jobs: Vec<(f64, f64)> = (0..400_000)
-            .map(|_| {
-                at += -(1.0 - rng.uniform()).ln() / per_us;
-                (at, -(1.0 - rng.uniform()).ln() * mean_us)
-            })
-            .collect();
-        let played = play(jobs.into_iter(), 1);
-        let mean_in_system = mean_us / 0.3;
-        assert!((played.busy - 0.7).abs() < 0.01, "{played:?}");
-        assert!((played.p50_us / (mean_in_system * 2.0_f64.ln()) - 1.0).abs() < 0.05, "{played:?}");
-        assert!((played.p99_us / (mean_in_system * 100.0_f64.ln()) - 1.0).abs() < 0.1, "{played:?}");
-    }
 
     #[test]
     fn needs_grow_with_the_load_and_name_what_ends_first() {

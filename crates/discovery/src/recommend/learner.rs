@@ -17,9 +17,11 @@ use serde::{Deserialize, Serialize};
 use crate::recommend::model::{Labels, RecommendModel, Role};
 
 const FAMILY: &str = "recommend";
-/// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same and the markets;
-/// format 3: as 2, with a member of the role `Uptake`.
-pub(crate) const FORMAT: u16 = 3;
+/// Leads the bytes; old formats stay readable. Format 1: `SavedMembers` by postcard; format 2: the same, the markets, and members of roles that
+/// came later, which earlier readers leave alone as what follows the end.
+pub(crate) const FORMAT: u16 = 2;
+/// Format 3: as 2, with all members in one place. Written for a part of 2026-11-22.
+pub(crate) const NEWEST_READ: u16 = 3;
 /// Shares of the newest interactions that settings and the blend's weights are learnt from.
 const LEARNING_SHARES: [f64; 3] = [0.08, 0.16, 0.32];
 const LEARNING_EXAMPLES: usize = 8_000;
@@ -37,10 +39,12 @@ const TREND_OVER_S: f32 = 5.0 * 86_400.0;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecommendLearner;
 
+/// Role, family, the family's own bytes.
+type SavedMember = (Role, String, Vec<u8>);
+
 #[derive(Serialize, Deserialize)]
 struct SavedMembers {
-    /// Role, family, the family's own bytes.
-    members: Vec<(Role, String, Vec<u8>)>,
+    members: Vec<SavedMember>,
     labels: Vec<Labels>,
 }
 
@@ -72,14 +76,17 @@ impl Learner for RecommendLearner {
         let (format, body) = bytes.split_first_chunk::<2>().ok_or_else(|| refused(0, "too short"))?;
         let format = u16::from_le_bytes(*format);
         let unreadable = |error: postcard::Error| refused(format, &error.to_string());
-        let (saved, markets): (SavedMembers, Vec<MarketId>) = match format {
-            1 => (postcard::from_bytes(body).map_err(unreadable)?, Vec::new()),
-            2 | FORMAT => postcard::from_bytes(body).map_err(unreadable)?,
+        let ((saved, markets), later): ((SavedMembers, Vec<MarketId>), _) = match format {
+            1 => ((postcard::from_bytes(body).map_err(unreadable)?, Vec::new()), &[][..]),
+            FORMAT..=NEWEST_READ => postcard::take_from_bytes(body).map_err(unreadable)?,
             _ => return Err(refused(format, "unknown format")),
         };
+        let later: Vec<SavedMember> =
+            if later.is_empty() { Vec::new() } else { postcard::from_bytes(later).map_err(unreadable)? };
         let members = saved
             .members
             .iter()
+            .chain(&later)
             .map(|(role, family, bytes)| Ok((*role, families::load(family, bytes)?)))
             .collect::<Result<_, ModelError>>()?;
         Ok(RecommendModel { members, labels: saved.labels, markets, plan: None })
@@ -122,10 +129,11 @@ impl Model for RecommendModel {
 
     fn save(&self) -> Vec<u8> {
         let members = self.members.iter();
-        let members = members.map(|(role, member)| (*role, member.family().to_owned(), member.save())).collect();
+        let members = members.map(|(role, member)| (*role, member.family().to_owned(), member.save()));
+        let (later, members): (Vec<SavedMember>, _) = members.partition(|(role, ..)| *role == Role::Uptake);
         let saved = SavedMembers { members, labels: self.labels.clone() };
         // Vectors of plain numbers and names always have an encoding.
-        postcard::to_extend(&(saved, &self.markets), FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
+        postcard::to_extend(&(saved, &self.markets, later), FORMAT.to_le_bytes().to_vec()).unwrap_or_default()
     }
 }
 
@@ -200,4 +208,34 @@ fn labels(content: &ItemContent) -> Vec<Labels> {
     };
     let of = |tokens: &Vec<u32>| Labels { category: label(tokens, "category="), brand: label(tokens, "brand=") };
     content.tokens.iter().map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use merx_models::{Interaction, Interactions};
+
+    use super::*;
+
+    #[test]
+    fn the_version_before_reads_all_but_the_roles_that_came_later() {
+        let mut histories = Interactions::new();
+        histories.push_row([Interaction { item: 1, at_s: 0, meaning: merx_domain::EventMeaning::Viewed }]);
+        let set = TrainingSet { item_count: 2, histories, ..TrainingSet::default() };
+        let popular: Arc<dyn Recommender> = Arc::new(PopularityLearner::default().fit(&set, 1).unwrap());
+        let members = BTreeMap::from([(Role::Popular, Arc::clone(&popular)), (Role::Uptake, popular)]);
+        let model = RecommendModel { members, labels: Vec::new(), markets: Vec::new(), plan: None };
+        let bytes = model.save();
+        // As it reads: the format that it knows, then what it knows of it, and not what follows.
+        assert_eq!(bytes[..2], [2, 0]);
+        let (saved, _): (SavedMembers, Vec<MarketId>) = postcard::from_bytes(&bytes[2..]).unwrap();
+        assert_eq!(saved.members.iter().map(|(role, ..)| *role).collect::<Vec<_>>(), [Role::Popular]);
+        let roles = |bytes: &[u8]| RecommendLearner.load(bytes).unwrap().members.into_keys().collect::<Vec<_>>();
+        assert_eq!(roles(&bytes), [Role::Popular, Role::Uptake]);
+
+        let members: Vec<SavedMember> =
+            model.members.iter().map(|(role, member)| (*role, member.family().to_owned(), member.save())).collect();
+        let saved = SavedMembers { members, labels: Vec::new() };
+        let together = postcard::to_extend(&(saved, Vec::<MarketId>::new()), vec![3, 0]).unwrap();
+        assert_eq!(roles(&together), [Role::Popular, Role::Uptake]);
+    }
 }

@@ -9,6 +9,6 @@ mod select;
 mod slots;
 
 pub use engine::RecommendEngine;
-pub(crate) use learner::FORMAT;
 pub use learner::RecommendLearner;
+pub(crate) use learner::{FORMAT, NEWEST_READ};
 pub use model::{Labels, RecommendModel, Role};

@@ -1,5 +1,6 @@
 //! The server under load: its own binary in another process, asked over loopback.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -349,6 +350,18 @@ impl Process {
     /// Processor time so far, in all its threads. Unlike rates and latencies it hardly hangs on what else runs.
     pub(super) fn processor_s(&self) -> Result<f64> {
         processor_s(&self.child.id().to_string())
+    }
+
+    /// The same of each thread that lives, added up by name.
+    pub(super) fn threads_s(&self) -> Result<BTreeMap<String, f64>> {
+        let mut spent = BTreeMap::new();
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))?.flatten() {
+            // A thread may be gone by now.
+            let read = |file| std::fs::read_to_string(thread.path().join(file)).unwrap_or_default();
+            let ns = read("schedstat").split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
+            *spent.entry(read("comm").trim().to_owned()).or_default() += ns.unwrap_or(0.0) / 1e9;
+        }
+        Ok(spent)
     }
 
     pub(super) fn resident_mib(&self) -> Result<f64> {

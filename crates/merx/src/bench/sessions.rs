@@ -52,6 +52,9 @@ pub(crate) struct LoadArguments {
     /// Connections to each process.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     connections: u64,
+    /// Each connection sends its next request when it has its answer, whatever is due (closed loop): with --connections 1 one at a time.
+    #[arg(long)]
+    closed: bool,
     /// A part of the requests alone, to tell what each costs.
     #[arg(long, value_enum)]
     only: Option<Part>,
@@ -63,7 +66,25 @@ pub(crate) struct LoadArguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Part {
     Decisions,
+    Layout,
+    Recommend,
+    Search,
+    Suggest,
+    // Orders too.
     Events,
+}
+
+impl Part {
+    fn has(self, kind: Kind) -> bool {
+        match self {
+            Self::Decisions => kind.is_decision(),
+            Self::Layout => kind == Kind::Layout,
+            Self::Recommend => kind == Kind::Recommend,
+            Self::Search => kind == Kind::Search,
+            Self::Suggest => kind == Kind::Suggest,
+            Self::Events => !kind.is_decision(),
+        }
+    }
 }
 
 /// What a request asks for; figures are told by it.
@@ -78,7 +99,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Layout => "layout",
             Self::Recommend => "recommend",
@@ -136,11 +157,11 @@ pub(crate) fn load(arguments: &LoadArguments, passed: &Passed, print: &mut dyn F
             run += 1;
             let seconds = Duration::from_secs(arguments.seconds);
             let mut plan = plan(&visits, rate, seconds, arguments.day, run);
-            plan.retain(|due| arguments.only.is_none_or(|only| (only == Part::Decisions) == due.kind.is_decision()));
+            plan.retain(|due| arguments.only.is_none_or(|only| only.has(due.kind)));
             let processes: Vec<&Process> = std::iter::once(&server.process).chain(&joined).collect();
             let settings = json!({"products": shop.products, "shoppers": shop.shoppers, "replicas": replicas,
                 "sessions_per_s": rate, "seconds": arguments.seconds, "day": arguments.day,
-                "connections": arguments.connections, "only": arguments.only.map(|only| format!("{only:?}").to_lowercase())});
+                "connections": arguments.connections, "closed": arguments.closed, "only": arguments.only.map(|only| format!("{only:?}").to_lowercase())});
             let drive = Drive { plan: &plan, processes: &processes, key: &server.secret_key, arguments };
             drive.run(seconds, &settings, print)?;
         }
@@ -343,8 +364,15 @@ impl Drive<'_> {
             if let Some(failure) = &outcome.failure {
                 eprintln!("{set}: the first of {} that failed: {failure}", outcome.failed);
             }
-            for (name, share) in [("latency_p50_ms", 0.5), ("latency_p99_ms", 0.99), ("latency_p999_ms", 0.999)] {
-                say(set, name, outcome.quantile_ms(share), "ms");
+            say(
+                set,
+                "latency_mean_ms",
+                outcome.latencies_us.iter().sum::<u64>() as f64 / count.max(1) as f64 / 1e3,
+                "ms",
+            );
+            let quantiles = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p999", 0.999)];
+            for (name, share) in quantiles {
+                say(set, &format!("latency_{name}_ms"), outcome.quantile_ms(share), "ms");
             }
         }
         say("all", "offered_per_s", self.plan.len() as f64 / length.as_secs_f64(), "requests/s");
@@ -353,10 +381,16 @@ impl Drive<'_> {
         say("all", "network_bytes_per_request", network, "bytes");
         for (name, spent) in self.spent_s()? {
             let spent = spent - before.get(&name).copied().unwrap_or(0.0);
+            // A process has some thirty threads, most of which hardly do anything.
+            if name.starts_with("merx/") && spent < elapsed_s / 1e3 {
+                continue;
+            }
             say(&name, "processor_share", spent / elapsed_s, "cores");
             say(&name, "processor_us_per_request", spent * 1e6 / answered.max(1) as f64, "us");
         }
-        say("generator", "processor_share", (processor_s("self")? - own_before) / elapsed_s, "cores");
+        let own = processor_s("self")? - own_before;
+        say("generator", "processor_share", own / elapsed_s, "cores");
+        say("generator", "processor_us_per_request", own * 1e6 / answered.max(1) as f64, "us");
         for (at_s, resident_mib, open_files) in looks {
             let settings = json!({"at_s": at_s, "load": settings});
             print(&figure("resident_mib", resident_mib, "MiB", "merx", &settings));
@@ -365,9 +399,14 @@ impl Drive<'_> {
         Ok(())
     }
 
-    /// Processor time so far of all Merx processes, and of the programs beside them.
+    /// Processor time so far of all Merx processes, of their threads by name, and of the programs beside them.
     fn spent_s(&self) -> Result<BTreeMap<String, f64>> {
         let mut spent = BTreeMap::new();
+        for process in self.processes {
+            for (thread, own) in process.threads_s()? {
+                *spent.entry(format!("merx/{thread}")).or_default() += own;
+            }
+        }
         let merx: Result<Vec<f64>> = self.processes.iter().map(|process| process.processor_s()).collect();
         spent.insert("merx".to_owned(), merx?.iter().sum());
         for entry in std::fs::read_dir("/proc").context("/proc")?.flatten() {
@@ -407,7 +446,7 @@ impl Drive<'_> {
         loop {
             let number = next.fetch_add(1, Relaxed) * self.processes.len() + place;
             let Some(due) = self.plan.get(number) else { return Ok(outcomes) };
-            let at = begun + due.at;
+            let at = if self.arguments.closed { now() } else { begun + due.at };
             std::thread::sleep(at.saturating_duration_since(now()));
             let outcome = outcomes.entry(due.kind).or_default();
             let mut open = match line.take() {
