@@ -144,24 +144,23 @@ impl SearchIndex {
             };
             rayon::join(write, count).0?;
         }
-        let (committed, speller) = rayon::join(|| text.commit(), || Speller::new(&lexicon, options.spelling));
-        committed?;
-        let opened = text.open()?;
-        let terms = text.terms();
-        let state = State { opened, lexicon, products, speller, vectors: None };
-        let index = Self { options, analyser, terms, text: Mutex::new(text), state: RwLock::new(state) };
-        if let Some(settings) = index.options.meaning {
-            index.learn_meaning(settings);
-        }
-        Ok(index)
+        text.commit()?;
+        let learn = || {
+            let speller = Speller::new(&lexicon, options.spelling);
+            (speller, options.meaning.map(|settings| meaning(&products, &lexicon, &settings)))
+        };
+        let (text, (speller, vectors)) = rayon::join(|| text.settled(), learn);
+        let text = text?;
+        let (opened, terms) = (text.open()?, text.terms());
+        let state = State { opened, lexicon, products, speller, vectors };
+        Ok(Self { options, analyser, terms, text: Mutex::new(text), state: RwLock::new(state) })
     }
 
     /// Learns what products are about, from their texts. Searches go on by words meanwhile.
     pub fn learn_meaning(&self, settings: MeaningSettings) {
         let vectors = {
             let state = self.state.read();
-            let terms = |product: usize| state.products[product].all().collect();
-            ProductVectors::build(state.products.len(), terms, state.lexicon.counts(), &settings)
+            meaning(&state.products, &state.lexicon, &settings)
         };
         self.state.write().vectors = Some(vectors);
     }
@@ -245,6 +244,11 @@ impl SearchIndex {
     pub fn analyser(&self) -> &Analyser {
         &self.analyser
     }
+}
+
+fn meaning(products: &[ProductTerms], lexicon: &Lexicon, settings: &MeaningSettings) -> ProductVectors {
+    let terms = |product: usize| products[product].all().collect();
+    ProductVectors::build(products.len(), terms, lexicon.counts(), settings)
 }
 
 type Tokens = [Vec<Token>; FIELD_COUNT];

@@ -58,9 +58,17 @@ impl TextIndex {
         let number = schema.add_u64_field("number", INDEXED | FAST);
         let index = Index::create_in_ram(schema.build());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
-        // One thread writes, so that the same products give the same segments.
-        let writer = index.writer_with_num_threads(1, WRITER_BYTES)?;
+        let writer = writer(&index)?;
         Ok(Self { fields, number, reader, writer })
+    }
+
+    /// Waits for the segments that are being merged. Until they are, memory holds what is merged and what it was merged from, and searches
+    /// read many small segments.
+    pub(crate) fn settled(self) -> Result<Self, SearchError> {
+        let index = self.writer.index().clone();
+        self.writer.wait_merging_threads()?;
+        self.reader.reload()?;
+        Ok(Self { writer: writer(&index)?, ..self })
     }
 
     /// Puts a product in, in place of what stood under its number.
@@ -145,6 +153,11 @@ impl TermMaker {
     pub(crate) fn term(&self, field: usize, text: &str) -> Term {
         Term::from_field_text(self.fields[field], text)
     }
+}
+
+/// One thread writes, so that the same products give the same segments.
+fn writer(index: &Index) -> Result<IndexWriter, SearchError> {
+    Ok(index.writer_with_num_threads(1, WRITER_BYTES)?)
 }
 
 fn pre_tokenized(tokens: &[Token]) -> PreTokenizedString {
