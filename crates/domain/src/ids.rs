@@ -177,6 +177,7 @@ wide_id!(
 pub struct ProductNumber(pub u32);
 
 impl ProductNumber {
+    #[inline]
     pub fn index(self) -> usize {
         self.0 as usize
     }

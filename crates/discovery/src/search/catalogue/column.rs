@@ -192,40 +192,20 @@ impl Column {
 
     /// How many of the products found have any value, and how many have each, by number.
     pub(super) fn count(&self, found: &Found<'_>) -> (usize, Vec<u32>) {
-        let mut counts = vec![0u32; self.values.len()];
-        // Where there are more products than lists, lists are counted first.
-        let mut of_lists =
-            vec![0u32; if self.lists.lists.len() < found.products().len() { self.lists.lists.len() } else { 0 }];
-        let mut covered = 0;
-        let mut add = |word: u32| {
-            if word == NONE {
-                return;
-            }
-            covered += 1;
-            if word & LIST == 0 {
-                counts[word as usize] += 1;
-            } else if let Some(count) = of_lists.get_mut((word & !LIST) as usize) {
-                *count += 1;
-            } else {
-                self.lists.get(word & !LIST).iter().for_each(|value| counts[*value as usize] += 1);
-            }
-        };
+        let products = found.products();
+        let mut tally = Tally::new(self, products.len());
         match &self.words {
             Words::All(words) => {
-                let word = |product: &ProductNumber| words.get(product.index()).copied().unwrap_or(NONE);
-                found.products().iter().map(word).for_each(&mut add);
+                products.iter().for_each(|product| tally.add(words.get(product.index()).copied().unwrap_or(NONE)));
             }
             // Whichever are fewer are looked up among the others.
-            Words::Few(words) if words.len() < found.products().len() => {
+            Words::Few(words) if words.len() < products.len() => {
                 let held = words.iter().filter(|(product, _)| found.has(**product));
-                held.for_each(|(_, word)| add(*word));
+                held.for_each(|(_, word)| tally.add(*word));
             }
-            Words::Few(_) => found.products().iter().map(|product| self.words.get(product.index())).for_each(&mut add),
+            Words::Few(_) => products.iter().for_each(|product| tally.add(self.words.get(product.index()))),
         }
-        for (list, count) in self.lists.lists.iter().zip(of_lists).filter(|(_, count)| *count > 0) {
-            list.iter().for_each(|value| counts[*value as usize] += count);
-        }
-        (covered, counts)
+        tally.counted()
     }
 
     /// The number that a product has, where it has one value and that is a number.
@@ -249,6 +229,46 @@ impl Column {
     /// Values that some product has, and how many have each.
     pub(super) fn values(&self) -> impl Iterator<Item = (&FilterValue, u32)> {
         self.values.iter().zip(self.products.iter().copied()).filter(|(_, products)| *products > 0)
+    }
+}
+
+/// Counts of a column's values among products.
+struct Tally<'a> {
+    lists: &'a Lists,
+    covered: usize,
+    counts: Vec<u32>,
+    /// Where there are more products than lists, lists are counted first.
+    of_lists: Vec<u32>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(column: &'a Column, products: usize) -> Self {
+        let lists = column.lists.lists.len();
+        let of_lists = vec![0; if lists < products { lists } else { 0 }];
+        Self { lists: &column.lists, covered: 0, counts: vec![0; column.values.len()], of_lists }
+    }
+
+    // Millions of times a search, at a few places: left to itself, the compiler calls it.
+    #[inline(always)]
+    fn add(&mut self, word: u32) {
+        if word == NONE {
+            return;
+        }
+        self.covered += 1;
+        if word & LIST == 0 {
+            self.counts[word as usize] += 1;
+        } else if let Some(count) = self.of_lists.get_mut((word & !LIST) as usize) {
+            *count += 1;
+        } else {
+            self.lists.get(word & !LIST).iter().for_each(|value| self.counts[*value as usize] += 1);
+        }
+    }
+
+    fn counted(mut self) -> (usize, Vec<u32>) {
+        for (list, count) in self.lists.lists.iter().zip(self.of_lists).filter(|(_, count)| *count > 0) {
+            list.iter().for_each(|value| self.counts[*value as usize] += count);
+        }
+        (self.covered, self.counts)
     }
 }
 
