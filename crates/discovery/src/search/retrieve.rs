@@ -100,9 +100,8 @@ struct Scratch {
     /// By document: weighted occurrences of the term at hand, and of one word of a phrase.
     occurrences: Vec<f32>,
     word: Vec<f32>,
-    /// By document: the score and the terms so far.
-    scores: Vec<f32>,
-    terms: Vec<u32>,
+    /// By document: the score and the terms so far, side by side: they are always read together.
+    found: Vec<(f32, u32)>,
     /// Documents with occurrences of the term at hand; documents with any term.
     current: Vec<u32>,
     touched: Vec<u32>,
@@ -169,10 +168,10 @@ impl Reading<'_> {
         found: &mut Vec<Match>,
     ) -> Result<(), SearchError> {
         let documents = self.segment.reader.max_doc() as usize;
-        for array in [&mut scratch.occurrences, &mut scratch.word, &mut scratch.scores] {
+        for array in [&mut scratch.occurrences, &mut scratch.word] {
             array.resize(array.len().max(documents), 0.0);
         }
-        scratch.terms.resize(scratch.terms.len().max(documents), 0);
+        scratch.found.resize(scratch.found.len().max(documents), (0.0, 0));
         for (number, (term, information)) in query.terms.iter().zip(information).enumerate() {
             self.add_term(term, scratch)?;
             self.saturate(number, term.weight * information, scratch);
@@ -180,8 +179,7 @@ impl Reading<'_> {
         found.reserve(scratch.touched.len());
         for document in scratch.touched.drain(..) {
             let place = document as usize;
-            let (score, terms) = (scratch.scores[place], scratch.terms[place]);
-            (scratch.scores[place], scratch.terms[place]) = (0.0, 0);
+            let (score, terms) = std::mem::take(&mut scratch.found[place]);
             if !self.segment.reader.is_deleted(document) {
                 found.push(Match { product: self.segment.products[place], score, terms });
             }
@@ -263,11 +261,12 @@ impl Reading<'_> {
         for document in scratch.current.drain(..) {
             let place = document as usize;
             let occurrences = std::mem::take(&mut scratch.occurrences[place]);
-            scratch.scores[place] += weight * occurrences / (self.settings.saturation + occurrences);
-            if scratch.terms[place] == 0 {
+            let (score, terms) = &mut scratch.found[place];
+            *score += weight * occurrences / (self.settings.saturation + occurrences);
+            if *terms == 0 {
                 scratch.touched.push(document);
             }
-            scratch.terms[place] |= 1 << number;
+            *terms |= 1 << number;
         }
     }
 }
