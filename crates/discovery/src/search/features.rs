@@ -434,7 +434,7 @@ mod tests {
         #[test]
         fn terms_are_kept_as_they_are(parts in prop::collection::vec(prop::collection::vec(any::<u32>(), 0..70), 6)) {
             // Numbers around those that two bytes can tell.
-            let near = |term: &u32| if term % 2 == 0 { term % 7 + u32::from(WIDE) - 3 } else { *term };
+            let near = |term: &u32| if term.is_multiple_of(2) { term % 7 + u32::from(WIDE) - 3 } else { *term };
             let parts: Vec<Vec<u32>> = parts.iter().map(|part| part.iter().map(near).collect()).collect();
             let mut codes = Vec::new();
             let ends = std::array::from_fn(|part| encode(parts[part].iter().copied(), &mut codes));
