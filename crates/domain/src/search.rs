@@ -266,6 +266,8 @@ pub struct IndexState {
     pub changing: bool,
     /// The sentence encoder and the newest change of the catalogue that it has been told, as a hash; 0 where there is none.
     pub sentences: u64,
+    /// How the engine answers: raised with every change of it that may answer an equal ask of an equal shop in another way.
+    pub method: u32,
 }
 
 impl IndexState {
@@ -279,6 +281,7 @@ impl IndexState {
             (self.built != now.built && self.products == now.products, "the index was built anew"),
             (self.changing || now.changing, "a change was being written"),
             (self.sentences != now.sentences, "the encoder or its vectors of products"),
+            (self.method != now.method, "how Merx searches"),
         ];
         parts.into_iter().filter(|(changed, _)| *changed).map(|(_, words)| words).collect()
     }

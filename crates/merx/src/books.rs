@@ -323,7 +323,6 @@ impl Books {
         let records = shop.recorder.find(&wanted).map_err(record_error)?;
         let ids: rustc_hash::FxHashSet<DecisionId> = records.iter().map(|record| record.id).collect();
         let clicked = clicks(shop, &ids)?;
-        let catalogue = shop.catalogue().read();
         let market = &shop.config.market.default;
         let now = shop.clock.now();
         let groups_of = |entry: &merx_decide::CatalogueEntry| -> Vec<u16> {
@@ -334,7 +333,9 @@ impl Books {
         };
         let mut counts = vec![0; question.products.len()];
         let mut products = 0;
-        for (_, entry) in catalogue.iter().filter(|(_, entry)| entry.visible && entry.sold_in(market, now)) {
+        for (_, entry) in
+            shop.catalogue().read().iter().filter(|(_, entry)| entry.visible && entry.sold_in(market, now))
+        {
             products += 1;
             groups_of(entry).into_iter().for_each(|group| counts[usize::from(group)] += 1);
         }
@@ -349,6 +350,8 @@ impl Books {
                 shoppers.push(name);
                 shoppers.len() - 1
             });
+            // Looked up a decision at a time: whoever held the catalogue for all of them would keep every decision waiting.
+            let catalogue = shop.catalogue().read();
             for slot in &answer.slots {
                 for (place, item) in slot.items.iter().enumerate() {
                     let Some(entry) = catalogue.entry(item.product) else { continue };

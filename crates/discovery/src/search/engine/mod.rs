@@ -49,6 +49,9 @@ use request::{Means, Search};
 use rules::Rules;
 use suggest::LoggedQueries;
 
+/// How searches are answered, in records of decisions. 0: before it was written down; 1: vectors of a byte a component, in groups.
+const METHOD: u32 = 1;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineSettings {
     /// Of products that lack words, those are still found that have this share of what the best has, by information.
@@ -164,7 +167,7 @@ impl SearchEngine {
             usage: RwLock::default(),
             sentences: ArcSwap::default(),
             query_vectors: OnceLock::new(),
-            state: Mutex::default(),
+            state: Mutex::new(IndexState { method: METHOD, ..IndexState::default() }),
         })
     }
 
