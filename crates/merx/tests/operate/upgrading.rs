@@ -110,6 +110,10 @@ fn a_folder_of_each_version_before_is_read() {
         let path = format!("/v1/jobs/{}", export["id"]);
         let (reply, _) = server.eventually(&path, |reply| reply.json()["state"] == "done");
         assert_eq!(reply.json()["result"]["events"], 1, "the repeated one was known: {}", reply.body);
+        // With the two that were asked for above, five decisions of this version.
+        for scenario in ["for_you", "popular", "continue_session"] {
+            server.recommend(&json!({ "anonymous_id": "kim" }), scenario);
+        }
         server.stop();
         // And what this version wrote there, it reads.
         let server = shop.serve(&[]);
