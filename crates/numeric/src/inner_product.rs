@@ -151,40 +151,15 @@ impl InnerProductIndex {
     /// The `limit` vectors with the largest inner products with `query`, best first. Equal products rank by number. The
     /// numbers in `skipped`, ascending, are left out.
     pub fn search(&self, query: &[f32], limit: usize, skipped: &[u32]) -> Vec<Hit> {
-        self.search_near(query, limit, f32::NEG_INFINITY, skipped, &[])
-    }
-
-    /// The same, sooner where some of the best are known or guessed: `limit` numbers or more of vectors that probably have large
-    /// products, whose least is a bound from the start. Wrong guesses cost time alone. Products less than `least` may be left out.
-    pub fn search_near(&self, query: &[f32], limit: usize, least: f32, skipped: &[u32], guesses: &[u32]) -> Vec<Hit> {
         let mut best = TopK::new(limit.min(self.len()));
         let wanted = |member: u32| skipped.is_empty() || skipped.binary_search(&member).is_err();
         if self.len() <= SMALL || limit * 4 >= self.len() {
             let products = self.products(query).filter(|(member, _)| wanted(*member));
             products.for_each(|(member, product)| best.offer(member, product));
         } else {
-            let floor = self.floor(query, limit, guesses, wanted).max(least);
-            self.scan(&Coded::new(query, self.padded), wanted, floor, &mut best);
+            self.scan(&Coded::new(query, self.padded), wanted, &mut best);
         }
         best.drain_sorted()
-    }
-
-    /// What the `limit` best reach at least.
-    fn floor(&self, query: &[f32], limit: usize, guesses: &[u32], wanted: impl Fn(u32) -> bool) -> f32 {
-        let mut guesses: Vec<u32> = guesses.to_vec();
-        guesses.sort_unstable();
-        guesses.dedup();
-        guesses.retain(|number| (*number as usize) < self.len() && wanted(*number));
-        if limit == 0 || guesses.len() < limit {
-            return f32::NEG_INFINITY;
-        }
-        let mut products = vec![0.0; guesses.len()];
-        self.chosen_products(&guesses, query, &mut products);
-        // What isn't a number is no bound.
-        products.iter_mut().filter(|product| product.is_nan()).for_each(|product| *product = f32::NEG_INFINITY);
-        let (_, least, _) = products.select_nth_unstable_by(limit - 1, |a, b| b.total_cmp(a));
-        // The last bits of a product depend on the way it is added up.
-        *least - ROUNDING * (1.0 + least.abs())
     }
 
     /// The inner products of `query` with all vectors, by number, in no order.
@@ -194,13 +169,13 @@ impl InnerProductIndex {
         self.order.iter().copied().zip(products)
     }
 
-    fn scan(&self, query: &Coded, wanted: impl Fn(u32) -> bool, floor: f32, best: &mut TopK) {
+    fn scan(&self, query: &Coded, wanted: impl Fn(u32) -> bool, best: &mut TopK) {
         let stride_codes = STRIDE * BLOCK * self.padded;
         let strides = self.codes.chunks_exact(stride_codes).zip(self.biases.chunks_exact(STRIDE * BLOCK));
         let shrink_at = best.limit() + best.limit() / 4 + 4;
         for (stride, (codes, biases)) in strides.enumerate() {
             let blocks: &[Block; STRIDE] = &self.blocks.as_chunks().0[stride];
-            let threshold = best.threshold().max(floor);
+            let threshold = best.threshold();
             if blocks[0].longest * query.length * (1.0 + ROUNDING) < threshold {
                 return;
             }
@@ -412,16 +387,6 @@ mod tests {
                 let found: Vec<u32> = index.search(&query, limit, &skipped).iter().map(|hit| hit.index).collect();
                 let expected: Vec<u32> = all.drain_sorted().iter().map(|hit| hit.index).collect();
                 assert_eq!(found, expected, "{rows} {dimensions} {limit}");
-                // Good guesses, wrong ones, such as are left out and such as aren't there change nothing.
-                let mut guesses: Vec<u32> = (0..rows as u32 + 5).collect();
-                for kept in [rows + 5, rows / 2, limit + limit / 2] {
-                    guesses.truncate(kept);
-                    let guessed = index.search_near(&query, limit, f32::NEG_INFINITY, &skipped, &guesses);
-                    assert_eq!(guessed.iter().map(|hit| hit.index).collect::<Vec<u32>>(), expected);
-                    guesses.extend(expected.iter().copied());
-                    let guessed = index.search_near(&query, limit, f32::NEG_INFINITY, &skipped, &guesses);
-                    assert_eq!(guessed.iter().map(|hit| hit.index).collect::<Vec<u32>>(), expected);
-                }
             }
             assert_eq!(index.vectors(), vectors);
         }
@@ -436,7 +401,6 @@ mod tests {
         let index = InnerProductIndex::new(&vectors, 8);
         assert_eq!(index.search(&[1.0; 8], 5, &[]).len(), 5);
         assert_eq!(index.search(&[0.0; 8], 5, &[]).len(), 5);
-        assert_eq!(index.search_near(&[1.0; 8], 5, f32::NEG_INFINITY, &[], &[0, 1, 2, 3, 4]).len(), 5);
         assert!(index.search(&[f32::NAN; 8], 5, &[]).len() <= 5);
     }
 
