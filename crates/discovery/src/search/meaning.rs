@@ -204,7 +204,7 @@ impl VectorIndex {
     }
 
     /// The nearest of those that are accepted, of cosines above 0 and no less than `least`. Where the nearest of all are mostly refused,
-    /// all are looked at. `guesses` are probably among them.
+    /// all that are accepted are looked at. `guesses` are probably among them.
     pub(super) fn nearest_accepted(
         &self,
         query: &[f32],
@@ -214,9 +214,10 @@ impl VectorIndex {
         accepts: impl Fn(u32) -> bool,
     ) -> Vec<(u32, f32)> {
         let mut products = self.nearest(query, limit, least, guesses);
-        let may_be_more = products.len() == limit;
+        // Fewer than `limit` say nothing of what else there is: not every group was read.
+        let found = products.len();
         products.retain(|(product, _)| accepts(*product));
-        if may_be_more && products.len() < limit / 4 {
+        if products.len() < found / 4 {
             products = self.nearest_among(query, limit, accepts);
             products.retain(|(_, cosine)| *cosine >= least);
         }
@@ -315,6 +316,26 @@ mod tests {
         let nearest = vectors.vectors.nearest(&query, 150, 0.0, &[]);
         assert!(nearest.iter().all(|(product, _)| products[*product as usize][0] < 5));
         assert!(nearest.iter().any(|(product, _)| products[*product as usize].contains(&4)));
+    }
+
+    #[test]
+    fn what_a_filter_leaves_is_found_wherever_it_stands() {
+        let mut rng = Rng::from_seed(4);
+        let (products, dimensions) = (20_000, 32);
+        let mut direction = || normalised((0..dimensions).map(|_| rng.normal() as f32).collect());
+        let vectors: Vec<f32> = (0..products).flat_map(|_| direction()).collect();
+        let query = direction();
+        let index = VectorIndex::new(&vectors, dimensions);
+        let passes = |product: u32| product.is_multiple_of(50);
+        for least in [0.0, 0.4] {
+            let found = index.nearest_accepted(&query, 200, least, &[], passes);
+            let cosine = |product: u32| dot(&vectors[product as usize * dimensions..][..dimensions], &query);
+            // Bytes round: what is a hair above the least cosine may be a hair below.
+            let wanted = (0..products).filter(|product| passes(*product) && cosine(*product) > least + 0.01);
+            let wanted: Vec<u32> = wanted.collect();
+            assert!(!wanted.is_empty() && wanted.len() < 200);
+            assert!(wanted.iter().all(|wanted| found.iter().any(|(product, _)| product == wanted)), "{least}");
+        }
     }
 
     #[test]
