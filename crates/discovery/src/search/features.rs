@@ -107,10 +107,10 @@ pub type FeatureRow = [f32; FEATURES];
 pub(crate) struct ProductTerms {
     /// Two bytes a term, for numbers are given as terms come and few of a catalogue's words come late; those are [`WIDE`] and four bytes.
     codes: Box<[u16]>,
-    /// Where the codes of the name's head, the name, its further readings, brand, category and attributes end.
-    ends: [u16; 6],
-    /// The last word of the name's head, which says what the product is; [`NO_TERM`] where there is none.
-    kind: u32,
+    /// How many codes the name's head, the rest of the name, its further readings, brand, category and attributes have.
+    lengths: [u8; 6],
+    /// One more than the place of the code of the last word of the name's head, which says what the product is; 0 where there is none.
+    kind: u8,
 }
 
 pub(crate) const NO_TERM: u32 = u32::MAX;
@@ -119,6 +119,8 @@ const WIDE: u16 = u16::MAX;
 /// Attribute tables can be as long as descriptions.
 const MOST_ATTRIBUTE_TERMS: usize = 64;
 const MOST_NAME_TERMS: usize = 64;
+/// With three codes each, as many as a byte can count.
+const _: () = assert!(3 * MOST_ATTRIBUTE_TERMS < 255 && 3 * MOST_NAME_TERMS < 255);
 
 /// What follows these says what comes with the product or what it is for.
 const CONNECTORS: &[&str] =
@@ -132,21 +134,25 @@ impl ProductTerms {
         let connector = primary.iter().skip(1).position(|token| CONNECTORS.contains(&token.surface.as_str()));
         let (head, tail) = primary.split_at(connector.map_or(primary.len(), |place| place + 1));
         let further = name.iter().filter(|token| !token.is_primary()).take(MOST_NAME_TERMS);
+        let noun = head.iter().rposition(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
+        let noun = noun.filter(|place| number(head[*place]).is_some());
         let mut codes = Vec::new();
-        let mut ends = [0; 6];
-        ends[0] = encode(head.iter().filter_map(|token| number(token)), &mut codes);
-        ends[1] = encode(tail.iter().filter_map(|token| number(token)), &mut codes);
-        ends[2] = encode(further.filter_map(number), &mut codes);
+        let before = head[..noun.unwrap_or(0)].iter().filter_map(|token| number(token));
+        let kind = noun.map_or(0, |_| encode(before, &mut Vec::new()) + 1);
+        let mut lengths = [0; 6];
+        lengths[0] = encode(head.iter().filter_map(|token| number(token)), &mut codes);
+        lengths[1] = encode(tail.iter().filter_map(|token| number(token)), &mut codes);
+        lengths[2] = encode(further.filter_map(number), &mut codes);
         for (place, field) in [(3, Field::Brand), (4, Field::Category), (5, Field::Attributes)] {
             let tokens = tokens[field as usize].iter().take(MOST_ATTRIBUTE_TERMS);
-            ends[place] = encode(tokens.filter_map(number), &mut codes);
+            lengths[place] = encode(tokens.filter_map(number), &mut codes);
         }
-        let noun = head.iter().rev().find(|token| token.kind == TokenKind::Word && token.surface.len() > 2);
-        Self { codes: codes.into(), ends, kind: noun.and_then(|token| number(token)).unwrap_or(NO_TERM) }
+        Self { codes: codes.into(), lengths, kind }
     }
 
     pub(crate) fn kind(&self) -> u32 {
-        self.kind
+        let place = usize::from(self.kind).checked_sub(1);
+        place.and_then(|place| decoded(self.codes.get(place..)?).next()).unwrap_or(NO_TERM)
     }
 
     pub(crate) fn first(&self) -> u32 {
@@ -154,35 +160,35 @@ impl ProductTerms {
     }
 
     #[inline]
-    fn part(&self, from: usize, to: usize) -> impl Iterator<Item = u32> {
-        let start = if from == 0 { 0 } else { self.ends[from - 1] };
-        decoded(self.codes.get(usize::from(start)..usize::from(self.ends[to - 1])).unwrap_or_default())
+    fn part(&self, part: usize) -> impl Iterator<Item = u32> {
+        let start: usize = self.lengths[..part].iter().map(|length| usize::from(*length)).sum();
+        decoded(self.codes.get(start..start + usize::from(self.lengths[part])).unwrap_or_default())
     }
 
     pub(crate) fn head(&self) -> impl Iterator<Item = u32> {
-        self.part(0, 1)
+        self.part(0)
     }
 
     /// The name after its head.
     pub(crate) fn tail(&self) -> impl Iterator<Item = u32> {
-        self.part(1, 2)
+        self.part(1)
     }
 
     /// Further readings of the name's words.
     pub(crate) fn name_variants(&self) -> impl Iterator<Item = u32> {
-        self.part(2, 3)
+        self.part(2)
     }
 
     pub(crate) fn brand(&self) -> impl Iterator<Item = u32> {
-        self.part(3, 4)
+        self.part(3)
     }
 
     pub(crate) fn category(&self) -> impl Iterator<Item = u32> {
-        self.part(4, 5)
+        self.part(4)
     }
 
     pub(crate) fn attributes(&self) -> impl Iterator<Item = u32> {
-        self.part(5, 6)
+        self.part(5)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = u32> {
@@ -195,15 +201,16 @@ impl ProductTerms {
     }
 }
 
-/// Adds the codes of terms; where they end.
-fn encode(terms: impl Iterator<Item = u32>, codes: &mut Vec<u16>) -> u16 {
+/// Adds the codes of terms; how many there are.
+fn encode(terms: impl Iterator<Item = u32>, codes: &mut Vec<u16>) -> u8 {
+    let before = codes.len();
     for term in terms {
         match u16::try_from(term) {
             Ok(code) if code != WIDE => codes.push(code),
             _ => codes.extend([WIDE, (term >> 16) as u16, term as u16]),
         }
     }
-    codes.len() as u16
+    (codes.len() - before) as u8
 }
 
 #[inline]
@@ -437,10 +444,13 @@ mod tests {
             let near = |term: &u32| if term.is_multiple_of(2) { term % 7 + u32::from(WIDE) - 3 } else { *term };
             let parts: Vec<Vec<u32>> = parts.iter().map(|part| part.iter().map(near).collect()).collect();
             let mut codes = Vec::new();
-            let ends = std::array::from_fn(|part| encode(parts[part].iter().copied(), &mut codes));
-            let terms = ProductTerms { codes: codes.into(), ends, kind: NO_TERM };
+            let lengths = std::array::from_fn(|part| encode(parts[part].iter().copied(), &mut codes));
+            let noun = parts[0].len().checked_sub(1);
+            let kind = noun.map_or(0, |noun| encode(parts[0][..noun].iter().copied(), &mut Vec::new()) + 1);
+            let terms = ProductTerms { codes: codes.into(), lengths, kind };
+            prop_assert_eq!(terms.kind(), parts[0].last().copied().unwrap_or(NO_TERM));
             for (part, wanted) in parts.iter().enumerate() {
-                prop_assert_eq!(&terms.part(part, part + 1).collect::<Vec<u32>>(), wanted);
+                prop_assert_eq!(&terms.part(part).collect::<Vec<u32>>(), wanted);
             }
             prop_assert_eq!(terms.all().collect::<Vec<u32>>(), parts.concat());
         }

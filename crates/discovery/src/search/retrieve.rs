@@ -168,9 +168,7 @@ impl Reading<'_> {
         found: &mut Vec<Match>,
     ) -> Result<(), SearchError> {
         let documents = self.segment.reader.max_doc() as usize;
-        for array in [&mut scratch.occurrences, &mut scratch.word] {
-            array.resize(array.len().max(documents), 0.0);
-        }
+        scratch.occurrences.resize(scratch.occurrences.len().max(documents), 0.0);
         scratch.found.resize(scratch.found.len().max(documents), (0.0, 0));
         for (number, (term, information)) in query.terms.iter().zip(information).enumerate() {
             self.add_term(term, scratch)?;
@@ -232,6 +230,8 @@ impl Reading<'_> {
 
     /// Documents with all words count as often as the rarest of them stands there.
     fn add_phrase(&self, words: &[CompactString], weight: f32, scratch: &mut Scratch) -> Result<(), SearchError> {
+        let documents = self.segment.reader.max_doc() as usize;
+        scratch.word.resize(scratch.word.len().max(documents), 0.0);
         let mut rarest: Option<FxHashMap<u32, f32>> = None;
         for word in words {
             let mut documents = Vec::new();

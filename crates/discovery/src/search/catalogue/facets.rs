@@ -8,6 +8,7 @@ pub use merx_domain::search::{FacetCounts, FacetRequest, FacetValueCount, Number
 use merx_domain::{FilterValue, ProductNumber};
 use rustc_hash::FxHashMap;
 
+use super::column::Counts;
 use super::{Catalogue, View};
 
 /// What was found, as facets are counted on it.
@@ -26,7 +27,8 @@ impl<'a> Found<'a> {
         &self.products
     }
 
-    pub(super) fn has(&self, product: u32) -> bool {
+    /// Whether this was found.
+    pub fn has(&self, product: u32) -> bool {
         let marks = self.marks.get_or_init(|| {
             let last = self.products.iter().map(|product| product.index()).max().map_or(0, |last| last / 64 + 1);
             let mut marks = vec![0u64; last];
@@ -71,9 +73,9 @@ impl Catalogue {
     fn tally(&self, field: &str, found: &Found<'_>, view: View<'_>) -> Tally<'_> {
         match self.columns.get(field) {
             Some(column) => {
-                let (covered, counts) = column.count(found);
-                let present = column.all().iter().zip(counts).filter(|(_, count)| *count > 0);
-                Tally { covered, values: present.map(|(value, count)| (Cow::Borrowed(value), count)).collect() }
+                let Counts { covered, of_values } = column.count(found);
+                let value = |(value, count)| (Cow::Borrowed(&column.all()[value as usize]), count);
+                Tally { covered, values: of_values.into_iter().map(value).collect() }
             }
             None => self.tally_own(field, found, view),
         }
@@ -83,11 +85,12 @@ impl Catalogue {
         match field {
             "price" => {
                 let (covered, counts) = self.prices.of_market(view.market).count(found);
-                Tally { covered, values: of_bits(counts) }
+                let values = counts.into_iter().map(|(price, count)| (Cow::Owned(FilterValue::Number(price)), count));
+                Tally { covered, values: values.collect() }
             }
             "created_at" => {
-                let at = |product: &ProductNumber| Some(self.row(*product)?.created_at.0 as f64);
-                of_numbers(found.products().iter().filter_map(at))
+                let there = found.products().iter().filter(|product| self.exists(**product));
+                of_numbers(there.map(|product| self.created_at(*product).0 as f64))
             }
             "in_stock" => {
                 let rows = found.products().iter().filter_map(|product| self.row(*product));
@@ -116,11 +119,8 @@ fn of_numbers(numbers: impl Iterator<Item = f64>) -> Tally<'static> {
         covered += 1;
         *counts.entry(number.to_bits()).or_default() += 1;
     }
-    Tally { covered, values: of_bits(counts) }
-}
-
-fn of_bits(counts: FxHashMap<u64, u32>) -> Vec<Counted<'static>> {
-    counts.into_iter().map(|(bits, count)| (Cow::Owned(FilterValue::Number(f64::from_bits(bits))), count)).collect()
+    let value = |(bits, count)| (Cow::Owned(FilterValue::Number(f64::from_bits(bits))), count);
+    Tally { covered, values: counts.into_iter().map(value).collect() }
 }
 
 fn add(statistics: &mut Option<NumberStatistics>, value: f64, count: u32) {

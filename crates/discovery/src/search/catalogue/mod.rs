@@ -27,31 +27,32 @@ use rustc_hash::FxBuildHasher;
 use column::Column;
 use price::PriceColumns;
 
-/// What of a product isn't counted as a facet of few values.
+/// What of a product isn't counted as a facet of few values. There are as many as products, so each byte counts.
 #[derive(Debug, Clone)]
 pub struct Row {
     pub id: ProductId,
     pub name: Box<str>,
-    visible: bool,
-    availability: Arc<[MarketAvailability]>,
+    /// In a box, so that a row holds one word for it and not two.
+    availability: Arc<Box<[MarketAvailability]>>,
+    /// Units over all variants and locations; [`UNTRACKED`] where nobody counts them.
+    stock: i64,
     /// Cost in major units, not a number where unknown.
-    cost: f64,
-    /// Units over all variants and locations; `None`: not tracked.
-    stock: Option<i64>,
-    pub created_at: TimestampMs,
+    cost: f32,
+    visible: bool,
 }
 
+const UNTRACKED: i64 = i64::MIN;
+
 impl Row {
-    fn new(product: &Product, availability: Arc<[MarketAvailability]>, stock: Option<i64>) -> Self {
+    fn new(product: &Product, availability: Arc<Box<[MarketAvailability]>>, stock: Option<i64>) -> Self {
         let cost = product.variants.iter().filter_map(|variant| variant.cost).min_by_key(|cost| cost.minor);
         Self {
             id: product.id.clone(),
             name: product.name.as_str().into(),
-            visible: product.status == ProductStatus::Visible,
             availability,
-            cost: cost.map_or(f64::NAN, Money::major_f64),
-            stock,
-            created_at: product.created_at,
+            stock: stock.unwrap_or(UNTRACKED),
+            cost: cost.map_or(f32::NAN, |cost| cost.major_f64() as f32),
+            visible: product.status == ProductStatus::Visible,
         }
     }
 
@@ -63,19 +64,17 @@ impl Row {
         self.availability.is_empty() || self.availability.iter().any(holds)
     }
 
+    fn stock(&self) -> Option<i64> {
+        Some(self.stock).filter(|stock| *stock != UNTRACKED)
+    }
+
     pub fn in_stock(&self) -> bool {
-        self.stock.is_none_or(|stock| stock > 0)
+        self.stock().is_none_or(|stock| stock > 0)
     }
 
     /// 1 with plenty of stock, towards 0 with the last units.
     pub fn plenty(&self) -> f32 {
-        self.stock.map_or(1.0, |stock| stock.max(0) as f32 / (stock.max(0) as f32 + 10.0))
-    }
-
-    /// 1 for a product of today, halved every thirty days.
-    pub fn newness(&self, now: TimestampMs) -> f32 {
-        let age_days = now.since(self.created_at) as f32 / merx_domain::DAY_MS as f32;
-        (-age_days / 30.0).exp2().min(1.0)
+        self.stock().map_or(1.0, |stock| stock.max(0) as f32 / (stock.max(0) as f32 + 10.0))
     }
 }
 
@@ -91,13 +90,13 @@ pub struct View<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct Catalogue {
     rows: Vec<Option<Row>>,
-    /// By product: what is known of its being shown without a look at its row.
-    shown: Vec<Shown>,
+    /// By product: the code of what is known of its being shown without a look at its row.
+    shown: Vec<u8>,
     /// Markets, and which of them products are sold in, a bit each: few combinations stand for all products.
     markets: Vec<MarketId>,
     sold_in: Vec<u64>,
     /// Rules of availability that many products share, the first ones met.
-    availabilities: Vec<Arc<[MarketAvailability]>>,
+    availabilities: Vec<Arc<Box<[MarketAvailability]>>>,
     /// By product: how wanted it is among all, 0 to 1, and when it came.
     popularity: Vec<f32>,
     created_at: Vec<TimestampMs>,
@@ -108,18 +107,43 @@ pub struct Catalogue {
     columns: BTreeMap<CompactString, Column>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shown {
     /// There is no such product.
-    #[default]
     Gone,
     /// Hidden or sold out.
     Never,
     Everywhere,
-    /// In the markets of this place of `sold_in`.
-    Sold(u8),
     /// By market and time.
     Depends,
+    /// In the markets of this place of `sold_in`.
+    Sold(u8),
+}
+
+impl Shown {
+    const GONE: u8 = 0;
+    /// Codes from this on are places of `sold_in`.
+    const FIRST_SOLD: u8 = 4;
+
+    fn code(self) -> u8 {
+        match self {
+            Self::Gone => Self::GONE,
+            Self::Never => 1,
+            Self::Everywhere => 2,
+            Self::Depends => 3,
+            Self::Sold(place) => Self::FIRST_SOLD + place,
+        }
+    }
+
+    fn of(code: u8) -> Self {
+        match code {
+            Self::GONE => Self::Gone,
+            1 => Self::Never,
+            2 => Self::Everywhere,
+            3 => Self::Depends,
+            sold => Self::Sold(sold - Self::FIRST_SOLD),
+        }
+    }
 }
 
 /// Between the levels of a path in the values of `category.lvl1` and deeper.
@@ -161,11 +185,11 @@ impl Catalogue {
         }
     }
 
-    fn availability(&mut self, rules: &[MarketAvailability]) -> Arc<[MarketAvailability]> {
+    fn availability(&mut self, rules: &[MarketAvailability]) -> Arc<Box<[MarketAvailability]>> {
         if let Some(known) = self.availabilities.iter().find(|known| known[..] == *rules) {
             return known.clone();
         }
-        let new: Arc<[MarketAvailability]> = rules.into();
+        let new: Arc<Box<[MarketAvailability]>> = Arc::new(rules.into());
         if self.availabilities.len() < MOST_SHARED {
             self.availabilities.push(new.clone());
         }
@@ -185,7 +209,7 @@ impl Catalogue {
 
     pub fn set_stock(&mut self, number: ProductNumber, stock: Option<i64>) {
         if let Some(Some(row)) = self.rows.get_mut(number.index()) {
-            row.stock = stock;
+            row.stock = stock.unwrap_or(UNTRACKED);
         }
         self.note_shown(number);
     }
@@ -199,31 +223,47 @@ impl Catalogue {
             None => Shown::Gone,
         };
         if self.shown.len() <= number.index() {
-            self.shown.resize(number.index() + 1, Shown::Gone);
+            self.shown.resize(number.index() + 1, Shown::GONE);
         }
-        self.shown[number.index()] = shown;
+        self.shown[number.index()] = shown.code();
     }
 
     /// Whether shoppers may see a product now: visible, in stock, sold in their market.
     pub fn shown_to<'a>(&'a self, view: View<'a>) -> impl Fn(ProductNumber) -> bool + use<'a> {
         let market = self.markets.iter().position(|market| market == view.market).map_or(0, |place| 1_u64 << place);
-        move |number| match self.shown.get(number.index()) {
-            Some(Shown::Everywhere) => true,
-            Some(Shown::Sold(place)) => self.sold_in[usize::from(*place)] & market != 0,
-            Some(Shown::Depends) => self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)),
-            Some(Shown::Never | Shown::Gone) | None => false,
+        // Asked of millions of products: a code is looked up rather than read.
+        let by_code: [Option<bool>; 256] = std::array::from_fn(|code| match Shown::of(code as u8) {
+            Shown::Everywhere => Some(true),
+            Shown::Sold(place) => Some(self.sold_in.get(usize::from(place)).is_some_and(|sold| sold & market != 0)),
+            Shown::Depends => None,
+            Shown::Never | Shown::Gone => Some(false),
+        });
+        move |number| {
+            let code = self.shown.get(number.index()).copied().unwrap_or(Shown::GONE);
+            by_code[usize::from(code)]
+                .unwrap_or_else(|| self.row(number).is_some_and(|row| row.sold_in(view.market, view.now)))
         }
+    }
+
+    /// 1 for a product of today, halved every thirty days.
+    pub fn newness(&self, number: ProductNumber, now: TimestampMs) -> f32 {
+        let age_days = now.since(self.created_at(number)) as f32 / merx_domain::DAY_MS as f32;
+        (-age_days / 30.0).exp2().min(1.0)
+    }
+
+    fn created_at(&self, number: ProductNumber) -> TimestampMs {
+        self.created_at.get(number.index()).copied().unwrap_or_default()
     }
 
     #[inline]
     pub(super) fn exists(&self, number: ProductNumber) -> bool {
-        self.shown.get(number.index()).is_some_and(|shown| *shown != Shown::Gone)
+        self.shown.get(number.index()).is_some_and(|shown| *shown != Shown::GONE)
     }
 
     /// The numbers of all products, in order, without a look at their rows.
     pub fn numbers_of_all(&self) -> impl Iterator<Item = ProductNumber> {
         let numbered = (0u32..).zip(&self.shown);
-        numbered.filter(|(_, shown)| **shown != Shown::Gone).map(|(number, _)| ProductNumber(number))
+        numbered.filter(|(_, shown)| **shown != Shown::GONE).map(|(number, _)| ProductNumber(number))
     }
 
     /// In major units.
@@ -235,7 +275,7 @@ impl Catalogue {
     pub fn margin(&self, number: ProductNumber, view: View<'_>) -> f32 {
         match (self.price(number, view), self.row(number)) {
             (Some(price), Some(row)) if price > 0.0 && !row.cost.is_nan() => {
-                ((price - row.cost) / price).clamp(0.0, 1.0) as f32
+                ((price - f64::from(row.cost)) / price).clamp(0.0, 1.0) as f32
             }
             _ => 0.0,
         }
@@ -254,32 +294,20 @@ impl Catalogue {
 
     /// The first `most` of some products: the most popular first, the newest of equally popular ones.
     pub fn most_popular(&self, products: &[ProductNumber], most: usize) -> Vec<ProductNumber> {
-        let created_at = |product: ProductNumber| self.created_at.get(product.index()).map_or(0, |at| at.0);
-        let order = |a: &(f32, i64, ProductNumber), b: &(f32, i64, ProductNumber)| {
-            b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2))
-        };
-        if most == 0 {
-            return Vec::new();
+        /// One product in so many is looked at first.
+        const SAMPLED: usize = 64;
+        let mut kept = Popular { best: Vec::new(), most, last: None };
+        let candidate = |product: &ProductNumber| (self.popularity(*product), self.created_at(*product), *product);
+        // The last of the first of some products is before none of the first of all: whatever order the products come in, most are refused.
+        if products.len() / SAMPLED > most {
+            products.iter().step_by(SAMPLED).for_each(|product| kept.offer(candidate(product)));
+            kept.settle();
+            kept.best.clear();
         }
-        let mut kept: Vec<(f32, i64, ProductNumber)> = Vec::new();
-        // What comes after the last of those that are kept need not be looked at any further.
-        let mut last = None;
-        let room = most.saturating_mul(2).saturating_add(64);
-        for product in products {
-            let candidate = (self.popularity(*product), created_at(*product), *product);
-            if last.as_ref().is_some_and(|last| order(&candidate, last).is_gt()) {
-                continue;
-            }
-            kept.push(candidate);
-            if kept.len() >= room {
-                kept.select_nth_unstable_by(most - 1, order);
-                kept.truncate(most);
-                last = kept.last().copied();
-            }
-        }
-        kept.sort_unstable_by(order);
-        kept.truncate(most);
-        kept.into_iter().map(|(.., product)| product).collect()
+        products.iter().for_each(|product| kept.offer(candidate(product)));
+        kept.settle();
+        kept.best.sort_unstable_by(Popular::order);
+        kept.best.into_iter().map(|(.., product)| product).collect()
     }
 
     pub fn row(&self, number: ProductNumber) -> Option<&Row> {
@@ -324,10 +352,47 @@ impl Catalogue {
             "name" => vec![text(&row.name)],
             "price" => self.price(number, view).map(FilterValue::Number).into_iter().collect(),
             "in_stock" => vec![FilterValue::Flag(row.in_stock())],
-            "created_at" => vec![FilterValue::Number(row.created_at.0 as f64)],
+            "created_at" => vec![FilterValue::Number(self.created_at(number).0 as f64)],
             "popularity" => vec![FilterValue::Number(f64::from(self.popularity(number)))],
             _ => self.columns.get(field).map(|column| column.of(number)).unwrap_or_default(),
         }
+    }
+}
+
+/// How wanted a product is, when it came, which it is.
+type Candidate = (f32, TimestampMs, ProductNumber);
+
+/// The first of many candidates.
+struct Popular {
+    /// The first of what was offered, and some more, in no order.
+    best: Vec<Candidate>,
+    most: usize,
+    /// What comes after this is not among the first.
+    last: Option<Candidate>,
+}
+
+impl Popular {
+    fn order(a: &Candidate, b: &Candidate) -> std::cmp::Ordering {
+        b.0.total_cmp(&a.0).then(b.1.0.cmp(&a.1.0)).then(a.2.cmp(&b.2))
+    }
+
+    #[inline]
+    fn offer(&mut self, candidate: Candidate) {
+        if self.last.as_ref().is_some_and(|last| Self::order(&candidate, last).is_gt()) {
+            return;
+        }
+        self.best.push(candidate);
+        if self.best.len() >= self.most.saturating_mul(2).saturating_add(64) {
+            self.settle();
+        }
+    }
+
+    /// Lets go of what isn't among the first.
+    fn settle(&mut self) {
+        if self.most > 0 && self.best.len() > self.most {
+            self.last = Some(*self.best.select_nth_unstable_by(self.most - 1, Self::order).1);
+        }
+        self.best.truncate(self.most);
     }
 }
 
@@ -352,14 +417,14 @@ fn shown_by(availability: &[MarketAvailability], markets: &mut Vec<MarketId>, so
         sold |= u64::from(rule.sold) << place;
     }
     let place = sold_in.iter().position(|known| *known == sold).unwrap_or(sold_in.len());
-    match u8::try_from(place) {
-        Ok(number) => {
+    match u8::try_from(place).ok().filter(|place| *place <= u8::MAX - Shown::FIRST_SOLD) {
+        Some(number) => {
             if place == sold_in.len() {
                 sold_in.push(sold);
             }
             Shown::Sold(number)
         }
-        Err(_) => Shown::Depends,
+        None => Shown::Depends,
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use merx_domain::{FilterValue, MarketId, Money, ProductNumber};
 use rustc_hash::FxHashMap;
 
-use super::column::Column;
+use super::column::{Column, add_equal};
 use super::facets::Found;
 
 /// Prices for everybody, and those of markets.
@@ -57,22 +57,26 @@ impl MarketPrices<'_> {
         self.own.and_then(|own| own.number(product)).or_else(|| self.general.number(product))
     }
 
-    /// How many of the products found have any price, and how many have each.
-    pub(super) fn count(self, found: &Found<'_>) -> (usize, FxHashMap<u64, u32>) {
-        let mut counts: FxHashMap<u64, u32> = FxHashMap::default();
-        let mut add = |column: &Column, found: &Found<'_>| {
-            let (covered, of_values) = column.count(found);
-            for (value, count) in column.all().iter().zip(of_values).filter(|(_, count)| *count > 0) {
-                if let FilterValue::Number(price) = value {
-                    *counts.entry(price.to_bits()).or_default() += count;
-                }
-            }
-            covered
+    /// How many of the products found have any price, and the prices, each with how many have it.
+    pub(super) fn count(self, found: &Found<'_>) -> (usize, Vec<(f64, u32)>) {
+        let of_column = |column: &Column, found: &Found<'_>| {
+            let counts = column.count(found);
+            let price = |(value, count): (u32, u32)| match &column.all()[value as usize] {
+                FilterValue::Number(price) => Some((*price, count)),
+                FilterValue::Text(_) | FilterValue::Flag(_) => None,
+            };
+            (counts.covered, counts.of_values.into_iter().filter_map(price).collect::<Vec<(f64, u32)>>())
         };
-        let Some(own) = self.own else { return (add(self.general, found), counts) };
+        let Some(own) = self.own else { return of_column(self.general, found) };
         let others = found.products().iter().filter(|product| own.number(**product).is_none()).copied();
         let others: Vec<ProductNumber> = others.collect();
-        let covered = add(own, found) + add(self.general, &Found::new(others));
-        (covered, counts)
+        let (with_own, mut prices) = of_column(own, found);
+        let (with_general, further) = of_column(self.general, &Found::new(others));
+        if !further.is_empty() {
+            prices.extend(further);
+            prices.sort_unstable_by(|(a, _), (b, _)| a.total_cmp(b));
+            add_equal(&mut prices);
+        }
+        (with_own + with_general, prices)
     }
 }

@@ -5,7 +5,7 @@ use merx_domain::{Filter, FilterValue, ProductNumber, Shelf, SubjectFeatures};
 use rayon::prelude::*;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, Found as Counted, Spread, View};
+use crate::search::catalogue::{Catalogue, FacetCounts, FacetRequest, Found as Counted, Row, Spread, View};
 use crate::search::clicks::QueryClicks;
 use crate::search::document::{FIELDS, Field};
 use crate::search::engine::ask::{HitReason, SearchAnswer, SearchAsk, SearchHit, SortKey, Step};
@@ -217,9 +217,9 @@ impl<'a> Search<'a> {
         candidates.extend(near.all().filter(|product| only_near.contains(product)).map(ProductNumber));
         let found = self.refined(candidates);
         if !self.ask.refinements.is_empty() {
-            let kept: FxHashSet<u32> = found.hits.iter().map(|product| product.0).collect();
-            matches.matches.retain(|matched| kept.contains(&matched.product));
-            near.retain(|product| kept.contains(&product));
+            let kept = Counted::new(found.hits.as_slice());
+            matches.matches.retain(|matched| kept.has(matched.product));
+            near.retain(|product| kept.has(product));
         }
         Ok(Matched { understood, matches, nearest: near, found })
     }
@@ -468,10 +468,11 @@ impl<'a> Search<'a> {
         let mut score = hit.score;
         score += settings.popularity * self.catalogue.popularity(hit.product);
         // What a shop gives no weight need not be read of hundreds of products.
-        if settings.stock != 0.0 || settings.newness != 0.0 {
-            let row = self.catalogue.row(hit.product);
-            score +=
-                row.map_or(0.0, |row| settings.stock * row.plenty() + settings.newness * row.newness(self.view.now));
+        if settings.stock != 0.0 {
+            score += settings.stock * self.catalogue.row(hit.product).map_or(0.0, Row::plenty);
+        }
+        if settings.newness != 0.0 {
+            score += settings.newness * self.catalogue.newness(hit.product, self.view.now);
         }
         if settings.margin != 0.0 {
             score += settings.margin * self.catalogue.margin(hit.product, self.view);
