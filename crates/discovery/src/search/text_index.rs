@@ -11,7 +11,6 @@ use tantivy::index::InvertedIndexReader;
 use tantivy::schema::{
     FAST, Field as TantivyField, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
-use tantivy::tokenizer::{PreTokenizedString, Token as TantivyToken};
 use tantivy::{Index, IndexReader, IndexWriter, ReloadPolicy, SegmentReader, TantivyDocument, Term};
 
 use crate::search::SearchError;
@@ -50,7 +49,7 @@ impl TextIndex {
     pub(crate) fn in_memory() -> Result<Self, SearchError> {
         let mut schema = Schema::builder();
         let indexing = TextFieldIndexing::default()
-            .set_tokenizer("raw")
+            .set_tokenizer("whitespace")
             .set_fieldnorms(true)
             .set_index_option(IndexRecordOption::WithFreqs);
         let options = TextOptions::default().set_indexing_options(indexing);
@@ -85,7 +84,7 @@ impl TextIndex {
         stored.add_u64(self.number, u64::from(product.0));
         for (field, tokens) in self.fields.iter().zip(tokens) {
             if !tokens.is_empty() {
-                stored.add_pre_tokenized_text(*field, pre_tokenized(tokens));
+                stored.add_text(*field, joined(tokens));
             }
         }
         self.writer.add_document(stored)?;
@@ -160,13 +159,12 @@ fn writer(index: &Index) -> Result<IndexWriter, SearchError> {
     Ok(index.writer_with_num_threads(1, WRITER_BYTES)?)
 }
 
-fn pre_tokenized(tokens: &[Token]) -> PreTokenizedString {
-    let tokens = tokens.iter().map(|token| TantivyToken {
-        offset_from: token.start,
-        offset_to: token.end,
-        position: token.position as usize,
-        text: token.term.to_string(),
-        position_length: 1,
-    });
-    PreTokenizedString { text: String::new(), tokens: tokens.collect() }
+/// As tantivy takes them apart again: no term has a space in it. Tantivy would carry tokens of ours as JSON.
+fn joined(tokens: &[Token]) -> String {
+    let mut text = String::with_capacity(tokens.iter().map(|token| token.term.len() + 1).sum());
+    for token in tokens {
+        text.push_str(&token.term);
+        text.push(' ');
+    }
+    text
 }
