@@ -169,7 +169,16 @@ fn under_load_begun_by(
     name: &str,
     strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
 ) -> Outcome {
-    let mut replicas = Replicas::made(name);
+    under_load_on(Replicas::made(name), starters, fault, name, strike)
+}
+
+fn under_load_on(
+    mut replicas: Replicas,
+    starters: [&[String]; 2],
+    fault: &'static str,
+    name: &str,
+    strike: impl FnOnce(&Replicas, &mut Vec<(Option<Shop>, Server)>),
+) -> Outcome {
     let first = replicas.begin_by(starters[0]);
     let key = first.keys.public.clone();
     let (shop, second) = replicas.join_by(starters[1]);
@@ -267,6 +276,23 @@ fn with_wrong_clocks() -> Outcome {
     })
 }
 
+/// The primary is lost with its disk. It was in step with its standby, or commits that only it knew of were lost with it.
+fn with_a_failover() -> Outcome {
+    services("start", "standby");
+    let mut replicas = Replicas::made("failover");
+    replicas.place.name_standby();
+    let fault = "PostgreSQL is lost, its standby is promoted and goes on";
+    let outcome = under_load_on(replicas, [&[], &[]], fault, "failover", |_, _| {
+        services("kill", "postgres");
+        std::thread::sleep(AWAY);
+        services("promote", "standby");
+    });
+    // As it was, for who comes after.
+    services("kill", "standby");
+    services("start", "postgres");
+    outcome
+}
+
 /// Until a training is caught in the middle of its work; where it is to be asked for. Jobs give way to everything else on a machine, so on a
 /// busy one they take their time.
 fn a_training_under_way(server: &Server) -> String {
@@ -305,6 +331,7 @@ fn shoppers_are_answered_and_nothing_acknowledged_is_lost() {
             std::thread::sleep(AWAY);
             services("start", "postgres");
         }),
+        with_a_failover(),
         under_load("the broker is silent", "broker", |_, _| {
             services("pause", "kafka");
             std::thread::sleep(AWAY);

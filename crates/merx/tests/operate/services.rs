@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use merx_backends::{Address, KAFKA_MIGRATIONS, KafkaEventLog, PostgresRecords};
 use merx_store::Records;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::crash_ingest::{Sent, assert_marked_once, marks_in, send};
 use crate::harness::{Chance, Server, Shop, fail, succeed};
@@ -48,6 +48,15 @@ impl Place {
             lake: below(service("LAKE")),
             artifacts: below(service("ARTIFACTS")),
         }
+    }
+
+    /// Names PostgreSQL's standby too, which takes over one day.
+    pub(crate) fn name_standby(&mut self) {
+        let folder = std::env::var("MERX_TEST_SERVICES").unwrap();
+        let running = std::fs::read_to_string(Path::new(&folder).join("services.json")).unwrap();
+        let running: Value = serde_json::from_str(&running).unwrap();
+        let host = |service: &str| format!("127.0.0.1:{}", running[service]["port"]);
+        self.records = self.records.replace(&host("postgres"), &format!("{},{}", host("postgres"), host("standby")));
     }
 
     pub(crate) fn settings(&self) -> Vec<String> {
