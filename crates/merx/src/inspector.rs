@@ -164,6 +164,7 @@ fn groups_of(shop: &Shop) -> Result<Vec<ProductGroup>> {
 }
 
 fn look_at_data(shop: &Shop, now: TimestampMs) -> Result<()> {
+    look_at_dead_letters(shop, now)?;
     let page = shop.books.data_quality(shop)?;
     for check in page.checks {
         let key = format!("data:{}", check.name);
@@ -177,5 +178,22 @@ fn look_at_data(shop: &Shop, now: TimestampMs) -> Result<()> {
         let raise = Raise::new(AlertKind::DataQuality, key, words).with_detail(json!(check));
         shop.automations.book().raise(raise, now)?;
     }
+    Ok(())
+}
+
+fn look_at_dead_letters(shop: &Shop, now: TimestampMs) -> Result<()> {
+    const KEY: &str = "data:dead_letters";
+    let letters = shop.projection.dead_letters.list()?;
+    let Some(first) = letters.first() else {
+        shop.automations.book().resolve(KEY, now)?;
+        return Ok(());
+    };
+    let words = format!(
+        "{} events could not be applied to what is known of shoppers and products and are set aside; the first: {}",
+        letters.len(),
+        first.detail
+    );
+    let raise = Raise::new(AlertKind::DataQuality, KEY, words).with_detail(json!({ "events": letters.len() }));
+    shop.automations.book().raise(raise, now)?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! What follows the log and the records: features in the online store, the catalogue in memory.
 
+pub(crate) mod dead_letters;
 mod drafts;
 
 use std::sync::Arc;
@@ -11,10 +12,11 @@ use compact_str::CompactString;
 use merx_decide::{Catalogue, CatalogueEntry, FeatureSource};
 use merx_domain::experiment::ExperimentId;
 use merx_domain::{
-    ConsentStamp, Grant, ProductId, ProductNumber, Purposes, SubjectFeatures, SubjectId, TimestampMs, VariantId,
+    ConsentStamp, Event, Grant, ProductId, ProductNumber, Purposes, SubjectFeatures, SubjectId, TimestampMs, VariantId,
 };
 use merx_features::FeatureStore;
 use merx_ingest::{ChangeNumber, Ingest};
+use merx_serve::AppliedAgain;
 use merx_store::{LogOffset, Store, StoreError};
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
@@ -23,6 +25,7 @@ use crate::background::Repeated;
 use crate::directory::Directory;
 use crate::lead::{Lead, Touch};
 use crate::shop::Shop;
+use dead_letters::{DeadLetters, is_of_the_event};
 use drafts::Drafts;
 
 /// How long a change of the catalogue may go unseen.
@@ -49,6 +52,9 @@ pub(crate) struct Projection {
     writing: FeatureStore,
     /// The last event whose changes are drafted; 0: none is.
     drafted: AtomicU64,
+    pub(crate) dead_letters: DeadLetters,
+    /// The place of an event that was set aside, while what it changes is brought to the store.
+    applied_again: Mutex<Option<LogOffset>>,
     seen: Mutex<Seen>,
     /// Offset of the last event whose features are written by this process; 0 before the first.
     applied: AtomicU64,
@@ -69,7 +75,13 @@ struct Seen {
 
 impl Projection {
     /// `remote`: the online store is a service, which may fail in the middle of an event.
-    pub(crate) fn new(store: Store, ingest: Arc<Ingest>, touch: Option<Arc<Touch>>, remote: bool) -> Self {
+    pub(crate) fn new(
+        store: Store,
+        ingest: Arc<Ingest>,
+        touch: Option<Arc<Touch>>,
+        remote: bool,
+        dead_letters: DeadLetters,
+    ) -> Self {
         let features = FeatureStore::new(Arc::clone(&store.online));
         let drafts = Arc::new(Drafts::over(Arc::clone(&store.online)));
         let restored = store.online.restored_at().map_or(0, |offset| offset.0);
@@ -83,6 +95,8 @@ impl Projection {
             writing,
             drafts,
             drafted: AtomicU64::new(0),
+            dead_letters,
+            applied_again: Mutex::default(),
             seen: Mutex::default(),
             applied: AtomicU64::new(restored),
             applies: AtomicBool::new(touch.is_none()),
@@ -97,6 +111,7 @@ impl Projection {
             let _held = self.seen.lock();
             let at = self.store.online.lead()?;
             self.discard();
+            self.dead_letters.reload();
             self.applied.store(at.map_or(0, |offset| offset.0), Ordering::Relaxed);
             self.applies.store(true, Ordering::Release);
         }
@@ -222,9 +237,17 @@ impl Projection {
         self.follow_catalogue_in(&mut seen)?;
         let directory = self.directory.read();
         for (offset, event) in &events {
-            if let Err(error) = self.writing.apply(event, &*directory) {
-                self.discard();
-                return Err(error.into());
+            match self.writing.apply(event, &*directory) {
+                // It could not before: the log is gone through anew, and why it could not is mended.
+                Ok(()) if self.dead_letters.has(*offset)? => drop(self.dead_letters.remove(offset.0)?),
+                Ok(()) => {}
+                Err(error) => {
+                    self.discard();
+                    if !is_of_the_event(&error) {
+                        return Err(error.into());
+                    }
+                    self.dead_letters.put(*offset, event, error)?;
+                }
             }
             self.drafted.store(offset.0, Ordering::Relaxed);
             self.settle()?;
@@ -239,12 +262,59 @@ impl Projection {
             0 => {}
             offset => self.applied.store(offset, Ordering::Relaxed),
         }
+        let mut again = self.applied_again.lock();
+        if let Some(place) = *again {
+            self.dead_letters.remove(place.0)?;
+            *again = None;
+        }
         Ok(())
     }
 
     fn discard(&self) {
         self.drafts.discard();
         self.drafted.store(0, Ordering::Relaxed);
+        *self.applied_again.lock() = None;
+    }
+
+    /// Applies an event that was set aside.
+    pub(crate) fn apply_again(&self, place: LogOffset) -> Result<AppliedAgain, StoreError> {
+        let _held = self.seen.lock();
+        let busy = StoreError::Busy { what: "features", retry_after_ms: 1_000 };
+        // Where the log is gone through anew, its turn comes by itself.
+        if !self.applies() || self.applied().is_none_or(|applied| applied < place) {
+            return Err(busy);
+        }
+        self.settle()?;
+        if !self.dead_letters.has(place)? {
+            return Ok(AppliedAgain::Unknown);
+        }
+        let Some(event) = self.event_at(place)? else {
+            self.dead_letters.remove(place.0)?;
+            return Ok(AppliedAgain::Gone);
+        };
+        if let Err(error) = self.writing.apply(&event, &*self.directory.read()) {
+            self.discard();
+            let detail = error.to_string();
+            if is_of_the_event(&error) {
+                self.dead_letters.put(place, &event, error)?;
+            }
+            return Ok(AppliedAgain::Refused(detail));
+        }
+        // Should the store fail now, the next round brings the rest, and takes the letter away.
+        *self.applied_again.lock() = Some(place);
+        self.drafts.settle()?;
+        // Whoever takes over begins from the last snapshot: what it doesn't hold would be lost with the letter.
+        if let Some(at) = self.applied() {
+            self.store.online.snapshot(at)?;
+        }
+        self.settle()?;
+        Ok(AppliedAgain::Done)
+    }
+
+    fn event_at(&self, place: LogOffset) -> Result<Option<Event>, StoreError> {
+        let before = place.0.checked_sub(1).filter(|before| *before > 0).map(LogOffset);
+        let mut events = self.store.log.read(before, 1)?;
+        Ok(events.pop().filter(|(at, _)| *at == place).map(|(_, event)| event))
     }
 
     /// Units over all variants and locations; `None`: not tracked.
@@ -264,6 +334,11 @@ impl Projection {
             let _held = self.seen.lock();
             self.settle()?;
             subjects.iter().try_for_each(|subject| self.features.forget(*subject))?;
+            for place in self.dead_letters.places()? {
+                if self.event_at(LogOffset(place))?.is_none() {
+                    self.dead_letters.remove(place)?;
+                }
+            }
         }
         self.snapshot()
     }

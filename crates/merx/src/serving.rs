@@ -14,12 +14,12 @@ use merx_ingest::vault::VaultError;
 use merx_ingest::{CustomerOrder, Identities, IngestError, RawEvent, Rules, StockKey};
 use merx_models::registry::{RegisteredModel, RegistryError, VersionStatus};
 use merx_serve::{
-    AdmissionSettings, App, AskedBy, CatalogueState, DemoShop, Indexes, Intake, JobEntry, JobKind, Jobs, Keys, Leader,
-    ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy, PrivacyError, PrivacySettings,
-    RateLimit, RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset, SlotRuleBook, StockPlace, Users,
-    Vitals,
+    AdmissionSettings, App, AppliedAgain, AskedBy, CatalogueState, DeadLetter, DeadLetters, DemoShop, Indexes, Intake,
+    JobEntry, JobKind, Jobs, Keys, Leader, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Parts, Privacy,
+    PrivacyError, PrivacySettings, RateLimit, RetentionPeriods, Scope, Settings, ShopRecords, Site, SlotPreset,
+    SlotRuleBook, StockPlace, Users, Vitals,
 };
-use merx_store::{Appended, StoreError};
+use merx_store::{Appended, LogOffset, StoreError};
 use serde_json::{Value, json};
 
 use crate::background::Repeated;
@@ -270,6 +270,20 @@ impl Jobs for Rooms {
     }
 }
 
+impl DeadLetters for Rooms {
+    fn list(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        self.shop.projection.dead_letters.list()
+    }
+
+    fn apply(&self, place: u64) -> Result<AppliedAgain, StoreError> {
+        self.shop.projection.apply_again(LogOffset(place))
+    }
+
+    fn give_up(&self, place: u64) -> Result<bool, StoreError> {
+        self.shop.projection.dead_letters.remove(place)
+    }
+}
+
 fn gathering_error(error: anyhow::Error) -> PrivacyError {
     match error.downcast::<StoreError>() {
         Ok(error) => PrivacyError::Store(error),
@@ -356,7 +370,7 @@ impl Privacy for Rooms {
 
 impl Vitals for Rooms {
     fn store_writable(&self) -> Result<(), StoreError> {
-        self.shop.store.log.commit("readiness", merx_store::LogOffset(0))
+        self.shop.store.log.commit("readiness", LogOffset(0))
     }
 
     fn log_lag_events(&self) -> u64 {
@@ -509,6 +523,7 @@ pub(crate) fn parts(shop: &Arc<Shop>, keys: Arc<Keys>, board: Arc<JobBoard>) -> 
         policies: Arc::clone(&shop.policies),
         models: Arc::clone(&rooms) as _,
         jobs: Arc::clone(&rooms) as _,
+        dead_letters: Arc::clone(&rooms) as _,
         privacy: Arc::clone(&rooms) as _,
         vitals: rooms,
         settings: settings(&shop.config)?,

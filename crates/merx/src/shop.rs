@@ -32,6 +32,7 @@ use crate::master_key;
 use crate::posts::{Posts, Role};
 use crate::presence::Presence;
 use crate::projection::Projection;
+use crate::projection::dead_letters::{self, DeadLetters};
 use crate::search_log::{self, SearchLog};
 use crate::searching::{self, SEARCH, Searching};
 use crate::storage::{self, Opened};
@@ -104,7 +105,8 @@ impl Shop {
         let records = Arc::clone(&store.records);
         let ingest = Arc::new(Ingest::answering_promptly(records, Arc::clone(&prompt), intake_log, vault));
         let (touch, remote) = (lead.as_ref().map(Lead::touch), config.storage.online.is_some());
-        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), touch, remote));
+        let dead_letters = DeadLetters::new(Arc::clone(&store.records), Arc::clone(&clock));
+        let projection = Arc::new(Projection::new(store.clone(), Arc::clone(&ingest), touch, remote, dead_letters));
         projection.follow_catalogue()?;
         let registry = Arc::new(Registry::new(Arc::clone(&store.records), Arc::clone(&store.artifacts)));
         let engine = Arc::new(engine(&registry));
@@ -339,7 +341,13 @@ pub(crate) fn migrations() -> Vec<Migration> {
         merx_decide::MIGRATIONS,
         merx_serve::MIGRATIONS,
         search_log::MIGRATIONS,
-        &[drifting::MIGRATION, encoding::MIGRATION, drifting::HISTORY_MIGRATION, tallies::MIGRATION],
+        &[
+            drifting::MIGRATION,
+            encoding::MIGRATION,
+            drifting::HISTORY_MIGRATION,
+            tallies::MIGRATION,
+            dead_letters::MIGRATION,
+        ],
     ]
     .concat()
 }

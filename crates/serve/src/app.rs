@@ -21,8 +21,8 @@ use crate::merchandise::Merchandise;
 use crate::metrics::Metrics;
 use crate::oidc::Oidc;
 use crate::ports::{
-    Intake, Jobs, Layouts, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches, ShopRecords,
-    Vitals,
+    DeadLetters, Intake, Jobs, Layouts, ModelVersions, Privacy, Recommendations, Reports, SearchReports, Searches,
+    ShopRecords, Vitals,
 };
 use crate::privacy::PrivacySettings;
 use crate::rejects::Rejects;
@@ -115,6 +115,7 @@ pub struct Parts {
     pub policies: Arc<Policies>,
     pub models: Arc<dyn ModelVersions>,
     pub jobs: Arc<dyn Jobs>,
+    pub dead_letters: Arc<dyn DeadLetters>,
     pub privacy: Arc<dyn Privacy>,
     pub vitals: Arc<dyn Vitals>,
     pub settings: Settings,

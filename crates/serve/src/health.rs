@@ -95,6 +95,10 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
             tracing::warn!(%error, "the queue of jobs could not be read; its metrics are missing");
             Vec::new()
         });
+        let dead_letters = parts.dead_letters.list().map(|letters| letters.len()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "events that are set aside could not be counted");
+            0
+        });
         let now = parts.clock.now();
         let waiting = jobs.iter().filter(|job| job.state == JobState::Waiting);
         let oldest_ms = waiting.map(|job| now.since(job.asked_at)).max().unwrap_or(0);
@@ -109,6 +113,7 @@ pub(crate) async fn metrics(State(app): State<Shared>) -> Result<Response, Probl
             unrecorded: parts.recorder.unrecorded(),
             exposures_lost: parts.dealer.exposures.lost(),
             log_lag: parts.vitals.log_lag_events(),
+            dead_letters: dead_letters as u64,
             in_flight: app.in_flight.load(Ordering::Relaxed) as u64,
             waiting: app.admission.waiting(),
             shed: app.admission.shed(),

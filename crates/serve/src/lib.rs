@@ -17,6 +17,7 @@ mod body;
 mod client;
 mod consent;
 mod console;
+mod dead_letters;
 mod decisions;
 mod entities;
 mod experiments;
@@ -77,10 +78,11 @@ pub use merchandise::{
 pub use oidc::{CALLBACK as OIDC_CALLBACK, IssuerCalls, Oidc, OidcSettings};
 pub use openapi::{openapi, openapi_json};
 pub use ports::{
-    CatalogueState, DriftLook, DriftPage, EncodedQueries, EncoderBudget, EncoderStatus, EngineDrift, FairnessQuestion,
-    Intake, Jobs, Layouts, Leader, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Privacy, PrivacyError,
-    ProductGroup, QueryFigures, QueryOrder, Recommendations, Reports, SearchFigures, SearchOverview, SearchReports,
-    SearchSpan, Searches, ShopRecords, ShopperGroups, StockPlace, Vitals,
+    AppliedAgain, CatalogueState, DeadLetter, DeadLetters, DriftLook, DriftPage, EncodedQueries, EncoderBudget,
+    EncoderStatus, EngineDrift, FairnessQuestion, Intake, Jobs, Layouts, Leader, ModelChangeError, ModelEntry,
+    ModelSegment, ModelVersions, Privacy, PrivacyError, ProductGroup, QueryFigures, QueryOrder, Recommendations,
+    Reports, SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, ShopRecords, ShopperGroups,
+    StockPlace, Vitals,
 };
 pub use privacy::opendsr::status_callback;
 pub use privacy::{PrivacySettings, RetentionPeriods};

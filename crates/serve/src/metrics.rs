@@ -47,6 +47,7 @@ pub(crate) struct Gauges {
     pub(crate) unrecorded: u64,
     pub(crate) exposures_lost: u64,
     pub(crate) log_lag: u64,
+    pub(crate) dead_letters: u64,
     pub(crate) in_flight: u64,
     /// Decisions that wait for their turn.
     pub(crate) waiting: u64,
@@ -131,6 +132,7 @@ impl Metrics {
             ("merx_exposures_lost_total", "counter", "Shown arms that could not be logged.", gauges.exposures_lost),
             ("merx_recorder_queue", "gauge", "Decision records that wait for the disk.", gauges.recorder_queue),
             ("merx_log_lag_events", "gauge", "Events that projections have not seen yet.", gauges.log_lag),
+            ("merx_dead_letters", "gauge", "Events that could not be applied and are set aside.", gauges.dead_letters),
             ("merx_http_requests_in_flight", "gauge", "Requests that are not answered yet.", gauges.in_flight),
             ("merx_decisions_waiting", "gauge", "Decisions that wait for their turn.", gauges.waiting),
             ("merx_leads", "gauge", "Whether this process leads the shop.", gauges.leads),

@@ -502,6 +502,41 @@ pub trait Privacy: Send + Sync {
     fn rotate_vault(&self, act: Act<'_>) -> Result<u64, PrivacyError>;
 }
 
+/// An event that could not be applied to what is known of shoppers and products.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// In the log.
+    pub place: u64,
+    pub event_id: String,
+    pub kind: String,
+    /// Why it could not be applied, the last time.
+    pub detail: String,
+    /// When it was set aside.
+    pub at: TimestampMs,
+    pub attempts: u64,
+}
+
+/// What came of applying it once more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AppliedAgain {
+    Done,
+    /// For the same reason, or another.
+    Refused(String),
+    /// The event is no longer in the log.
+    Gone,
+    /// None is set aside there.
+    Unknown,
+}
+
+/// Events that were set aside so that those behind them went on.
+pub trait DeadLetters: Send + Sync {
+    /// By place, the earliest first: a bounded number.
+    fn list(&self) -> Result<Vec<DeadLetter>, StoreError>;
+    fn apply(&self, place: u64) -> Result<AppliedAgain, StoreError>;
+    /// Gives it up. Whether there was one.
+    fn give_up(&self, place: u64) -> Result<bool, StoreError>;
+}
+
 /// The process that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Leader {

@@ -31,9 +31,10 @@ use crate::search::{encoder, reports};
 use crate::{
     activity, alerts,
     algolia::{self, manage, objects},
-    assortment, audit, automations, consent, console, decisions, experiments, figures, forward, gathering, health,
-    jobs, keys_api, labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy, products, recommend,
-    reference, search, session, site, slot_rules, slots, stage, stock, storefront, tracking, users_api,
+    assortment, audit, automations, consent, console, dead_letters, decisions, experiments, figures, forward,
+    gathering, health, jobs, keys_api, labels, layout, live, markets, models, ofrep, oidc, openapi, orders, privacy,
+    products, recommend, reference, search, session, site, slot_rules, slots, stage, stock, storefront, tracking,
+    users_api,
 };
 
 pub(crate) type Shared = Arc<App>;
@@ -318,6 +319,10 @@ pub(crate) fn table() -> Vec<Endpoint> {
         endpoint::<session::__path_end_session>(OPEN, delete(session::end_session)),
 
         endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),
+        endpoint::<dead_letters::__path_list_dead_letters>(ADMIN, get(dead_letters::list_dead_letters)),
+        endpoint::<dead_letters::__path_replay_dead_letter>(ADMIN, post(dead_letters::replay_dead_letter)),
+        endpoint::<dead_letters::__path_drop_dead_letter>(ADMIN, delete(dead_letters::drop_dead_letter)),
+
         endpoint::<health::__path_live>(OPEN, get(health::live)),
         endpoint::<health::__path_ready>(OPEN, get(health::ready)),
         endpoint::<health::__path_metrics>(OPEN, get(health::metrics)),

@@ -184,6 +184,11 @@ pub trait OnlineStore: Send + Sync {
 
     fn remove(&self, key: OnlineKey) -> Result<()>;
 
+    /// `TooLarge` where a value is larger than this store holds: [`Self::update`] would refuse it.
+    fn check_size(&self, _value: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     /// Number of keys and bytes held.
     fn size(&self) -> Result<(u64, u64)>;
 

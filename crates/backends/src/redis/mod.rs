@@ -243,6 +243,15 @@ impl Inner {
         Ok(())
     }
 
+    fn check_size(&self, value: &[u8]) -> Result<()> {
+        let (bytes, most) = (value.len(), self.max_value_bytes);
+        if bytes <= most {
+            return Ok(());
+        }
+        let detail = format!("a value of {bytes} bytes; raise max_value_bytes (it is {most}) in storage.online");
+        Err(StoreError::TooLarge { what: WHAT, detail })
+    }
+
     fn change(&self, key: OnlineKey, change: &mut dyn FnMut(&mut Vec<u8>)) -> Result<()> {
         if !self.leads.load(Ordering::Acquire) {
             return Err(self.server.taken_over());
@@ -255,11 +264,7 @@ impl Inner {
         let held = self.load(key, Server::get)?;
         let mut value = held.as_ref().and_then(|held| held.value(&epochs)).unwrap_or_default().to_vec();
         change(&mut value);
-        if value.len() > self.max_value_bytes {
-            let (bytes, most) = (value.len(), self.max_value_bytes);
-            let detail = format!("a value of {bytes} bytes; raise max_value_bytes (it is {most}) in storage.online");
-            return Err(StoreError::TooLarge { what: WHAT, detail });
-        }
+        self.check_size(&value)?;
         if value.is_empty() && held.is_none() {
             return Ok(());
         }
@@ -339,6 +344,10 @@ impl OnlineStore for RedisOnlineStore {
     }
 
     /// Reads everything: for reports, not for requests.
+    fn check_size(&self, value: &[u8]) -> Result<()> {
+        self.inner.check_size(value)
+    }
+
     fn size(&self) -> Result<(u64, u64)> {
         self.inner.flush()?;
         let epochs = self.inner.epochs.read_recursive();

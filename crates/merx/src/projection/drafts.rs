@@ -58,6 +58,8 @@ impl OnlineStore for Drafts {
             }
         };
         change(&mut value);
+        // Before anything of the event is sent: it is applied whole or not at all.
+        self.store.check_size(&value)?;
         changed.insert(key, value);
         Ok(())
     }
@@ -65,6 +67,10 @@ impl OnlineStore for Drafts {
     fn remove(&self, key: OnlineKey) -> Result<()> {
         self.changed.lock().insert(key, Vec::new());
         Ok(())
+    }
+
+    fn check_size(&self, value: &[u8]) -> Result<()> {
+        self.store.check_size(value)
     }
 
     fn size(&self) -> Result<(u64, u64)> {

@@ -28,6 +28,7 @@ use parking_lot::Mutex;
 use super::network::{Link, Reached};
 use super::world::World;
 use crate::lead::{LEAD, Lead};
+use crate::projection::dead_letters::{self, DeadLetters};
 use crate::projection::{Projection, Round, recover};
 
 pub(super) const POLICY: ConsentPolicy = ConsentPolicy { allowed_unless_denied: Purposes::PERSONALISATION };
@@ -257,7 +258,8 @@ impl Process {
         };
         let visitors = vault(&recording, 0)?;
         let ingest = Arc::new(Ingest::new(Arc::clone(&fenced), intake_log, vault(&fenced, CACHED)?));
-        let projection = Arc::new(Projection::new(store, Arc::clone(&ingest), Some(lead.touch()), true));
+        let dead_letters = DeadLetters::new(Arc::clone(&fenced), Arc::new(ManualClock::default()));
+        let projection = Arc::new(Projection::new(store, Arc::clone(&ingest), Some(lead.touch()), true, dead_letters));
         projection.follow_catalogue()?;
         let settings = PipelineSettings {
             consent: POLICY.into(),
@@ -351,7 +353,13 @@ impl Process {
 
 /// A shop's records before anything happened.
 pub(super) fn empty_records(path: &std::path::Path) -> Result<()> {
-    let migrations = [merx_ingest::MIGRATIONS, merx_backends::KAFKA_MIGRATIONS, merx_store::LEASE_MIGRATIONS].concat();
+    let migrations = [
+        merx_ingest::MIGRATIONS,
+        merx_backends::KAFKA_MIGRATIONS,
+        merx_store::LEASE_MIGRATIONS,
+        &[dead_letters::MIGRATION],
+    ]
+    .concat();
     SqliteRecords::open(path, &migrations)?;
     Ok(())
 }

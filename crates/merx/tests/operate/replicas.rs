@@ -182,6 +182,82 @@ fn three_processes_serve_one_shop() {
 
 #[test]
 #[ignore = "needs servers: tools/test backends"]
+fn what_cannot_be_applied_is_set_aside_and_applied_once_it_can_be() {
+    const TOO_LITTLE: usize = 1_024;
+    let mut replicas = Replicas::made("set_aside");
+    replicas.place.limit_values(TOO_LITTLE);
+    let server = replicas.begin();
+    let set_aside = |server: &Server| server.get("/v1/dead-letters")["items"].as_array().unwrap().clone();
+    let applied = |server: &Server| server.eventually("/health/ready", |reply| reply.json()["log_lag_events"] == 0);
+    assert!(set_aside(&server).is_empty());
+
+    // Who searches for much with many words has more to be remembered than there is room for; who searches once does not.
+    let name =
+        |number: u32| format!("number {number} {}", "lamp of oak and glass with a warm and quiet light ".repeat(2));
+    for number in 0..20 {
+        let product = json!({ "name": name(number),
+            "variants": [{ "id": format!("NEW{number}-1"), "prices": [{ "amount": { "minor": 1990, "currency": "EUR" } }] }] });
+        let path = format!("/v1/products/NEW{number}");
+        assert!(server.call("PUT", &path, &server.keys.admin, Some(&product)).status < 300);
+    }
+    let search = |visitor: &str, number: u32| {
+        let event = json!({ "type": "track", "event": "Products Searched", "messageId": format!("{visitor}-{number}"),
+            "anonymousId": visitor, "properties": { "query": name(number) } });
+        take(&server, &json!({ "batch": [event] })).ok();
+    };
+    (0..20).for_each(|number| search("greedy", number));
+    search("modest", 3);
+    let remembered = |server: &Server, visitor: &str| -> Vec<String> {
+        let found = server.post("/v1/suggest", &json!({ "text": "", "queries": 6, "anonymous_id": visitor }));
+        let own = found["suggestions"].as_array().unwrap().iter().filter(|one| one["personal"] == true);
+        own.map(|one| one["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let newest = |server: &Server, visitor: &str, number: u32| {
+        remembered(server, visitor).first().is_some_and(|text| text.starts_with(&format!("number {number} ")))
+    };
+    applied(&server);
+    let letters = set_aside(&server);
+    assert!(
+        (1..20).contains(&letters.len()) && letters[0]["detail"].as_str().unwrap().contains("max_value_bytes"),
+        "{letters:?}"
+    );
+    let metrics = server.call("GET", "/metrics", "", None).body;
+    assert!(metrics.contains(&format!("\nmerx_dead_letters {}\n", letters.len())), "{metrics}");
+    assert!(newest(&server, "modest", 3));
+    let last = letters.last().unwrap()["place"].as_u64().unwrap();
+    let replay = |server: &Server, place: u64| {
+        server.call("POST", &format!("/v1/dead-letters/{place}/replay"), &server.keys.admin, None)
+    };
+    let refused = replay(&server, last);
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert!(refused.body.contains("max_value_bytes"), "{refused:?}");
+    assert_eq!(set_aside(&server).last().unwrap()["attempts"], 2);
+
+    // Mended, and begun again.
+    server.stop();
+    replicas.place.limit_values(1 << 20);
+    let server = replicas.begin();
+    assert_eq!(set_aside(&server).len(), letters.len(), "they wait for somebody");
+    assert!(!newest(&server, "greedy", 19));
+    let (given_up, rest) = letters.split_first().unwrap();
+    let path = format!("/v1/dead-letters/{}", given_up["place"]);
+    assert_eq!(server.call("DELETE", &path, &server.keys.admin, None).status, 204);
+    for letter in rest {
+        assert_eq!(replay(&server, letter["place"].as_u64().unwrap()).status, 204);
+    }
+    assert!(set_aside(&server).is_empty());
+    assert!(newest(&server, "greedy", 19));
+    assert_eq!(replay(&server, last).status, 404, "once");
+    // Whoever takes over knows it too.
+    server.kill();
+    let server = replicas.begin();
+    applied(&server);
+    assert!(newest(&server, "greedy", 19));
+    assert!(set_aside(&server).is_empty());
+}
+
+#[test]
+#[ignore = "needs servers: tools/test backends"]
 fn shoppers_are_answered_while_the_lead_changes_hands() {
     let mut replicas = Replicas::made("hands");
     let a = replicas.begin();

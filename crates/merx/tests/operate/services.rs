@@ -59,6 +59,12 @@ impl Place {
         self.records = self.records.replace(&host("postgres"), &format!("{},{}", host("postgres"), host("standby")));
     }
 
+    /// What is known of a shopper or a product may take so many bytes.
+    pub(crate) fn limit_values(&mut self, bytes: usize) {
+        let (address, _) = self.online.split_once("&max_value_bytes=").unwrap_or((&self.online, ""));
+        self.online = format!("{address}&max_value_bytes={bytes}");
+    }
+
     pub(crate) fn settings(&self) -> Vec<String> {
         [
             ("records", &self.records),

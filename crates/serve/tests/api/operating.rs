@@ -81,6 +81,28 @@ async fn jobs_are_started_once_and_watched() {
 }
 
 #[tokio::test]
+async fn what_is_set_aside_is_listed_applied_and_given_up() {
+    let shop = Shop::open();
+    let replay = |place: &str| {
+        let path = format!("/v1/dead-letters/{place}/replay");
+        let shop = &shop;
+        async move { call(shop, "POST", &path, &shop.admin, None).await }
+    };
+    call(&shop, "GET", "/v1/dead-letters", &shop.secret, None).await.problem(403, "forbidden");
+    let listed = call(&shop, "GET", "/v1/dead-letters", &shop.admin, None).await.ok();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(3));
+    assert_eq!((listed["items"][0]["place"].as_u64(), listed["items"][0]["attempts"].as_u64()), (Some(7), Some(1)));
+    assert!(call(&shop, "GET", "/metrics", "", None).await.text().contains("\nmerx_dead_letters 3\n"));
+    assert_eq!(replay("7").await.status, 204);
+    assert_eq!(replay("8").await.status, 204);
+    replay("9").await.problem(409, "conflict");
+    replay("7").await.problem(404, "not_found");
+    replay("first").await.problem(400, "invalid_parameter");
+    assert_eq!(call(&shop, "DELETE", "/v1/dead-letters/9", &shop.admin, None).await.status, 204);
+    call(&shop, "DELETE", "/v1/dead-letters/9", &shop.admin, None).await.problem(404, "not_found");
+}
+
+#[tokio::test]
 async fn the_checked_in_document_is_the_servers_own() {
     let shop = Shop::open();
     let served = call(&shop, "GET", "/openapi.json", "", None).await.text();

@@ -34,11 +34,11 @@ use merx_measure::shop::{
     segments_page, sequence_of, value_page,
 };
 use merx_serve::{
-    AdmissionSettings, App, AskedBy, CatalogueState, DriftPage, FairnessQuestion, Indexes, Intake, JobEntry, JobKind,
-    JobState, Jobs, Keys, Leader, Merchandise, ModelChangeError, ModelEntry, ModelSegment, ModelVersions, Oidc, Parts,
-    Privacy, PrivacyError, PrivacySettings, QueryFigures, QueryOrder, RateLimit, Reports, RetentionPeriods, Scope,
-    SearchFigures, SearchOverview, SearchReports, SearchSpan, Searches, Settings, ShopRecords, Site, SlotPreset,
-    SlotRuleBook, StockPlace, Users, Vitals,
+    AdmissionSettings, App, AppliedAgain, AskedBy, CatalogueState, DeadLetter, DeadLetters, DriftPage,
+    FairnessQuestion, Indexes, Intake, JobEntry, JobKind, JobState, Jobs, Keys, Leader, Merchandise, ModelChangeError,
+    ModelEntry, ModelSegment, ModelVersions, Oidc, Parts, Privacy, PrivacyError, PrivacySettings, QueryFigures,
+    QueryOrder, RateLimit, Reports, RetentionPeriods, Scope, SearchFigures, SearchOverview, SearchReports, SearchSpan,
+    Searches, Settings, ShopRecords, Site, SlotPreset, SlotRuleBook, StockPlace, Users, Vitals,
 };
 use merx_store::{Appended, EventLog, LogSettings, Migration, Store, StoreError};
 use parking_lot::Mutex;
@@ -531,6 +531,39 @@ impl ModelVersions for TwoVersions {
     }
 }
 
+/// Three events that can't be applied: the first can by now, the second is gone, the third is as it was.
+pub struct SetAside(Mutex<Vec<u64>>);
+
+impl DeadLetters for SetAside {
+    fn list(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let letter = |place: &u64| DeadLetter {
+            place: *place,
+            event_id: format!("event-{place}"),
+            kind: "Product Viewed".to_owned(),
+            detail: "too large".to_owned(),
+            at: TimestampMs(0),
+            attempts: 1,
+        };
+        Ok(self.0.lock().iter().map(letter).collect())
+    }
+
+    fn apply(&self, place: u64) -> Result<AppliedAgain, StoreError> {
+        Ok(match place {
+            9 => AppliedAgain::Refused("too large".to_owned()),
+            _ if !self.give_up(place)? => AppliedAgain::Unknown,
+            8 => AppliedAgain::Gone,
+            _ => AppliedAgain::Done,
+        })
+    }
+
+    fn give_up(&self, place: u64) -> Result<bool, StoreError> {
+        let mut places = self.0.lock();
+        let before = places.len();
+        places.retain(|known| *known != place);
+        Ok(places.len() < before)
+    }
+}
+
 /// Takes jobs and never does them.
 #[derive(Default)]
 pub struct Unwilling(Mutex<Vec<JobEntry>>);
@@ -949,6 +982,7 @@ impl Shop {
             policies,
             models: Arc::new(TwoVersions { live: Mutex::new(1), audit: Arc::clone(&audit) }),
             jobs: Arc::new(Unwilling::default()),
+            dead_letters: Arc::new(SetAside(Mutex::new(vec![7, 8, 9]))),
             privacy: Arc::new(privacy),
             vitals: Arc::clone(&pulse) as Arc<dyn Vitals>,
             settings,
