@@ -155,8 +155,10 @@ pub(super) fn tag_filter(text: &str) -> Result<Filter, String> {
 pub(super) fn numeric_filter(text: &str) -> Result<Filter, String> {
     let wrong = || format!("{text:?}: expected an attribute, a comparison and a number");
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(wrong);
-    let named =
-        |attribute: &'_ str| Some(attribute.trim().to_owned()).filter(|name| !name.is_empty()).ok_or_else(wrong);
+    let named = |attribute: &str| {
+        let name = attribute.trim();
+        if name.is_empty() || name.contains(['<', '>', '=']) { Err(wrong()) } else { Ok(name.to_owned()) }
+    };
     for (sign, comparison) in COMPARISONS {
         if let Some((attribute, value)) = text.split_once(sign) {
             return Ok(compare(&named(attribute)?, comparison, number(value)?));

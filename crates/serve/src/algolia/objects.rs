@@ -167,7 +167,7 @@ struct Browsed {
 
 fn browsed(app: &App, index: &str, cursor: Option<Cursor>, asked: Params, asker: &Asker) -> Result<Value, Problem> {
     let (from, page, counted, params) = match cursor {
-        Some(cursor) => (Some(cursor.from), cursor.page, Some(cursor.total), cursor.params),
+        Some(cursor) => (Some(cursor.from), cursor.page, cursor.total, cursor.params),
         None => (None, asked.number("page").unwrap_or(0), None, asked),
     };
     let count = params.number("hitsPerPage").unwrap_or(MOST_BROWSED).clamp(1, MOST_BROWSED);
@@ -193,7 +193,7 @@ fn browsed(app: &App, index: &str, cursor: Option<Cursor>, asked: Params, asker:
         "index": index, "processingTimeMS": 0,
     });
     if let Some(from) = found.next {
-        let next = Cursor { from, page: page.saturating_add(1), total: found.total, params };
+        let next = Cursor { from, page: page.saturating_add(1), total: Some(found.total), params };
         answer["cursor"] = json!(next.text());
     }
     Ok(answer)

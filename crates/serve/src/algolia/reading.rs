@@ -162,7 +162,7 @@ pub(super) struct Cursor {
     pub(super) from: u32,
     pub(super) page: usize,
     /// How many there are on all pages, as counted for the first.
-    pub(super) total: usize,
+    pub(super) total: Option<usize>,
     pub(super) params: Params,
 }
 
@@ -172,14 +172,16 @@ impl Cursor {
         if let Some(asked) = asked.as_object_mut() {
             asked.remove("cursor");
         }
-        URL_SAFE_NO_PAD.encode(json!([self.from, self.page, self.total, asked]).to_string())
+        URL_SAFE_NO_PAD.encode(json!([self.from, asked, self.page, self.total]).to_string())
     }
 
     pub(super) fn read(text: &str) -> Result<Self, Problem> {
         let unknown = || Problem::mistake("cursor", "invalid_cursor", "this cursor was not given out here");
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| unknown())?;
-        let (from, page, total, asked): (u32, usize, usize, Value) =
-            serde_json::from_slice(&bytes).map_err(|_| unknown())?;
+        // An older one says neither which page it begins nor how many there are.
+        let older = || serde_json::from_slice(&bytes).map(|(from, asked)| (from, asked, 1, None));
+        let read: Result<(u32, Value, usize, Option<usize>), _> = serde_json::from_slice(&bytes).or_else(|_| older());
+        let (from, asked, page, total) = read.map_err(|_| unknown())?;
         Ok(Self { from, page, total, params: Params::of(&asked).map_err(|_| unknown())? })
     }
 }
