@@ -36,7 +36,7 @@ pub(super) fn write(
         let mut hit = hit(app, page, &searched, &attributes);
         if page.ranking_info {
             let place = page.page.saturating_mul(page.hits_per_page).saturating_add(place);
-            let mut info = ranking_info(place, found, answer);
+            let mut info = ranking_info(place, found, &searched);
             if let Some(around) = &page.around {
                 tell_distance(&mut info, around, &attributes);
             }
@@ -121,7 +121,7 @@ pub(super) fn hit(app: &App, page: &Page, searched: &Searched<'_>, attributes: &
 }
 
 /// Why a hit stands where it stands, as far as the protocol has words for it.
-fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value {
+fn ranking_info(place: usize, found: &SearchHit, searched: &Searched<'_>) -> Value {
     let promoted = found.reasons.iter().any(|reason| matches!(reason, HitReason::Rule { .. }));
     let score = if found.score.is_finite() { found.score } else { 0.0 };
     let coverage = found.reasons.iter().find_map(|reason| match reason {
@@ -133,7 +133,7 @@ fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value
         _ => None,
     });
     let preferred = preferred.unwrap_or(0.0);
-    let words = (answer.highlight.len() as f32 * coverage.unwrap_or(0.0)).round() as u32;
+    let words = (searched.count() as f32 * coverage.unwrap_or(0.0)).round() as u32;
     json!({"userScore": score, "promoted": promoted, "words": words, "nbTypos": 0, "nbExactWords": words, "firstMatchedWord": 0,
         "proximityDistance": 0, "geoDistance": 0, "filters": preferred, "merx": {"place": place, "score": score, "words": coverage}})
 }

@@ -28,6 +28,11 @@ impl<'a> Searched<'a> {
         let word_of = terms.iter().map(|searched| place_of(&searched.word)).collect();
         Self { terms, words, word_of }
     }
+
+    /// How many words were searched for.
+    pub(super) fn count(&self) -> usize {
+        self.words.len()
+    }
 }
 
 /// A stretch of a text, and which words of the query stand there, by place.
@@ -80,12 +85,16 @@ impl<'a> Marked<'a> {
             "value": self.tagged(tags), "matchLevel": level(self.words, &matched), "matchedWords": matched,
         });
         if !matched.is_empty() {
-            let outside = |(at, letter): (usize, char)| {
-                letter.is_alphanumeric() && !self.hits.iter().any(|hit| hit.range.contains(&at))
-            };
-            highlight["fullyHighlighted"] = json!(!self.text.char_indices().any(outside));
+            highlight["fullyHighlighted"] = json!(!self.gaps().any(|gap| gap.contains(char::is_alphanumeric)));
         }
         highlight
+    }
+
+    /// The text between hits.
+    fn gaps(&self) -> impl Iterator<Item = &'a str> + '_ {
+        let begins = std::iter::once(0).chain(self.hits.iter().map(|hit| hit.range.end));
+        let ends = self.hits.iter().map(|hit| hit.range.start).chain(std::iter::once(self.text.len()));
+        begins.zip(ends).filter_map(|(begin, end)| self.text.get(begin..end))
     }
 
     /// Of the text no more than `words` words: where most of the query stands, the first such place.
