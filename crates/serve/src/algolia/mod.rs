@@ -234,6 +234,9 @@ fn result(app: &App, index: &str, params: &Params, asker: &Asker) -> Result<Valu
 
 fn facet_hits(app: &App, index: &str, facet: &str, params: &Params, asker: &Asker) -> Result<Value, Problem> {
     check_ready(app)?;
+    if facet.trim().is_empty() {
+        return Err(Problem::mistake("facet", "missing", "expected the name of an attribute"));
+    }
     let search = Search::read(app, index, params, asker)?;
     search.page.facet_rules.check(facet)?;
     let text = params.text("facetQuery").unwrap_or_default();

@@ -152,7 +152,8 @@ pub(crate) async fn browse(
     let asker = Asker { caller, privacy_signal: false };
     answered(move || {
         // A cursor remembers how it was asked for.
-        let cursor = params.text("cursor").map(|text| Cursor::read(&text)).transpose()?;
+        let cursor = params.part("cursor").filter(|cursor| !cursor.is_null());
+        let cursor = cursor.map(|cursor| Cursor::read(cursor.as_str().unwrap_or_default())).transpose()?;
         browsed(&app, &index, cursor, params, &asker)
     })
     .await

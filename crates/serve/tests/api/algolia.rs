@@ -222,6 +222,8 @@ async fn hostile_searches_are_bounded() {
         let request = axum::http::Request::post(path).header("x-algolia-api-key", &shop.public);
         assert_eq!(send(&shop, request.body(Body::from(deep)).unwrap()).await.status, 400, "{path}");
     }
+    let nameless = json!({"requests": [{"indexName": "products", "type": "facet"}]});
+    assert_eq!(ask(&shop, "/1/indexes/*/queries", &nameless).await.status, 422);
     let many: Vec<Value> = (0..51).map(|_| json!({"indexName": "products"})).collect();
     assert_eq!(ask(&shop, "/1/indexes/*/queries", &json!({"requests": many})).await.status, 422);
 }

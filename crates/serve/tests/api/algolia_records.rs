@@ -199,7 +199,8 @@ async fn browsing_reads_everything_once() {
         (&second["hits"][0]["objectID"], &second["nbHits"], second.get("cursor")),
         (&json!("p41"), &json!(50), None)
     );
-    for wrong in [json!({"cursor": "x"}), json!({"cursor": "W10"}), json!({"filters": "price >"})] {
+    for wrong in [json!({"cursor": "x"}), json!({"cursor": "W10"}), json!({"cursor": 5}), json!({"filters": "price >"})]
+    {
         assert_eq!(post(&shop, "/1/indexes/products/browse", wrong).await.status, 422);
     }
 }
