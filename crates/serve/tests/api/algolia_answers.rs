@@ -1,22 +1,14 @@
 //! What answers of Algolia's protocol hold: nothing that is hidden, every facet under its name, every event that is good.
 
-use axum::body::Body;
 use merx_domain::EventKind;
 use merx_serve::Settings;
 use serde_json::{Value, json};
 
 use crate::harness::{Shop, settings};
-use crate::{Reply, send};
+use crate::{Reply, algolia_records};
 
 async fn call(shop: &Shop, key: &str, method: &str, path: &str, body: Value) -> Reply {
-    let request = axum::http::Request::builder()
-        .method(method)
-        .uri(path)
-        .header("x-algolia-application-id", "SHOP")
-        .header("x-algolia-api-key", key)
-        .header("content-type", "text/plain");
-    let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
-    send(shop, request.body(body).unwrap()).await
+    algolia_records::call(shop, key, method, path, Some(body).filter(|body| !body.is_null())).await
 }
 
 async fn set(shop: &Shop, settings: Value) {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::Shop;
 use crate::{Reply, send};
 
-async fn call(shop: &Shop, key: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
+pub(crate) async fn call(shop: &Shop, key: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
     let request = axum::http::Request::builder()
         .method(method)
         .uri(path)
