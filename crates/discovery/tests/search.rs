@@ -13,7 +13,7 @@ use merx_discovery::search::text::Language;
 use merx_discovery::search::{
     EngineSettings, MeaningSettings, SearchAnswer, SearchAsk, SearchEngine, SearchOptions, Synonym,
 };
-use merx_domain::search::{Around, Distinct, Preference};
+use merx_domain::search::{Around, Distinct, Preference, SearchedTerm};
 use merx_domain::{
     Affinity, AttributeValue, Blocked, ConsentStamp, Currency, DecisionId, Device, Engine, EngineError, Fact,
     FallbackLevel, Filter, FilterValue, MarketId, ModelVersion, Money, Price, Product, ProductId, ProductNumber,
@@ -575,6 +575,11 @@ fn what_is_highlighted_names_the_words_of_the_query() {
     assert_eq!(words("trail trainers", "Strider trail shoes"), ["trail", "trainers"], "by a synonym");
     assert_eq!(words("trial shoos", "Strider trail shoes"), ["shoos", "trial"], "as typed, however it was read");
     assert_eq!(words("the trail", "The Strider"), Vec::<String>::new(), "what says nothing is not searched for");
+    // Answers on record have one text for each; older ones the term alone.
+    let written = postcard::to_stdvec(&["sneekers\tshoe", "sho*"]).unwrap();
+    let read: [SearchedTerm; 2] = postcard::from_bytes(&written).unwrap();
+    let terms = read.map(|searched| (searched.word, searched.term));
+    assert_eq!(terms, [("sneekers".into(), "shoe".into()), ("sho*".into(), "sho*".into())]);
 }
 
 #[test]

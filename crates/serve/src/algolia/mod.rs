@@ -112,7 +112,7 @@ pub(crate) async fn queries(
             _ => result(app, index, params, &asker),
         };
         if stops_early {
-            return until_enough(&requests, &one);
+            return until_enough(&requests, one);
         }
         requests.iter().map(one).collect::<Result<Vec<Value>, Problem>>()
     });
@@ -122,7 +122,7 @@ pub(crate) async fn queries(
 /// Searches until what was found fills the page of the last of them; the others are not done.
 fn until_enough(
     requests: &[(String, Params)],
-    search: &dyn Fn(&(String, Params)) -> Result<Value, Problem>,
+    search: impl Fn(&(String, Params)) -> Result<Value, Problem>,
 ) -> Result<Vec<Value>, Problem> {
     let mut results = Vec::with_capacity(requests.len());
     let (mut found, mut enough) = (0, false);

@@ -1,10 +1,13 @@
 //! Records by id, in batches, and one after the other (browse).
 
+use std::ops::ControlFlow;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
+use merx_decide::CatalogueEntry;
 use merx_domain::search::SortKey;
-use merx_domain::{Filter, Product, ProductId, ProductStatus};
+use merx_domain::{Filter, Product, ProductId, ProductNumber, ProductStatus};
 use serde_json::{Value, json};
 
 use super::chosen::Chosen;
@@ -210,20 +213,54 @@ fn catalogue_page(
     counted: Option<usize>,
 ) -> Result<Browsed, Problem> {
     let filter = reading::filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
+    let mut total = 0;
+    if counted.is_none() {
+        walk(app, filter.as_ref(), 0, &mut |_, _| {
+            total += 1;
+            ControlFlow::Continue(())
+        });
+    }
+    let (mut page, mut next) = (Vec::new(), None);
+    let mut skipped = if from.is_some() { 0 } else { skipped };
+    walk(app, filter.as_ref(), from.unwrap_or(0), &mut |number, entry| {
+        if skipped > 0 {
+            skipped -= 1;
+        } else if page.len() < count {
+            page.push(entry.id.clone());
+        } else {
+            next = Some(number.0);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(Browsed { page, next, total: counted.unwrap_or(total) })
+}
+
+/// Products that pass, from a number on, a stretch at a time: whoever changes the catalogue needn't wait until all were looked at.
+fn walk(
+    app: &App,
+    filter: Option<&Filter>,
+    from: u32,
+    each: &mut dyn FnMut(ProductNumber, &CatalogueEntry) -> ControlFlow<()>,
+) {
+    const AT_ONCE: usize = 5_000;
     let market = &app.parts.settings.default_market;
-    let catalogue = app.parts.catalogue.read();
-    let passes =
-        |filter: &Filter, entry: &merx_decide::CatalogueEntry| filter.matches(&|field| entry.values(field, market));
-    let passing = |from: u32| {
-        catalogue
-            .from(merx_domain::ProductNumber(from))
-            .filter(|(_, entry)| entry.visible && filter.as_ref().is_none_or(|filter| passes(filter, entry)))
+    let passes = |entry: &CatalogueEntry| {
+        entry.visible && filter.is_none_or(|filter| filter.matches(&|field| entry.values(field, market)))
     };
-    let total = counted.unwrap_or_else(|| passing(0).count());
-    let mut found = passing(from.unwrap_or(0)).skip(if from.is_some() { 0 } else { skipped });
-    let page = found.by_ref().take(count).map(|(_, entry)| entry.id.clone()).collect();
-    let next = found.next().map(|(number, _)| number.0);
-    Ok(Browsed { page, next, total })
+    let mut from = ProductNumber(from);
+    loop {
+        let catalogue = app.parts.catalogue.read();
+        let mut last = None;
+        for (number, entry) in catalogue.from(from).take(AT_ONCE) {
+            last = Some(number);
+            if passes(entry) && each(number, entry).is_break() {
+                return;
+            }
+        }
+        let Some(next) = last.and_then(|last| last.0.checked_add(1)) else { return };
+        from = ProductNumber(next);
+    }
 }
 
 /// What has the words: in the order of ids, because nobody ranks what is copied, and nothing that is only near to it.
@@ -444,7 +481,7 @@ pub(crate) async fn delete_by(
         writes::remove_products(&app, &|product| {
             let Ok(stock) = app.parts.shop.stock(&product.id) else { return false };
             let units = (!stock.is_empty()).then(|| writes::total(&stock));
-            let entry = merx_decide::CatalogueEntry::new(product, units);
+            let entry = CatalogueEntry::new(product, units);
             filter.matches(&|field| entry.values(field, market))
         })?;
         Ok(json!({"taskID": writes::begin_task(&app)?, "updatedAt": now(&app)}))
