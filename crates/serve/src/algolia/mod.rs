@@ -53,8 +53,9 @@ pub(crate) use indexes::MIGRATION;
 use params::Params;
 use reading::{Asker, Search};
 
-/// Searches of one call.
+/// Searches of one call, and hits of all of them.
 const MOST_REQUESTS: usize = 50;
+const MOST_HITS: usize = 3_000;
 const MOST_FACET_HITS: usize = 100;
 const SUGGESTIONS: &str = "_query_suggestions";
 
@@ -107,6 +108,13 @@ pub(crate) async fn queries(
     let stops_early = body.get("strategy").and_then(Value::as_str) == Some("stopIfEnoughMatches");
     let asker = Asker { caller, privacy_signal: has_privacy_signal(&headers) };
     let results = deciding(&app, move |app| {
+        let is_search = |(_, params): &&(String, Params)| params.text("type").as_deref() != Some("facet");
+        let hits = requests.iter().filter(is_search).map(|(index, params)| reading::hits_wanted(app, index, params));
+        let hits: usize = hits.sum();
+        if hits > MOST_HITS {
+            let detail = format!("{hits} hits together are more than {MOST_HITS}: ask for smaller pages");
+            return Err(Problem::mistake("requests", "out_of_range", detail));
+        }
         let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
             Some("facet") => facet_hits(app, index, &params.text("facet").unwrap_or_default(), params, &asker),
             _ => result(app, index, params, &asker),

@@ -74,9 +74,7 @@ impl Search {
         let typed = |name: &str| params.text(name).filter(|text| !text.trim().is_empty());
         let query = typed("query").or_else(|| typed("similarQuery")).unwrap_or_default();
         check_length(&query)?;
-        // A part of the list can be asked for by offset and length as well; those win where both are said.
-        let length = params.number("length").filter(|_| params.part("offset").is_some());
-        let hits_per_page = length.or(params.number("hitsPerPage")).unwrap_or(DEFAULT_HITS).min(MOST_HITS);
+        let (hits_per_page, length) = page_size(params);
         let page = params.number("page").unwrap_or(0);
         let offset = length.and(params.number("offset")).unwrap_or(page.saturating_mul(hits_per_page)).min(REACHABLE);
         let count = hits_per_page.min(REACHABLE - offset);
@@ -148,6 +146,17 @@ impl Search {
         };
         Ok(Self { asked: decision, page })
     }
+}
+
+/// Hits on a page. A part of the list can be asked for by offset and length as well; those win where both are said.
+fn page_size(params: &Params) -> (usize, Option<usize>) {
+    let length = params.number("length").filter(|_| params.part("offset").is_some());
+    (length.or(params.number("hitsPerPage")).unwrap_or(DEFAULT_HITS).min(MOST_HITS), length)
+}
+
+/// How many hits a search may answer with.
+pub(super) fn hits_wanted(app: &App, index: &str, asked: &Params) -> usize {
+    page_size(&settings::with_defaults(app, index, asked)).0
 }
 
 /// Whom a front end asks for: its visitor, by the token that it made up.

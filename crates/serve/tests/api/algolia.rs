@@ -222,6 +222,10 @@ async fn hostile_searches_are_bounded() {
         let request = axum::http::Request::post(path).header("x-algolia-api-key", &shop.public);
         assert_eq!(send(&shop, request.body(Body::from(deep)).unwrap()).await.status, 400, "{path}");
     }
+    let large = |number| json!({"requests": vec![json!({"indexName": "products", "hitsPerPage": 1_000}); number]});
+    assert_eq!(ask(&shop, "/1/indexes/*/queries", &large(3)).await.status, 200);
+    let refused = ask(&shop, "/1/indexes/*/queries", &large(4)).await;
+    assert!(refused.status == 422 && refused.text().contains("4000 hits together"), "{}", refused.text());
     let nameless = json!({"requests": [{"indexName": "products", "type": "facet"}]});
     assert_eq!(ask(&shop, "/1/indexes/*/queries", &nameless).await.status, 422);
     let many: Vec<Value> = (0..51).map(|_| json!({"indexName": "products"})).collect();
