@@ -10,5 +10,7 @@ export default defineConfig({
   plugins: [svelte(), precompress()],
   // Inlined files would be data: addresses, which the page's policy forbids for scripts and styles.
   build: { outDir: 'dist/site', emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  // Tests draw parts of pages in a page of their own.
+  resolve: process.env.VITEST ? { conditions: ['browser'] } : {},
   server: { proxy: Object.fromEntries(['/v1', '/health', '/metrics', '/openapi.json', '/docs'].map(path => [path, server])) },
 });

@@ -3,6 +3,7 @@ import type { Schemas } from '../api/client';
 
 export type Rule = Schemas['SearchRule'];
 export type Consequence = Schemas['SearchRuleConsequence'];
+export type Banner = Extract<Consequence, { type: 'banner' }>;
 export type Kind = Consequence['type'];
 export type Synonym = Schemas['SearchSynonym'];
 

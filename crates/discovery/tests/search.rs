@@ -13,7 +13,7 @@ use merx_discovery::search::text::Language;
 use merx_discovery::search::{
     EngineSettings, MeaningSettings, SearchAnswer, SearchAsk, SearchEngine, SearchOptions, Synonym,
 };
-use merx_domain::search::{Around, Distinct, Preference};
+use merx_domain::search::{Around, Distinct, Preference, SearchedTerm};
 use merx_domain::{
     Affinity, AttributeValue, Blocked, ConsentStamp, Currency, DecisionId, Device, Engine, EngineError, Fact,
     FallbackLevel, Filter, FilterValue, MarketId, ModelVersion, Money, Price, Product, ProductId, ProductNumber,
@@ -551,8 +551,35 @@ fn typing_finds_before_the_word_is_done() {
     let engine = engine_of(&products);
     let answer = search(&engine, &SearchAsk { unfinished: true, ..SearchAsk::of("trail sho") });
     assert!(names(&products, &answer)[0].contains("trail shoes"));
-    let ranges = engine.highlight("Strider trail shoes", &answer.highlight);
-    assert_eq!(ranges, [8..13, 14..19]);
+    let marks = engine.highlight("Strider trail shoes", &answer.highlight);
+    let ranges: Vec<_> = marks.iter().map(|mark| mark.range.clone()).collect();
+    assert_eq!(ranges, [8..13, 14..17], "as far as it was typed");
+}
+
+#[test]
+fn what_is_highlighted_names_the_words_of_the_query() {
+    let products = catalogue();
+    let engine = engine_of(&products);
+    engine.set_merchandising(&[], vec![Synonym::Equal { words: vec!["trainers".into(), "shoes".into()] }]);
+    let words = |query: &str, text: &str| -> Vec<String> {
+        let answer = search(&engine, &SearchAsk::of(query));
+        let marks = engine.highlight(text, &answer.highlight);
+        let mut words: Vec<String> =
+            marks.iter().flat_map(|mark| &mark.terms).map(|place| answer.highlight[*place].word.clone()).collect();
+        words.sort_unstable();
+        words.dedup();
+        words
+    };
+    assert_eq!(words("trail shoes", "Strider trail shoes"), ["shoes", "trail"]);
+    assert_eq!(words("trail shoes", "Strider shoes"), ["shoes"]);
+    assert_eq!(words("trail trainers", "Strider trail shoes"), ["trail", "trainers"], "by a synonym");
+    assert_eq!(words("trial shoos", "Strider trail shoes"), ["shoos", "trial"], "as typed, however it was read");
+    assert_eq!(words("the trail", "The Strider"), Vec::<String>::new(), "what says nothing is not searched for");
+    // Answers on record have one text for each; older ones the term alone.
+    let written = postcard::to_stdvec(&["sneekers\tshoe", "sho*"]).unwrap();
+    let read: [SearchedTerm; 2] = postcard::from_bytes(&written).unwrap();
+    let terms = read.map(|searched| (searched.word, searched.term));
+    assert_eq!(terms, [("sneekers".into(), "shoe".into()), ("sho*".into(), "sho*".into())]);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What is asked of a search and what it answers: products, facets, suggestions.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Filter, FilterValue, ProductNumber};
@@ -242,12 +244,44 @@ pub struct SearchAnswer {
     pub redirect: Option<String>,
     /// What merchants set to be shown above: JSON of their own.
     pub banners: Vec<String>,
-    /// Terms to highlight; one that ends with `*` is the beginning of words.
-    pub highlight: Vec<String>,
+    /// What is highlighted, in the order of the query.
+    pub highlight: Vec<SearchedTerm>,
     /// The brand and the category that the query names.
     pub named: Vec<(String, String)>,
     /// What it was found in.
     pub state: IndexState,
+}
+
+/// A term that was searched for, and the word of the query that it stands for: the word itself, a correction of it, a synonym.
+/// Answers on record have it as one text: the word, a tab, the term; older ones have the term alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub struct SearchedTerm {
+    pub word: String,
+    /// One that ends with `*` is the beginning of words. Several with spaces between them count where all are.
+    pub term: String,
+}
+
+impl From<String> for SearchedTerm {
+    fn from(written: String) -> Self {
+        match written.split_once('\t') {
+            Some((word, term)) => Self { word: word.to_owned(), term: term.to_owned() },
+            None => Self { word: written.clone(), term: written },
+        }
+    }
+}
+
+impl From<SearchedTerm> for String {
+    fn from(searched: SearchedTerm) -> Self {
+        format!("{}\t{}", searched.word, searched.term)
+    }
+}
+
+/// A stretch of a text that is highlighted: bytes, and which of the terms stand there, by their places.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    pub range: Range<usize>,
+    pub terms: Vec<usize>,
 }
 
 /// Which state of the shop a search was answered from. Two answers of the same state to the same ask are equal. Answers on record end

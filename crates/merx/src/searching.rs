@@ -1,7 +1,6 @@
 //! Search over the shop's records: the index, kept current, and what the server asks of it.
 
 use std::hash::{Hash, Hasher};
-use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,7 +10,9 @@ use merx_decide::{Arm, DecisionRecord, Pipeline, RecordError, Request, RequestSh
 use merx_discovery::search::engine::{Person, RankLearner, RankerModel};
 use merx_discovery::search::{EngineSettings, MeaningSettings, SearchEngine, SearchOptions};
 use merx_domain::merchandising::{Rule, Synonym};
-use merx_domain::search::{Contribution, IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::search::{
+    Contribution, IndexState, Mark, SearchAnswer, SearchAsk, SearchedTerm, SuggestAsk, Suggestion,
+};
 use merx_domain::{
     Clock, DAY_MS, Decision, Engine, EngineError, FallbackLevel, FilterValue, MINUTE_MS, ModelVersion, Product,
     ProductNumber, Situation, SubjectFeatures, SubjectId, TimestampMs,
@@ -499,7 +500,7 @@ impl Searches for Searching {
         }
     }
 
-    fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>> {
+    fn highlight(&self, text: &str, terms: &[SearchedTerm]) -> Vec<Mark> {
         self.engine().highlight(text, terms)
     }
 

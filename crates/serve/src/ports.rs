@@ -1,10 +1,10 @@
 //! What the server asks of the rooms behind it. `merx` fills these in; tests fill in smaller ones.
 
-use std::ops::Range;
-
 use merx_decide::{Act, Arm, DecisionRecord, ExperimentDefinition, Pipeline, Request, RequestShelf};
 use merx_domain::merchandising::{Rule, Synonym};
-use merx_domain::search::{Contribution, IndexState, SearchAnswer, SearchAsk, SuggestAsk, Suggestion};
+use merx_domain::search::{
+    Contribution, IndexState, Mark, SearchAnswer, SearchAsk, SearchedTerm, SuggestAsk, Suggestion,
+};
 use merx_domain::{
     Answer, Ask, ConsentStamp, Decision, Engine, EngineError, Filter, FilterValue, Grant, LayoutAnswer, LayoutAsk,
     MarketId, ModelVersion, Money, Situation, SubjectId, TimestampMs,
@@ -188,8 +188,8 @@ pub trait Searches: Send + Sync {
     ) -> Result<SearchAnswer, EngineError>;
     /// Rules or synonyms on record are others than before; searches after this go by them.
     fn merchandise_changed(&self);
-    /// Where in a text the terms of an answer stand: ranges of bytes, in order, not overlapping.
-    fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>>;
+    /// Where in a text the terms of an answer stand: in order, not overlapping.
+    fn highlight(&self, text: &str, terms: &[SearchedTerm]) -> Vec<Mark>;
     /// Whether filters and facets know a field.
     fn has_field(&self, field: &str) -> bool;
     /// All fields that facets know.

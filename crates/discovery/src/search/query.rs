@@ -1,6 +1,7 @@
 //! What a query asks for, as terms with alternatives.
 
 use compact_str::CompactString;
+use merx_domain::search::SearchedTerm;
 
 use crate::search::text::{Analyser, Language, Token, TokenKind};
 
@@ -76,6 +77,33 @@ impl ParsedQuery {
             weight: if required { 1.0 } else { FURTHER_READING_WEIGHT },
             required,
         });
+    }
+
+    /// What is highlighted: every way to say each word, in the order of the query. A further reading stands for the word that it is
+    /// written at, and where it holds the next one too (`pop-up` is `popup` as well) for both.
+    pub(crate) fn searched_terms(&self, unfinished: bool) -> Vec<SearchedTerm> {
+        let mut searched: Vec<SearchedTerm> = Vec::new();
+        let mut add = |word: &str, term: String| {
+            let searched_term = SearchedTerm { word: word.to_owned(), term };
+            if !searched.contains(&searched_term) {
+                searched.push(searched_term);
+            }
+        };
+        for term in &self.terms {
+            let stands_for = |word: &QueryTerm| {
+                let at = word.position == term.position;
+                at || word.position == term.position + 1 && term.surface.ends_with(word.surface.as_str())
+            };
+            let own = term.required.then_some(term);
+            let others = self.terms.iter().filter(|word| !term.required && word.required && stands_for(word));
+            for word in own.into_iter().chain(others) {
+                term.alternatives.iter().for_each(|alternative| add(&word.surface, alternative.terms.join(" ")));
+            }
+        }
+        if let Some((_, last)) = self.required().last().filter(|_| unfinished) {
+            add(&last.surface, format!("{}*", last.surface));
+        }
+        searched
     }
 
     pub(crate) fn required(&self) -> impl Iterator<Item = (usize, &QueryTerm)> {

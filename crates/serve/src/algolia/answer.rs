@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::chosen::Chosen;
 use super::filters::{attribute_of, field_of, value_text};
-use super::highlight::Marked;
+use super::highlight::{Marked, Searched};
 use super::reading::Page;
 use super::record::{self, Record};
 use crate::app::App;
@@ -26,15 +26,17 @@ pub(super) fn write(
     let shown = answer.hits.iter().filter_map(|found| Some((found, catalogue.entry(found.product)?)));
     let shown: Vec<(&SearchHit, &CatalogueEntry)> = shown.collect();
     let more = more_of(app, page, &shown)?;
+    let searched = Searched::of(&answer.highlight);
     let mut hits = Vec::with_capacity(shown.len());
     for (place, ((found, entry), product)) in shown.iter().zip(&more).enumerate() {
         let mut attributes = record::attributes_of(entry, market);
         attributes.insert("objectID".to_owned(), json!(entry.id.as_str()));
         attributes.extend(product.iter().flat_map(record::details));
-        let mut hit = hit(app, page, &answer.highlight, &attributes);
+        let attributes = page.readable.out_of(attributes);
+        let mut hit = hit(app, page, &searched, &attributes);
         if page.ranking_info {
             let place = page.page.saturating_mul(page.hits_per_page).saturating_add(place);
-            let mut info = ranking_info(place, found, answer);
+            let mut info = ranking_info(place, found, &searched);
             if let Some(around) = &page.around {
                 tell_distance(&mut info, around, &attributes);
             }
@@ -70,6 +72,13 @@ pub(super) fn write(
     if !answer.rules.is_empty() {
         result["appliedRules"] = answer.rules.iter().map(|id| json!({"objectID": id})).collect();
     }
+    if let Some((offset, length)) = page.stretch {
+        result["offset"] = json!(offset);
+        result["length"] = json!(length);
+    }
+    if let (Some(fields), Some(result)) = (&page.fields, result.as_object_mut()) {
+        result.retain(|name, _| fields.iter().any(|field| field == name));
+    }
     Ok(result)
 }
 
@@ -87,21 +96,22 @@ fn more_of(app: &App, page: &Page, hits: &[(&SearchHit, &CatalogueEntry)]) -> Re
 }
 
 /// A product as it is shown, its texts marked.
-pub(super) fn hit(app: &App, page: &Page, terms: &[String], attributes: &Record) -> Record {
+pub(super) fn hit(app: &App, page: &Page, searched: &Searched<'_>, attributes: &Record) -> Record {
     let mut hit = page.retrieved.of_record(attributes);
     hit.extend(attributes.get("objectID").map(|id| ("objectID".to_owned(), id.clone())));
-    let mark = |text: &str| Marked::new(app, text, terms, &page.query).highlight(&page.tags);
+    let mark = |text: &str| Marked::new(app, text, searched).highlight(&page.tags);
     let highlights = page.highlighted.of_record(attributes).into_iter().filter(|(name, _)| name != "objectID");
-    let highlights: Record = highlights.filter_map(|(name, value)| Some((name, marked(&value, &mark)?))).collect();
+    let highlights: Record =
+        highlights.filter_map(|(name, value)| Some((name, marked(page, &value, &mark)?))).collect();
     hit.insert("_highlightResult".to_owned(), Value::Object(highlights));
     let mut snippets = Record::new();
     for (wanted, words) in &page.snippets {
-        let cut = |text: &str| Marked::new(app, text, terms, &page.query).snippet(*words, &page.ellipsis, &page.tags);
+        let cut = |text: &str| Marked::new(app, text, searched).snippet(*words, &page.ellipsis, &page.tags);
         let chosen = Chosen::of(Some(vec![wanted.clone()])).of_record(attributes).into_iter();
         snippets.extend(
             chosen
                 .filter(|(name, _)| name != "objectID")
-                .filter_map(|(name, value)| Some((name, marked(&value, &cut)?))),
+                .filter_map(|(name, value)| Some((name, marked(page, &value, &cut)?))),
         );
     }
     if !page.snippets.is_empty() {
@@ -111,7 +121,7 @@ pub(super) fn hit(app: &App, page: &Page, terms: &[String], attributes: &Record)
 }
 
 /// Why a hit stands where it stands, as far as the protocol has words for it.
-fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value {
+fn ranking_info(place: usize, found: &SearchHit, searched: &Searched<'_>) -> Value {
     let promoted = found.reasons.iter().any(|reason| matches!(reason, HitReason::Rule { .. }));
     let score = if found.score.is_finite() { found.score } else { 0.0 };
     let coverage = found.reasons.iter().find_map(|reason| match reason {
@@ -123,7 +133,7 @@ fn ranking_info(place: usize, found: &SearchHit, answer: &SearchAnswer) -> Value
         _ => None,
     });
     let preferred = preferred.unwrap_or(0.0);
-    let words = (answer.highlight.len() as f32 * coverage.unwrap_or(0.0)).round() as u32;
+    let words = (searched.count() as f32 * coverage.unwrap_or(0.0)).round() as u32;
     json!({"userScore": score, "promoted": promoted, "words": words, "nbTypos": 0, "nbExactWords": words, "firstMatchedWord": 0,
         "proximityDistance": 0, "geoDistance": 0, "filters": preferred, "merx": {"place": place, "score": score, "words": coverage}})
 }
@@ -140,28 +150,40 @@ fn tell_distance(info: &mut Value, around: &Around, attributes: &Record) {
 }
 
 /// The texts of a value, marked; numbers and flags have nothing to mark.
-fn marked(value: &Value, mark: &dyn Fn(&str) -> Value) -> Option<Value> {
+fn marked(page: &Page, value: &Value, mark: &dyn Fn(&str) -> Value) -> Option<Value> {
     match value {
         Value::String(text) => Some(mark(text)),
-        Value::Array(list) => Some(list.iter().filter_map(|one| marked(one, mark)).collect()),
+        Value::Array(list) => {
+            let all = list.iter().filter_map(|one| marked(page, one, mark));
+            Some(all.filter(|one| !page.only_matching || one["matchLevel"] != "none").collect())
+        }
         Value::Object(parts) => {
-            let one = |(name, part): (&String, &Value)| Some((name.clone(), marked(part, mark)?));
+            let one = |(name, part): (&String, &Value)| Some((name.clone(), marked(page, part, mark)?));
             Some(Value::Object(parts.iter().filter_map(one).collect()))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => None,
     }
 }
 
-/// Facets under the names that they were asked for by.
+/// Facets under the names that they were asked for by; those that stand for `*` under the names that settings have for them.
 fn named<'a>(page: &'a Page, answer: &'a SearchAnswer) -> impl Iterator<Item = (String, &'a FacetCounts)> {
-    answer.facets.iter().filter(|counts| counts.covered > 0).filter_map(|counts| {
-        let asked = page.facets.iter().find(|facet| field_of(facet) == counts.field).cloned();
-        // Those that nobody asked for by name are the engine's choice for `*`.
-        let chosen = || {
-            let name = attribute_of(&counts.field);
-            page.countable.as_ref().is_none_or(|names| names.contains(&name)).then_some(name)
-        };
-        Some((asked.or_else(chosen)?, counts))
+    let any = page.facets.iter().any(|facet| facet == "*");
+    answer.facets.iter().filter(|counts| counts.covered > 0).flat_map(move |counts| {
+        let mut names: Vec<String> =
+            page.facets.iter().filter(|facet| field_of(facet) == counts.field).cloned().collect();
+        if any {
+            match &page.facet_rules.declared {
+                Some(declared) => {
+                    names.extend(declared.iter().filter(|name| field_of(name) == counts.field).cloned());
+                }
+                None if names.is_empty() => names.push(attribute_of(&counts.field)),
+                None => {}
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names.retain(|name| page.facet_rules.counts(name));
+        names.into_iter().map(move |name| (name, counts))
     })
 }
 

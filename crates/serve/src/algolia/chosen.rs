@@ -31,38 +31,52 @@ impl Chosen {
         chosen
     }
 
-    pub(super) fn without(mut self, names: Vec<String>) -> Self {
-        self.left_out.extend(names);
+    /// Whatever else is said, these are not shown. What is not shown of an object is no less hidden when a part of it is named.
+    pub(super) fn without(mut self, names: &[String]) -> Self {
+        self.left_out.extend(names.iter().filter(|name| *name != "objectID").cloned());
         self
     }
 
     /// Whether an attribute, or a part of it, is shown.
     pub(super) fn has(&self, name: &str) -> bool {
-        let is_part =
-            |chosen: &String| chosen == name || chosen.strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-        (self.all || self.named.iter().any(is_part)) && !self.left_out.iter().any(|left_out| left_out == name)
+        let named = || self.named.iter().any(|chosen| is_in(name, chosen) || is_in(chosen, name));
+        (self.all || named()) && !self.left_out.iter().any(|left_out| is_in(name, left_out))
     }
 
     pub(super) fn of_record(&self, record: &Map<String, Value>) -> Map<String, Value> {
-        let mut shown = Map::new();
-        for (name, value) in record.iter().filter(|(name, _)| self.has(name)) {
-            shown.insert(name.clone(), value.clone());
-        }
-        if !self.all {
-            for (name, value) in &mut shown {
-                let whole = self.named.iter().any(|chosen| chosen == name);
-                let parts =
-                    self.named.iter().filter_map(|chosen| chosen.strip_prefix(name.as_str())?.strip_prefix('.'));
-                let parts: Vec<&str> = parts.collect();
-                if let Value::Object(inner) = value
-                    && !whole
-                {
-                    inner.retain(|part, _| parts.iter().any(|path| path.split('.').next() == Some(part)));
-                }
-            }
-        }
-        shown
+        self.picked(record, "")
     }
+
+    /// The same of a record that is not needed any more.
+    pub(super) fn out_of(&self, record: Map<String, Value>) -> Map<String, Value> {
+        if self.all && self.left_out.is_empty() { record } else { self.of_record(&record) }
+    }
+
+    fn picked(&self, record: &Map<String, Value>, before: &str) -> Map<String, Value> {
+        let one =
+            |(name, value): (&String, &Value)| Some((name.clone(), self.part(&format!("{before}{name}"), value)?));
+        record.iter().filter_map(one).collect()
+    }
+
+    /// What is shown of a value under its path.
+    fn part(&self, path: &str, value: &Value) -> Option<Value> {
+        if !self.has(path) {
+            return None;
+        }
+        let whole = self.all || self.named.iter().any(|chosen| is_in(path, chosen));
+        match value {
+            Value::Object(inner) => {
+                let shown = self.picked(inner, &format!("{path}."));
+                (!shown.is_empty() || inner.is_empty()).then_some(Value::Object(shown))
+            }
+            _ => whole.then(|| value.clone()),
+        }
+    }
+}
+
+/// Whether a path is the other or lies below it.
+fn is_in(path: &str, other: &str) -> bool {
+    path.strip_prefix(other).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 #[cfg(test)]
@@ -87,5 +101,19 @@ mod tests {
         assert_eq!(shown(Some(&["categories.lvl1"])), json!({"categories": {"lvl1": "A > B"}}));
         assert_eq!(shown(Some(&["*", "-price", "-categories"])), json!({"name": "a"}));
         assert_eq!(shown(Some(&["-price", "-categories"])), json!({"name": "a"}));
+        assert_eq!(shown(Some(&["*", "-categories.lvl1", "-name"])), json!({"price": 1, "categories": {"lvl0": "A"}}));
+        assert_eq!(shown(Some(&["categories.lvl2", "nam"])), json!({}));
+    }
+
+    #[test]
+    fn what_is_hidden_stays_hidden_however_it_is_asked_for() {
+        let record =
+            json!({"objectID": "1", "costs": {"unit": 2, "deep": {"a": 1, "b": 2}}, "margin.net": 3, "margin": 4});
+        let hidden = ["costs.unit", "costs.deep.a", "margin", "objectID"].map(str::to_owned);
+        for names in [None, Some("*"), Some("costs.unit,costs,margin,margin.net,objectID,costs.deep.a")] {
+            let names = names.map(|names: &str| names.split(',').map(str::to_owned).collect());
+            let shown = Chosen::of(names).without(&hidden).out_of(record.as_object().unwrap().clone());
+            assert_eq!(Value::Object(shown), json!({"objectID": "1", "costs": {"deep": {"b": 2}}}));
+        }
     }
 }

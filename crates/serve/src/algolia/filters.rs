@@ -58,6 +58,50 @@ fn between(attribute: &str, low: f64, high: f64) -> Filter {
     ])
 }
 
+/// The parts of a list of filters. It may be one text: a list in JSON, or the older form, where commas part what must all hold and
+/// parentheses stand around alternatives.
+pub(super) fn filter_list(
+    written: Option<&Value>,
+    read: &dyn Fn(&str) -> Result<Filter, String>,
+) -> Result<Vec<Value>, String> {
+    let text = match written {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => return Ok(list.clone()),
+        Some(Value::String(text)) => text.trim(),
+        Some(_) => return Err("expected a list of texts and of lists of texts".to_owned()),
+    };
+    if text.starts_with('[') {
+        return serde_json::from_str(text).map_err(|_| "expected a list in JSON".to_owned());
+    }
+    let parts = older_list(text);
+    let texts = |part: &Value| match part {
+        Value::Array(alternatives) => {
+            alternatives.iter().all(|text| text.as_str().is_some_and(|text| read(text).is_ok()))
+        }
+        one => one.as_str().is_some_and(|text| read(text).is_ok()),
+    };
+    // A comma may as well stand in a value.
+    Ok(if parts.iter().all(texts) { parts } else { vec![Value::from(text)] })
+}
+
+/// `(brand:Apple,brand:Sony),in_stock:true`.
+fn older_list(text: &str) -> Vec<Value> {
+    let named = |text: &str| text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(Value::from).collect();
+    let mut parts: Vec<Value> = Vec::new();
+    let mut rest = text;
+    while let Some((before, alternatives, after)) = rest
+        .split_once('(')
+        .and_then(|(before, after)| after.split_once(')').map(|(inner, after)| (before, inner, after)))
+        .filter(|(before, ..)| before.is_empty() || before.trim_end().ends_with(','))
+    {
+        parts.extend::<Vec<Value>>(named(before));
+        parts.push(Value::Array(named(alternatives)));
+        rest = after;
+    }
+    parts.extend::<Vec<Value>>(named(rest));
+    parts
+}
+
 /// A list whose texts all hold, where a list in it holds if one of its texts does.
 pub(super) fn nested(list: &[Value], read: &dyn Fn(&str) -> Result<Filter, String>) -> Result<Vec<Filter>, String> {
     if list.len() > MAX_PARTS {
@@ -77,11 +121,15 @@ pub(super) fn nested(list: &[Value], read: &dyn Fn(&str) -> Result<Filter, Strin
 
 /// `brand:Apple`, `brand:-Apple` for all others, `brand:\-Apple` for the value `-Apple`.
 pub(super) fn facet_filter(text: &str) -> Result<Filter, String> {
-    let (attribute, value) = text.split_once(':').ok_or_else(|| format!("{text:?}: expected attribute:value"))?;
+    let expected = || format!("{text:?}: expected attribute:value");
+    let (attribute, value) = text.split_once(':').ok_or_else(expected)?;
     let (attribute, negated_before) = match attribute.strip_prefix('-') {
         Some(attribute) => (attribute, true),
         None => (attribute, false),
     };
+    if attribute.trim().is_empty() {
+        return Err(expected());
+    }
     if let Some(value) = value.strip_prefix('-') {
         return Ok(Filter::Not(Box::new(equals(attribute, value))));
     }
@@ -90,9 +138,16 @@ pub(super) fn facet_filter(text: &str) -> Result<Filter, String> {
     Ok(if negated_before { Filter::Not(Box::new(filter)) } else { filter })
 }
 
+/// What a filter without a name is of.
+const TAGS: &str = "_tags";
+
 /// `new`, and `-new` for all that lack the tag; tags stand in the attribute `_tags`.
 pub(super) fn tag_filter(text: &str) -> Result<Filter, String> {
-    let tag = equals("_tags", text.strip_prefix('-').unwrap_or(text));
+    let name = text.strip_prefix('-').unwrap_or(text);
+    if name.trim().is_empty() {
+        return Err(format!("{text:?}: expected a tag"));
+    }
+    let tag = equals(TAGS, name);
     Ok(if text.starts_with('-') { Filter::Not(Box::new(tag)) } else { tag })
 }
 
@@ -100,15 +155,19 @@ pub(super) fn tag_filter(text: &str) -> Result<Filter, String> {
 pub(super) fn numeric_filter(text: &str) -> Result<Filter, String> {
     let wrong = || format!("{text:?}: expected an attribute, a comparison and a number");
     let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite()).ok_or_else(wrong);
+    let named = |attribute: &str| {
+        let name = attribute.trim();
+        if name.is_empty() || name.contains(['<', '>', '=']) { Err(wrong()) } else { Ok(name.to_owned()) }
+    };
     for (sign, comparison) in COMPARISONS {
         if let Some((attribute, value)) = text.split_once(sign) {
-            return Ok(compare(attribute.trim(), comparison, number(value)?));
+            return Ok(compare(&named(attribute)?, comparison, number(value)?));
         }
     }
     let (attribute, range) = text.split_once(':').ok_or_else(wrong)?;
     match range.split_once(" TO ") {
-        Some((low, high)) => Ok(between(attribute.trim(), number(low)?, number(high)?)),
-        None => Ok(compare(attribute.trim(), Comparison::Equal, number(range)?)),
+        Some((low, high)) => Ok(between(&named(attribute)?, number(low)?, number(high)?)),
+        None => Ok(compare(&named(attribute)?, Comparison::Equal, number(range)?)),
     }
 }
 
@@ -121,6 +180,8 @@ const COMPARISONS: [(&str, Comparison); 6] = [
     (">", Comparison::Greater),
     ("=", Comparison::Equal),
 ];
+
+const KEYWORDS: [&str; 4] = ["AND", "OR", "NOT", "TO"];
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -153,6 +214,13 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = text.trim_start();
     while let Some(first) = rest.chars().next() {
+        // Scores of filters rank in the protocol; here optionalFilters do.
+        if let Some(after) = rest.strip_prefix("<score=") {
+            let (score, after) = after.split_once('>').ok_or("filters: a score is not closed")?;
+            number(score.trim())?;
+            rest = after.trim_start();
+            continue;
+        }
         let sign = COMPARISONS.iter().find(|(sign, _)| rest.starts_with(sign));
         let length = match (first, sign) {
             ('(', _) => {
@@ -282,6 +350,13 @@ impl Parser<'_> {
             [Token::Word(attribute, _), Token::Compare(comparison), Token::Word(value, _), rest @ ..] => {
                 (compare(attribute, *comparison, number(value)?), rest)
             }
+            // A word alone is a tag.
+            [Token::Word(tag, quoted), rest @ ..]
+                if (*quoted || !KEYWORDS.contains(&tag.as_str()))
+                    && !matches!(rest.first(), Some(Token::Colon | Token::Compare(_))) =>
+            {
+                (equals(TAGS, tag), rest)
+            }
             other => return Err(format!("filters: expected a condition, found {}", named(other.first()))),
         };
         self.tokens = rest;
@@ -324,6 +399,10 @@ mod tests {
         assert_eq!(filters(text).unwrap().unwrap(), ours(wanted));
         assert_eq!(filters("(price 10 TO 100)").unwrap(), filters("price:10 TO 100").unwrap());
         assert_eq!(filters("  ").unwrap(), None);
+        let tags = "attributes._tags = \"new\" AND NOT attributes._tags = \"on sale\"";
+        assert_eq!(filters("new AND NOT 'on sale'").unwrap().unwrap(), ours(tags));
+        let scored = "brand:a<score=3> OR brand:b <score=1>";
+        assert_eq!(filters(scored).unwrap(), filters("brand:a OR brand:b").unwrap());
         for wrong in [
             "price >",
             "brand:",
@@ -335,6 +414,10 @@ mod tests {
             "a b",
             "!",
             "brand:a brand:b",
+            "brand:a<score=x>",
+            "brand:a<score=3",
+            "new AND",
+            "NOT",
         ] {
             assert!(filters(wrong).is_err(), "{wrong}");
         }
@@ -354,6 +437,33 @@ mod tests {
         assert_eq!(numeric_filter("price:10 TO 20").unwrap(), between("price", 10.0, 20.0));
         assert!(numeric_filter("price").is_err() && numeric_filter("price<=x").is_err());
         assert!(nested(&[json!(5)], &facet_filter).is_err());
+        for wrong in [":a", "-:a", "a"] {
+            assert!(facet_filter(wrong).is_err(), "{wrong}");
+        }
+        for wrong in [">=10", ":10", "price=", "price:10 TO", "price==1", "price=<1", "price>NaN", "price>1>2"] {
+            assert!(numeric_filter(wrong).is_err(), "{wrong}");
+        }
+        assert!(tag_filter("-").is_err() && tag_filter(" ").is_err());
+    }
+
+    #[test]
+    fn lists_may_be_texts() {
+        let read = |text: &str| filter_list(Some(&json!(text)), &facet_filter).map(Value::Array);
+        for (text, list) in [
+            ("", json!([])),
+            ("brand:Apple", json!(["brand:Apple"])),
+            ("brand:Apple,in_stock:true", json!(["brand:Apple", "in_stock:true"])),
+            ("(brand:Apple,brand:Sony), in_stock:true,", json!([["brand:Apple", "brand:Sony"], "in_stock:true"])),
+            ("in_stock:true,(brand:Apple,brand:Sony)", json!(["in_stock:true", ["brand:Apple", "brand:Sony"]])),
+            ("brand:Apple, Inc (US)", json!(["brand:Apple, Inc (US)"])),
+            ("[[\"brand:Apple\"]]", json!([["brand:Apple"]])),
+        ] {
+            assert_eq!(read(text).unwrap(), list, "{text}");
+        }
+        let numbers = filter_list(Some(&json!("price>=1,price<5")), &numeric_filter).unwrap();
+        assert_eq!(nested(&numbers, &numeric_filter).unwrap(), [ours("price >= 1"), ours("price < 5")]);
+        assert!(read("[\"brand:Apple\"").is_err() && filter_list(Some(&json!({"a": 1})), &facet_filter).is_err());
+        assert_eq!(filter_list(None, &facet_filter).unwrap(), filter_list(Some(&json!(null)), &facet_filter).unwrap());
     }
 
     proptest! {
@@ -361,6 +471,7 @@ mod tests {
         fn any_text_is_answered(text in "([a-z]{1,3}|[():<>=!\"'\\\\ ]|AND|OR|NOT|TO|[0-9]|é){0,40}") {
             let _ = filters(&text);
             let _ = facet_filter(&text);
+            let _ = filter_list(Some(&json!(text)), &tag_filter);
             let _ = numeric_filter(&text);
         }
     }

@@ -1,64 +1,158 @@
-//! Texts with tags around what was searched for.
+//! Texts with tags around what was searched for, and how much of the query they have.
 
 use std::ops::Range;
 
+use merx_domain::search::SearchedTerm;
 use serde_json::{Value, json};
 
 use super::params::Tags;
 use crate::app::App;
 
-/// A text, where its hits stand, and what was searched for.
+/// What was searched for: words as typed, and the terms that stand for each.
+pub(super) struct Searched<'a> {
+    terms: &'a [SearchedTerm],
+    /// The words, each once, in the order of the query; and by place of a term its word.
+    words: Vec<&'a str>,
+    word_of: Vec<usize>,
+}
+
+impl<'a> Searched<'a> {
+    pub(super) fn of(terms: &'a [SearchedTerm]) -> Self {
+        let mut words: Vec<&str> = Vec::new();
+        let mut place_of = |word: &'a str| {
+            words.iter().position(|known| *known == word).unwrap_or_else(|| {
+                words.push(word);
+                words.len() - 1
+            })
+        };
+        let word_of = terms.iter().map(|searched| place_of(&searched.word)).collect();
+        Self { terms, words, word_of }
+    }
+
+    /// How many words were searched for.
+    pub(super) fn count(&self) -> usize {
+        self.words.len()
+    }
+}
+
+/// A stretch of a text, and which words of the query stand there, by place.
+#[derive(Debug, Clone, PartialEq)]
+struct Hit {
+    range: Range<usize>,
+    words: Vec<usize>,
+}
+
+/// A text and where in it words of the query stand.
 pub(super) struct Marked<'a> {
     text: &'a str,
-    ranges: Vec<Range<usize>>,
-    /// Words of the query.
-    words: usize,
+    hits: Vec<Hit>,
+    words: &'a [&'a str],
 }
 
 impl<'a> Marked<'a> {
-    pub(super) fn new(app: &App, text: &'a str, terms: &[String], query: &str) -> Self {
-        let mut ranges = app.parts.searches.highlight(text, terms);
-        ranges.retain(|range| text.get(range.clone()).is_some());
-        Self { text, ranges, words: query.split_whitespace().count() }
+    pub(super) fn new(app: &App, text: &'a str, searched: &'a Searched<'_>) -> Self {
+        let marks = app.parts.searches.highlight(text, searched.terms).into_iter();
+        let sound = marks.filter(|mark| text.get(mark.range.clone()).is_some());
+        let hit = |mark: merx_domain::search::Mark| {
+            let words = mark.terms.iter().filter_map(|term| searched.word_of.get(*term).copied()).collect();
+            Hit { range: mark.range, words }
+        };
+        Self { text, hits: sound.map(hit).collect(), words: &searched.words }
     }
 
-    fn level(&self) -> &'static str {
-        match self.ranges.len() {
-            0 => "none",
-            hits if hits >= self.words => "full",
-            _ => "partial",
-        }
+    /// Marks what begins as `words` do: for values and suggestions.
+    pub(super) fn beginnings(text: &'a str, words: &'a [&'a str]) -> Self {
+        let hits = word_starts(text).into_iter().filter_map(|start| {
+            let rest = &text[start..];
+            let begun = |word: &str| {
+                let begun: String = rest.chars().take(word.chars().count()).collect();
+                (begun.to_lowercase() == word.to_lowercase()).then_some(begun.len())
+            };
+            let found = || words.iter().enumerate().filter_map(|(place, word)| Some((place, begun(word)?)));
+            let longest = found().map(|(_, length)| length).max()?;
+            Some(Hit { range: start..start + longest, words: found().map(|(place, _)| place).collect() })
+        });
+        Self { text, hits: hits.collect(), words }
     }
 
-    fn matched_words(&self) -> Vec<String> {
-        let mut words: Vec<String> = self.ranges.iter().map(|range| self.text[range.clone()].to_lowercase()).collect();
-        words.sort_unstable();
-        words.dedup();
-        words
+    pub(super) fn tagged(&self, tags: &Tags) -> String {
+        tagged(self.text, &self.hits, tags)
     }
 
     pub(super) fn highlight(&self, tags: &Tags) -> Value {
-        let marked: usize = self.ranges.iter().map(Range::len).sum();
-        let letters = self.text.chars().filter(|c| c.is_alphanumeric()).map(char::len_utf8).sum::<usize>();
-        json!({
-            "value": tagged(self.text, &self.ranges, tags), "matchLevel": self.level(),
-            "fullyHighlighted": !self.ranges.is_empty() && marked >= letters, "matchedWords": self.matched_words(),
-        })
+        let matched = matched(self.words, &self.hits);
+        let mut highlight = json!({
+            "value": self.tagged(tags), "matchLevel": level(self.words, &matched), "matchedWords": matched,
+        });
+        if !matched.is_empty() {
+            highlight["fullyHighlighted"] = json!(!self.gaps().any(|gap| gap.contains(char::is_alphanumeric)));
+        }
+        highlight
     }
 
-    /// Of the text no more than `words` words around the first hit.
+    /// The text between hits.
+    fn gaps(&self) -> impl Iterator<Item = &'a str> + '_ {
+        let begins = std::iter::once(0).chain(self.hits.iter().map(|hit| hit.range.end));
+        let ends = self.hits.iter().map(|hit| hit.range.start).chain(std::iter::once(self.text.len()));
+        begins.zip(ends).filter_map(|(begin, end)| self.text.get(begin..end))
+    }
+
+    /// Of the text no more than `words` words: where most of the query stands, the first such place.
     pub(super) fn snippet(&self, words: usize, ellipsis: &str, tags: &Tags) -> Value {
         let starts = word_starts(self.text);
-        let first = self.ranges.first().map_or(0, |range| starts.partition_point(|start| *start <= range.start));
-        let begin = first.saturating_sub(1 + words / 2).min(starts.len().saturating_sub(words));
+        let word_at = |at: usize| starts.partition_point(|start| *start <= at).saturating_sub(1);
+        let begin = match self.densest(words, &word_at) {
+            None => 0,
+            Some((first, last)) => {
+                let spare = words.saturating_sub(last + 1 - first);
+                first.saturating_sub(spare.div_ceil(2)).min(starts.len().saturating_sub(words))
+            }
+        };
         let from = starts.get(begin).copied().unwrap_or(0);
         let to = starts.get(begin + words).copied().unwrap_or(self.text.len());
-        let inside = self.ranges.iter().filter(|range| range.start >= from && range.end <= to);
-        let ranges: Vec<Range<usize>> = inside.map(|range| range.start - from..range.end - from).collect();
-        let shown = tagged(self.text[from..to].trim_end(), &ranges, tags);
+        let inside = self.hits.iter().filter(|hit| hit.range.start >= from && hit.range.end <= to);
+        let moved = |hit: &Hit| Hit { range: hit.range.start - from..hit.range.end - from, words: hit.words.clone() };
+        let hits: Vec<Hit> = inside.map(moved).collect();
+        let shown = tagged(self.text[from..to].trim_end(), &hits, tags);
         let before = if begin > 0 { ellipsis } else { "" };
         let after = if to < self.text.len() { ellipsis } else { "" };
-        json!({"value": format!("{before}{shown}{after}"), "matchLevel": self.level()})
+        let level = level(self.words, &matched(self.words, &hits));
+        json!({"value": format!("{before}{shown}{after}"), "matchLevel": level})
+    }
+
+    /// The first and the last word of the text in the stretch of `words` words that has most words of the query.
+    fn densest(&self, words: usize, word_at: &dyn Fn(usize) -> usize) -> Option<(usize, usize)> {
+        let mut best: Option<(usize, (usize, usize))> = None;
+        for (place, hit) in self.hits.iter().enumerate() {
+            let first = word_at(hit.range.start);
+            let near = |other: &&Hit| word_at(other.range.start) < first + words;
+            let near: Vec<&Hit> = self.hits[place..].iter().take(words).take_while(near).collect();
+            let mut known: Vec<usize> = near.iter().flat_map(|hit| hit.words.iter().copied()).collect();
+            known.sort_unstable();
+            known.dedup();
+            if best.is_none_or(|(most, _)| known.len() > most) {
+                let last = near.last().map_or(first, |hit| word_at(hit.range.start));
+                best = Some((known.len(), (first, last)));
+            }
+            if known.len() == self.words.len() {
+                break;
+            }
+        }
+        best.map(|(_, stretch)| stretch)
+    }
+}
+
+/// The words of the query that stand in a text, in the order of the query.
+fn matched<'a>(words: &[&'a str], hits: &[Hit]) -> Vec<&'a str> {
+    let stands = |place: usize| hits.iter().any(|hit| hit.words.contains(&place));
+    words.iter().enumerate().filter(|(place, _)| stands(*place)).map(|(_, word)| *word).collect()
+}
+
+fn level(words: &[&str], matched: &[&str]) -> &'static str {
+    match matched.len() {
+        0 => "none",
+        all if all == words.len() => "full",
+        _ => "partial",
     }
 }
 
@@ -74,35 +168,21 @@ fn word_starts(text: &str) -> Vec<usize> {
     starts
 }
 
-fn tagged(text: &str, ranges: &[Range<usize>], tags: &Tags) -> String {
-    let mut marked = String::with_capacity(text.len() + ranges.len() * (tags.before.len() + tags.after.len()));
+fn tagged(text: &str, hits: &[Hit], tags: &Tags) -> String {
+    let mut marked = String::with_capacity(text.len() + hits.len() * (tags.before.len() + tags.after.len()));
     let mut at = 0;
-    for range in ranges {
-        let (Some(plain), Some(hit)) = (text.get(at..range.start), text.get(range.clone())) else { continue };
+    for hit in hits {
+        let (Some(plain), Some(hit_text)) = (text.get(at..hit.range.start), text.get(hit.range.clone())) else {
+            continue;
+        };
         marked.push_str(plain);
         marked.push_str(&tags.before);
-        marked.push_str(hit);
+        marked.push_str(hit_text);
         marked.push_str(&tags.after);
-        at = range.end;
+        at = hit.range.end;
     }
     marked.push_str(text.get(at..).unwrap_or_default());
     marked
-}
-
-/// Marks what begins as the words of `typed` do: for values and suggestions.
-pub(super) fn beginnings(text: &str, typed: &str, tags: &Tags) -> String {
-    let wanted: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
-    let found = |start: &usize| {
-        let rest = &text[*start..];
-        let lengths = wanted.iter().filter_map(|word| {
-            let letters = word.chars().count();
-            let begun: String = rest.chars().take(letters).collect();
-            (begun.to_lowercase() == *word).then_some(begun.len())
-        });
-        lengths.max().map(|length| *start..*start + length)
-    };
-    let ranges: Vec<Range<usize>> = word_starts(text).iter().filter_map(found).collect();
-    tagged(text, &ranges, tags)
 }
 
 #[cfg(test)]
@@ -115,22 +195,58 @@ mod tests {
         Tags { before: "<".into(), after: ">".into() }
     }
 
-    #[test]
-    fn beginnings_of_words_are_marked() {
-        assert_eq!(beginnings("Nike Éclair nikon", "ni éc", &tags()), "<Ni>ke <Éc>lair <ni>kon");
-        assert_eq!(beginnings("Nike", "", &tags()), "Nike");
+    fn marked<'a>(text: &'a str, words: &'a [&'a str]) -> Marked<'a> {
+        let hit = |(place, word): (usize, &&str)| Some((text.find(word)?, place, word.len()));
+        let mut hits: Vec<_> = words.iter().enumerate().filter_map(hit).collect();
+        hits.sort_unstable();
+        let hits = hits.into_iter().map(|(at, place, length)| Hit { range: at..at + length, words: vec![place] });
+        Marked { text, hits: hits.collect(), words }
     }
 
     #[test]
-    fn snippets_stand_around_the_first_hit() {
+    fn beginnings_of_words_are_marked() {
+        let words = ["ni", "éc"];
+        assert_eq!(Marked::beginnings("Nike Éclair nikon", &words).tagged(&tags()), "<Ni>ke <Éc>lair <ni>kon");
+        assert_eq!(Marked::beginnings("Nike", &[]).tagged(&tags()), "Nike");
+        let partly = Marked::beginnings("Nike shoe", &words).highlight(&tags());
+        let wanted =
+            json!({"value": "<Ni>ke shoe", "matchLevel": "partial", "matchedWords": ["ni"], "fullyHighlighted": false});
+        assert_eq!(partly, wanted);
+    }
+
+    #[test]
+    fn levels_say_how_much_of_the_query_is_there() {
+        let words = ["red", "shoe"];
+        let of = |text| marked(text, &words).highlight(&tags());
+        assert_eq!(
+            of("a red shoe, red"),
+            json!({"value": "a <red> <shoe>, red", "matchLevel": "full", "matchedWords": ["red", "shoe"], "fullyHighlighted": false})
+        );
+        assert_eq!(
+            of("“red”"),
+            json!({"value": "“<red>”", "matchLevel": "partial", "matchedWords": ["red"], "fullyHighlighted": true})
+        );
+        assert_eq!(of("lamp"), json!({"value": "lamp", "matchLevel": "none", "matchedWords": []}));
+        // One word of the query that stands twice is still one word.
+        let twice = Marked {
+            text: "red red",
+            hits: vec![Hit { range: 0..3, words: vec![0] }, Hit { range: 4..7, words: vec![0] }],
+            words: &words,
+        };
+        assert_eq!(twice.highlight(&tags())["matchLevel"], "partial");
+    }
+
+    #[test]
+    fn snippets_stand_where_most_of_the_query_is() {
         let text = "one two three four five six seven eight nine ten";
-        let at = text.find("eight").unwrap();
-        let marked = Marked { text, ranges: std::iter::once(at..at + 5).collect(), words: 1 };
-        assert_eq!(marked.snippet(4, "..", &tags())["value"], "..six seven <eight> nine..");
-        assert_eq!(marked.snippet(100, "..", &tags())["value"], "one two three four five six seven <eight> nine ten");
-        assert_eq!(marked.highlight(&tags())["matchLevel"], "full");
-        let none = Marked { text: "", ranges: Vec::new(), words: 1 };
-        assert_eq!(none.snippet(4, "..", &tags())["value"], "");
+        let one = marked(text, &["eight"]);
+        assert_eq!(one.snippet(4, "..", &tags())["value"], "..six seven <eight> nine..");
+        assert_eq!(one.snippet(100, "..", &tags())["value"], "one two three four five six seven <eight> nine ten");
+        let words = ["one", "eight", "nine"];
+        let most = marked(text, &words).snippet(4, "..", &tags());
+        assert_eq!(most, json!({"value": "..seven <eight> <nine> ten", "matchLevel": "partial"}));
+        assert_eq!(marked("", &["eight"]).snippet(4, "..", &tags()), json!({"value": "", "matchLevel": "none"}));
+        assert_eq!(marked(text, &[]).snippet(2, "..", &tags()), json!({"value": "one two..", "matchLevel": "none"}));
     }
 
     fn without_tags(marked: &str) -> String {
@@ -146,10 +262,10 @@ mod tests {
             let tags = Tags { before: "__on__".into(), after: "__off__".into() };
             // As a search names them: in order, apart, between letters; and others, that must do no harm.
             let ranges = places.iter().map(|(start, length)| *start..start + length).filter(|range| text.get(range.clone()).is_some());
-            let mut ranges: Vec<Range<usize>> = ranges.collect();
-            prop_assert_eq!(without_tags(&tagged(&text, &ranges, &tags)), text.clone());
-            ranges.sort_by_key(|range| (range.start, range.end));
-            let marked = Marked { text: &text, ranges, words };
+            let mut hits: Vec<Hit> = ranges.enumerate().map(|(place, range)| Hit { range, words: vec![place % 3] }).collect();
+            prop_assert_eq!(without_tags(&tagged(&text, &hits, &tags)), text.clone());
+            hits.sort_by_key(|hit| (hit.range.start, hit.range.end));
+            let marked = Marked { text: &text, hits, words: &["a", "b", "c"] };
             let highlight = marked.highlight(&tags);
             prop_assert_eq!(without_tags(highlight["value"].as_str().unwrap()), text.clone());
             let snippet = marked.snippet(words, "", &tags);
@@ -161,7 +277,8 @@ mod tests {
         #[test]
         fn beginnings_only_add_tags(text in "[a-zé日 ]{0,30}", typed in "[a-zéß日 ]{0,8}") {
             let tags = Tags { before: "__on__".into(), after: "__off__".into() };
-            prop_assert_eq!(without_tags(&beginnings(&text, &typed, &tags)), text);
+            let words: Vec<&str> = typed.split_whitespace().collect();
+            prop_assert_eq!(without_tags(&Marked::beginnings(&text, &words).tagged(&tags)), text);
         }
     }
 }

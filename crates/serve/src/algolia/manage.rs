@@ -212,6 +212,19 @@ pub(crate) async fn put_settings(
     .await
 }
 
+/// What a secret key may do, and last what an admin key may besides.
+const ALLOWED: [&str; 9] = [
+    "search",
+    "browse",
+    "addObject",
+    "deleteObject",
+    "deleteIndex",
+    "settings",
+    "editSettings",
+    "listIndexes",
+    "seeUnretrievableAttributes",
+];
+
 /// What a key may do (Algolia)
 ///
 /// A key may ask about itself. Keys are made, listed and revoked at `/v1/keys`.
@@ -230,9 +243,8 @@ pub(crate) async fn get_key(
     }
     let acl: &[&str] = match key.scope {
         Scope::Public | Scope::Role(_) => &["search"],
-        Scope::Secret | Scope::Admin => {
-            &["search", "browse", "addObject", "deleteObject", "deleteIndex", "settings", "editSettings", "listIndexes"]
-        }
+        Scope::Secret => ALLOWED.split_last().map_or(&[], |(_, others)| others),
+        Scope::Admin => &ALLOWED,
     };
     let (description, created_at) = (key.label.clone(), key.created_at.0 / 1_000);
     answered(move || {

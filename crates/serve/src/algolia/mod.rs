@@ -47,13 +47,15 @@ use crate::recommend::{ConsentWire, find_subject};
 use crate::routes::Shared;
 use crate::search::check_ready;
 use crate::tracking::{has_privacy_signal, header_text};
+use highlight::Marked;
 pub use indexes::Indexes;
 pub(crate) use indexes::MIGRATION;
 use params::Params;
-use reading::Search;
+use reading::{Asker, Search};
 
-/// Searches of one call.
+/// Searches of one call, and hits of all of them.
 const MOST_REQUESTS: usize = 50;
+const MOST_HITS: usize = 3_000;
 const MOST_FACET_HITS: usize = 100;
 const SUGGESTIONS: &str = "_query_suggestions";
 
@@ -88,7 +90,12 @@ impl Plain {
     params(("index" = String, Path, description = "A star; each request names its own index", example = "*")),
     request_body(content = Object, example = json!({"requests": [{"indexName": "products", "query": "canvas bag", "facets": ["*"]}]})),
     responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
-pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body: Plain) -> Result<Response, Problem> {
+pub(crate) async fn queries(
+    State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
+    headers: HeaderMap,
+    body: Plain,
+) -> Result<Response, Problem> {
     let body = body.json()?;
     let Some(requests) = body.get("requests").and_then(Value::as_array) else {
         return Err(Problem::because(Code::InvalidJson, "requests: expected a list"));
@@ -98,15 +105,51 @@ pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body:
         return Err(Problem::mistake("requests", "out_of_range", detail));
     }
     let requests: Vec<(String, Params)> = requests.iter().map(Params::named).collect::<Result<_, _>>()?;
-    let privacy_signal = has_privacy_signal(&headers);
+    let stops_early = body.get("strategy").and_then(Value::as_str) == Some("stopIfEnoughMatches");
+    let asker = Asker { caller, privacy_signal: has_privacy_signal(&headers) };
     let results = deciding(&app, move |app| {
+        let is_search = |(_, params): &&(String, Params)| params.text("type").as_deref() != Some("facet");
+        let hits = requests.iter().filter(is_search).map(|(index, params)| reading::hits_wanted(app, index, params));
+        let hits: usize = hits.sum();
+        if hits > MOST_HITS {
+            let detail = format!("{hits} hits together are more than {MOST_HITS}: ask for smaller pages");
+            return Err(Problem::mistake("requests", "out_of_range", detail));
+        }
         let one = |(index, params): &(String, Params)| match params.text("type").as_deref() {
-            Some("facet") => facet_hits(app, index, &params.text("facet").unwrap_or_default(), params),
-            _ => result(app, index, params, privacy_signal),
+            Some("facet") => facet_hits(app, index, &params.text("facet").unwrap_or_default(), params, &asker),
+            _ => result(app, index, params, &asker),
         };
+        if stops_early {
+            return until_enough(&requests, one);
+        }
         requests.iter().map(one).collect::<Result<Vec<Value>, Problem>>()
     });
     Ok(Answered(json!({"results": results.await?})).into_response())
+}
+
+/// Searches until what was found fills the page of the last of them; the others are not done.
+fn until_enough(
+    requests: &[(String, Params)],
+    search: impl Fn(&(String, Params)) -> Result<Value, Problem>,
+) -> Result<Vec<Value>, Problem> {
+    let mut results = Vec::with_capacity(requests.len());
+    let (mut found, mut enough) = (0, false);
+    for request in requests {
+        if enough {
+            let (index, params) = request;
+            results.push(json!({
+                "hits": [], "nbHits": 0, "page": 0, "nbPages": 0, "hitsPerPage": 0, "index": index, "processed": false,
+                "query": params.text("query").unwrap_or_default(), "params": params.encoded(), "processingTimeMS": 0,
+            }));
+            continue;
+        }
+        let mut result = search(request)?;
+        result["processed"] = json!(true);
+        found += result["nbHits"].as_u64().unwrap_or(0);
+        enough = result["hitsPerPage"].as_u64().is_some_and(|wanted| found >= wanted);
+        results.push(result);
+    }
+    Ok(results)
 }
 
 /// One search (Algolia)
@@ -116,13 +159,14 @@ pub(crate) async fn queries(State(app): State<Shared>, headers: HeaderMap, body:
     responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
 pub(crate) async fn query(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(index): Path<String>,
     headers: HeaderMap,
     body: Plain,
 ) -> Result<Response, Problem> {
     let params = Params::of(&body.json()?)?;
-    let privacy_signal = has_privacy_signal(&headers);
-    let result = deciding(&app, move |app| result(app, &index, &params, privacy_signal)).await?;
+    let asker = Asker { caller, privacy_signal: has_privacy_signal(&headers) };
+    let result = deciding(&app, move |app| result(app, &index, &params, &asker)).await?;
     Ok(Answered(result).into_response())
 }
 
@@ -134,18 +178,20 @@ pub(crate) async fn query(
     responses((status = 200, description = "As Algolia's search API answers", body = Object)))]
 pub(crate) async fn facet_query(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path((index, facet)): Path<(String, String)>,
     body: Plain,
 ) -> Result<Response, Problem> {
     let params = Params::of(&body.json()?)?;
-    let hits = deciding(&app, move |app| facet_hits(app, &index, &facet, &params)).await?;
+    let asker = Asker { caller, privacy_signal: false };
+    let hits = deciding(&app, move |app| facet_hits(app, &index, &facet, &params, &asker)).await?;
     Ok(Answered(hits).into_response())
 }
 
 /// Events of Insights (Algolia)
 ///
 /// Clicks, views and conversions become events of the shop; `queryID` is the decision that they are outcomes of. Unknown kinds of events
-/// are accepted and dropped.
+/// are accepted and dropped. Up to 1,000 at once; `errors` names those that were refused, each by its place, and the others are kept.
 #[utoipa::path(post, path = "/1/events", tag = "algolia",
     request_body(content = Object, example = json!({"events": [{"eventType": "click", "eventName": "Product Clicked", "index": "products",
         "userToken": "visitor-1", "objectIDs": ["p1"], "positions": [1]}]})),
@@ -179,12 +225,12 @@ async fn answered(work: impl FnOnce() -> Result<Value, Problem> + Send + 'static
     Ok(Answered(blocking(work).await?).into_response())
 }
 
-fn result(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Result<Value, Problem> {
+fn result(app: &App, index: &str, params: &Params, asker: &Asker) -> Result<Value, Problem> {
     check_ready(app)?;
     if index.ends_with(SUGGESTIONS) {
-        return suggestions(app, index, params, privacy_signal);
+        return suggestions(app, index, params, asker.privacy_signal);
     }
-    let search = Search::read(app, index, params, privacy_signal)?;
+    let search = Search::read(app, index, params, asker)?;
     if params.flag("analytics") == Some(false) {
         let page = &search.page;
         return search.asked.look(app, |answer, catalogue| answer::write(app, page, answer, None, catalogue))?;
@@ -194,9 +240,13 @@ fn result(app: &App, index: &str, params: &Params, privacy_signal: bool) -> Resu
         .decide(app, |decided| answer::write(app, &page, &decided.decision.answer, Some(decided), decided.catalogue))?
 }
 
-fn facet_hits(app: &App, index: &str, facet: &str, params: &Params) -> Result<Value, Problem> {
+fn facet_hits(app: &App, index: &str, facet: &str, params: &Params, asker: &Asker) -> Result<Value, Problem> {
     check_ready(app)?;
-    let search = Search::read(app, index, params, false)?;
+    if facet.trim().is_empty() {
+        return Err(Problem::mistake("facet", "missing", "expected the name of an attribute"));
+    }
+    let search = Search::read(app, index, params, asker)?;
+    search.page.facet_rules.check(facet)?;
     let text = params.text("facetQuery").unwrap_or_default();
     crate::search::check_length(&text)?;
     let most = params.number("maxFacetHits").unwrap_or(10).min(MOST_FACET_HITS);
@@ -205,10 +255,11 @@ fn facet_hits(app: &App, index: &str, facet: &str, params: &Params) -> Result<Va
     let field = filters::field_of(facet);
     let found = app.parts.searches.facet_values(&ask, &field, &text, most, &situation);
     let found = found.map_err(|error| Problem::because(Code::Unavailable, error.to_string()))?;
-    let tags = &search.page.tags;
+    let words: Vec<&str> = text.split_whitespace().collect();
     let hits = found.into_iter().map(|(value, count)| {
         let value = filters::value_text(&value);
-        json!({"value": value, "highlighted": highlight::beginnings(&value, &text, tags), "count": count})
+        let highlighted = Marked::beginnings(&value, &words).tagged(&search.page.tags);
+        json!({"value": value, "highlighted": highlighted, "count": count})
     });
     Ok(json!({"facetHits": hits.collect::<Vec<Value>>(), "exhaustiveFacetsCount": true, "processingTimeMS": 0}))
 }
@@ -223,17 +274,17 @@ fn suggestions(app: &App, index: &str, params: &Params, privacy_signal: bool) ->
     let nobody = crate::search::nobody(app, app.parts.settings.default_market.clone());
     let situation = Situation { subject, consent, ..nobody };
     let tags = params.tags();
+    let words: Vec<&str> = query.split_whitespace().collect();
     let hits: Vec<Value> = app
         .parts
         .searches
         .suggest(&ask, &situation)
         .into_iter()
         .map(|suggestion| {
-            let value = highlight::beginnings(&suggestion.text, &query, &tags);
             json!({
                 "objectID": suggestion.text, "query": suggestion.text, "popularity": suggestion.weight,
                 "nb_words": suggestion.text.split_whitespace().count(),
-                "_highlightResult": {"query": {"value": value, "matchLevel": "partial", "fullyHighlighted": false, "matchedWords": [query]}},
+                "_highlightResult": {"query": Marked::beginnings(&suggestion.text, &words).highlight(&tags)},
             })
         })
         .collect();

@@ -1,17 +1,22 @@
 //! Records by id, in batches, and one after the other (browse).
 
+use std::ops::ControlFlow;
+
 use axum::Extension;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use merx_domain::{Filter, Product, ProductId, ProductStatus};
+use merx_decide::CatalogueEntry;
+use merx_domain::search::SortKey;
+use merx_domain::{Filter, Product, ProductId, ProductNumber, ProductStatus};
 use serde_json::{Value, json};
 
 use super::chosen::Chosen;
 use super::names::{Target, target};
 use super::params::Params;
+use super::reading::{self, Asker, Cursor, Search};
 use super::record::{self, Record};
 use super::writes::{self, Action, Change};
-use super::{Plain, answered, reading};
+use super::{Plain, answered, settings};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::body::Query;
@@ -39,14 +44,15 @@ pub(crate) struct ObjectQuery {
 pub(crate) async fn get_object(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
-    Path((_index, id)): Path<(String, String)>,
+    Path((index, id)): Path<(String, String)>,
     Query(query): Query<ObjectQuery>,
 ) -> Result<Response, Problem> {
     // Version 4 of the client writes the list as JSON, version 5 with commas.
     let names = query.attributes_to_retrieve.map(|names| Params::of(&json!({ "names": names }))).transpose()?;
     let names = names.and_then(|params| params.names("names"));
     answered(move || {
-        let found = ProductId::new(&id).ok().map(|id| shown(&app, &caller, &[(id, Chosen::of(names))])).transpose()?;
+        let chosen = Chosen::of(names).without(&settings::hidden(&app, &index, &caller));
+        let found = ProductId::new(&id).ok().map(|id| shown(&app, &caller, &[(id, chosen)])).transpose()?;
         let found = found.and_then(|mut found| found.pop().flatten());
         found.map(Value::Object).ok_or_else(|| missing(&id))
     })
@@ -66,18 +72,29 @@ fn missing(id: &str) -> Problem {
 pub(crate) async fn get_objects(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
+    Path(index): Path<String>,
     body: Plain,
 ) -> Result<Response, Problem> {
     let body = body.json()?;
-    let requests = list(&body, MOST_READ)?;
-    let one = |(place, request): (usize, &Value)| {
-        let id = writes::object_id(&request["objectID"]);
-        let id = id.map_err(|wrong| Problem::mistake(format!("requests[{place}]"), "wrong_form", wrong))?;
-        let names = request.get("attributesToRetrieve").map(|_| Params::of(request)).transpose()?;
-        Ok((id, Chosen::of(names.and_then(|params| params.names("attributesToRetrieve")))))
-    };
-    let wanted: Vec<(ProductId, Chosen)> = requests.iter().enumerate().map(one).collect::<Result<_, Problem>>()?;
-    answered(move || Ok(json!({"results": shown(&app, &caller, &wanted)?}))).await
+    answered(move || {
+        let requests = list(&body, MOST_READ)?;
+        let mut hidden: Vec<(&str, Vec<String>)> = Vec::new();
+        let mut wanted: Vec<(ProductId, Chosen)> = Vec::with_capacity(requests.len());
+        for (place, request) in requests.iter().enumerate() {
+            let id = writes::object_id(&request["objectID"]);
+            let id = id.map_err(|wrong| Problem::mistake(format!("requests[{place}]"), "wrong_form", wrong))?;
+            let names = request.get("attributesToRetrieve").map(|_| Params::of(request)).transpose()?;
+            let chosen = Chosen::of(names.and_then(|params| params.names("attributesToRetrieve")));
+            let index = request["indexName"].as_str().unwrap_or(&index);
+            if !hidden.iter().any(|(known, _)| *known == index) {
+                hidden.push((index, settings::hidden(&app, index, &caller)));
+            }
+            let hidden = hidden.iter().find(|(known, _)| *known == index).map_or(&[][..], |(_, names)| names);
+            wanted.push((id, chosen.without(hidden)));
+        }
+        Ok(json!({"results": shown(&app, &caller, &wanted)?}))
+    })
+    .await
 }
 
 fn list(body: &Value, most: usize) -> Result<&[Value], Problem> {
@@ -121,60 +138,157 @@ fn chosen_record(record: &Record, chosen: &Chosen) -> Record {
 
 /// Browse (Algolia)
 ///
-/// All products that pass the filters, page by page: each answer but the last has the `cursor` of the next.
+/// All products that pass the filters, page by page: each answer but the last has the `cursor` of the next. With a query, or around a place,
+/// all that a search of words finds.
 #[utoipa::path(post, path = "/1/indexes/{index}/browse", tag = "algolia", operation_id = "algolia_browse",
     params(("index" = String, Path, description = "Any name", example = "products")),
     request_body(content = Object, example = json!({"hitsPerPage": 100, "filters": "in_stock:true"})),
     responses((status = 200, description = "A page of records", body = Object)))]
 pub(crate) async fn browse(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(index): Path<String>,
     body: Plain,
 ) -> Result<Response, Problem> {
     let params = Params::of(&body.json()?)?;
+    // Whoever copies a catalogue is no shopper.
+    let asker = Asker { caller, privacy_signal: false };
     answered(move || {
         // A cursor remembers how it was asked for.
-        let Some(text) = params.text("cursor") else { return browsed(&app, &index, 0, &params) };
-        let (from, params) = reading::cursor(&text)?;
-        browsed(&app, &index, from, &params)
+        let cursor = params.part("cursor").filter(|cursor| !cursor.is_null());
+        let cursor = cursor.map(|cursor| Cursor::read(cursor.as_str().unwrap_or_default())).transpose()?;
+        browsed(&app, &index, cursor, params, &asker)
     })
     .await
 }
 
-fn browsed(app: &App, index: &str, from: u32, params: &Params) -> Result<Value, Problem> {
-    let filter = reading::filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
-    if params.text("query").is_some_and(|query| !query.trim().is_empty()) {
-        let detail = "browse reads all records that pass the filters; a query is answered by search";
-        return Err(Problem::mistake("query", "not_supported", detail));
-    }
+/// A page of a browse, where the next one begins, and how many there are in all.
+struct Browsed {
+    page: Vec<ProductId>,
+    next: Option<u32>,
+    total: usize,
+}
+
+fn browsed(app: &App, index: &str, cursor: Option<Cursor>, asked: Params, asker: &Asker) -> Result<Value, Problem> {
+    let (from, page, counted, params) = match cursor {
+        Some(cursor) => (Some(cursor.from), cursor.page, cursor.total, cursor.params),
+        None => (None, asked.number("page").unwrap_or(0), None, asked),
+    };
     let count = params.number("hitsPerPage").unwrap_or(MOST_BROWSED).clamp(1, MOST_BROWSED);
-    let market = &app.parts.settings.default_market;
-    let (page, next, total) = {
-        let catalogue = app.parts.catalogue.read();
-        let passes =
-            |filter: &Filter, entry: &merx_decide::CatalogueEntry| filter.matches(&|field| entry.values(field, market));
-        let mut found = catalogue
-            .from(merx_domain::ProductNumber(from))
-            .filter(|(_, entry)| entry.visible && filter.as_ref().is_none_or(|filter| passes(filter, entry)));
-        let page: Vec<ProductId> = found.by_ref().take(count).map(|(_, entry)| entry.id.clone()).collect();
-        let next = found.next().map(|(number, _)| number.0);
-        (page, next, catalogue.len())
+    let skipped = page.saturating_mul(count);
+    let says = |name: &str| params.text(name).is_some_and(|text| !text.trim().is_empty());
+    let found = if says("query") || says("aroundLatLng") {
+        search_page(app, index, &params, asker, from.map_or(skipped, |from| from as usize), count)?
+    } else {
+        catalogue_page(app, &params, from, skipped, count, counted)?
     };
     let chosen = Chosen::of(params.names("attributesToRetrieve"));
-    let products = app.parts.shop.products_by_id(&page)?;
-    let mut hits = Vec::with_capacity(page.len());
+    let chosen = chosen.without(&settings::hidden(app, index, &asker.caller));
+    let products = app.parts.shop.products_by_id(&found.page)?;
+    let mut hits = Vec::with_capacity(found.page.len());
     // What left the catalogue since is not listed any more.
     for product in products.into_iter().flatten().filter(|product| product.status == ProductStatus::Visible) {
-        hits.push(chosen_record(&writes::whole_record(app, &product, market)?, &chosen));
+        let record = writes::whole_record(app, &product, &app.parts.settings.default_market)?;
+        hits.push(chosen_record(&record, &chosen));
     }
     let mut answer = json!({
-        "hits": hits, "nbHits": total, "page": 0, "nbPages": total.div_ceil(count), "hitsPerPage": count,
-        "query": "", "params": params.encoded(), "index": index, "processingTimeMS": 0,
+        "hits": hits, "nbHits": found.total, "page": page, "nbPages": found.total.div_ceil(count), "hitsPerPage": count,
+        "exhaustiveNbHits": true, "query": params.text("query").unwrap_or_default(), "params": params.encoded(),
+        "index": index, "processingTimeMS": 0,
     });
-    if let Some(next) = next {
-        answer["cursor"] = json!(reading::cursor_text(next, params));
+    if let Some(from) = found.next {
+        let next = Cursor { from, page: page.saturating_add(1), total: Some(found.total), params };
+        answer["cursor"] = json!(next.text());
     }
     Ok(answer)
+}
+
+/// Counted for the first page alone: the cursor tells the others.
+fn catalogue_page(
+    app: &App,
+    params: &Params,
+    from: Option<u32>,
+    skipped: usize,
+    count: usize,
+    counted: Option<usize>,
+) -> Result<Browsed, Problem> {
+    let filter = reading::filter(params).map_err(|detail| Problem::because(Code::InvalidRequest, detail))?;
+    let mut total = 0;
+    if counted.is_none() {
+        walk(app, filter.as_ref(), 0, &mut |_, _| {
+            total += 1;
+            ControlFlow::Continue(())
+        });
+    }
+    let (mut page, mut next) = (Vec::new(), None);
+    let mut skipped = if from.is_some() { 0 } else { skipped };
+    walk(app, filter.as_ref(), from.unwrap_or(0), &mut |number, entry| {
+        if skipped > 0 {
+            skipped -= 1;
+        } else if page.len() < count {
+            page.push(entry.id.clone());
+        } else {
+            next = Some(number.0);
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    });
+    Ok(Browsed { page, next, total: counted.unwrap_or(total) })
+}
+
+/// Products that pass, from a number on, a stretch at a time: whoever changes the catalogue needn't wait until all were looked at.
+fn walk(
+    app: &App,
+    filter: Option<&Filter>,
+    from: u32,
+    each: &mut dyn FnMut(ProductNumber, &CatalogueEntry) -> ControlFlow<()>,
+) {
+    const AT_ONCE: usize = 5_000;
+    let market = &app.parts.settings.default_market;
+    let passes = |entry: &CatalogueEntry| {
+        entry.visible && filter.is_none_or(|filter| filter.matches(&|field| entry.values(field, market)))
+    };
+    let mut from = ProductNumber(from);
+    loop {
+        let catalogue = app.parts.catalogue.read();
+        let mut last = None;
+        for (number, entry) in catalogue.from(from).take(AT_ONCE) {
+            last = Some(number);
+            if passes(entry) && each(number, entry).is_break() {
+                return;
+            }
+        }
+        let Some(next) = last.and_then(|last| last.0.checked_add(1)) else { return };
+        from = ProductNumber(next);
+    }
+}
+
+/// What has the words: in the order of ids, because nobody ranks what is copied, and nothing that is only near to it.
+fn search_page(
+    app: &App,
+    index: &str,
+    params: &Params,
+    asker: &Asker,
+    from: usize,
+    count: usize,
+) -> Result<Browsed, Problem> {
+    crate::search::check_ready(app)?;
+    let Search { mut asked, .. } = Search::read(app, index, params, asker)?;
+    let ask = &mut asked.ask;
+    (ask.offset, ask.count, ask.without_rules) = (from, count, true);
+    (ask.facets, ask.preferences, ask.distinct) = (Vec::new(), Vec::new(), None);
+    ask.sort = vec![SortKey { field: "id".to_owned(), descending: false }];
+    if ask.fields.is_empty() {
+        ask.fields = crate::search::SEARCHED_FIELDS.map(str::to_owned).to_vec();
+    }
+    asked.look(app, |answer, catalogue| {
+        // Where nothing is found a search shows what is popular.
+        let hits = answer.hits.iter().filter(|_| answer.total > 0);
+        let page = hits.filter_map(|hit| Some(catalogue.entry(hit.product)?.id.clone())).collect();
+        let next = from.saturating_add(count);
+        let next = (next < answer.total).then(|| u32::try_from(next).ok()).flatten();
+        Browsed { page, next, total: answer.total }
+    })
 }
 
 /// Change several records (Algolia)
@@ -367,7 +481,7 @@ pub(crate) async fn delete_by(
         writes::remove_products(&app, &|product| {
             let Ok(stock) = app.parts.shop.stock(&product.id) else { return false };
             let units = (!stock.is_empty()).then(|| writes::total(&stock));
-            let entry = merx_decide::CatalogueEntry::new(product, units);
+            let entry = CatalogueEntry::new(product, units);
             filter.matches(&|field| entry.values(field, market))
         })?;
         Ok(json!({"taskID": writes::begin_task(&app)?, "updatedAt": now(&app)}))

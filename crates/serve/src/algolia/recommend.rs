@@ -1,5 +1,6 @@
 //! Recommend: the protocol's models, answered by the recommendation pipeline. Each request is a decision of its own.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -10,12 +11,14 @@ use serde_json::{Value, json};
 
 use super::answer;
 use super::filters::{field_of, value_text};
+use super::highlight::Searched;
 use super::params::Params;
-use super::reading::{self, Search};
+use super::reading::{self, Asker, Search};
 use super::record;
 use super::{MOST_REQUESTS, Plain};
 use crate::admission::deciding;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::body::Answered;
 use crate::problem::{Code, Problem};
 use crate::recommend::known_or_made;
@@ -55,12 +58,13 @@ struct Question {
     responses((status = 200, description = "As Algolia's recommend API answers", body = Object)))]
 pub(crate) async fn recommendations(
     State(app): State<Shared>,
+    Extension(caller): Extension<Caller>,
     Path(_index): Path<String>,
     headers: HeaderMap,
     body: Plain,
 ) -> Result<Response, Problem> {
     let body = body.json()?;
-    let privacy_signal = has_privacy_signal(&headers);
+    let asker = Asker { caller, privacy_signal: has_privacy_signal(&headers) };
     let results = deciding(&app, move |app| {
         let Some(requests) = body.get("requests").and_then(Value::as_array) else {
             return Err(Problem::because(Code::InvalidJson, "requests: expected a list"));
@@ -69,7 +73,7 @@ pub(crate) async fn recommendations(
             let detail = format!("{} requests are more than {MOST_REQUESTS}", requests.len());
             return Err(Problem::mistake("requests", "out_of_range", detail));
         }
-        let one = |(place, request)| Question::read(app, place, request, privacy_signal);
+        let one = |(place, request)| Question::read(app, place, request, &asker);
         let questions: Vec<Question> = requests.iter().enumerate().map(one).collect::<Result<_, _>>()?;
         questions.iter().map(|question| question.answer(app)).collect::<Result<Vec<Value>, Problem>>()
     });
@@ -77,7 +81,7 @@ pub(crate) async fn recommendations(
 }
 
 impl Question {
-    fn read(app: &App, place: usize, request: &Value, privacy_signal: bool) -> Result<Self, Problem> {
+    fn read(app: &App, place: usize, request: &Value, asker: &Asker) -> Result<Self, Problem> {
         let wrong = |detail: String| Problem::mistake(format!("requests[{place}]"), "wrong_form", detail);
         let model = request["model"].as_str().unwrap_or_default();
         let scenario = match model {
@@ -116,6 +120,10 @@ impl Question {
             parts.push(super::filters::equals(name, value));
         }
         let index = text("indexName").ok_or_else(|| wrong("indexName: expected a text".to_owned()))?;
+        let search = Search::read(app, &index, &query, asker)?;
+        if let (Some((name, _)), "trending-facets") = (&facet, model) {
+            search.page.facet_rules.check(name)?;
+        }
         Ok(Self {
             model: model.to_owned(),
             scenario,
@@ -129,7 +137,7 @@ impl Question {
             filter: (!parts.is_empty()).then_some(Filter::All(parts)),
             has_fallback: fallback.is_some(),
             fallback: fallback.map(|params| filter_of("fallbackParameters", &params)).transpose()?.flatten(),
-            search: Search::read(app, &index, &query, privacy_signal)?,
+            search,
         })
     }
 
@@ -179,12 +187,14 @@ impl Question {
             scored.iter().filter_map(|(product, score)| Some((catalogue.entry(*product)?, score))).collect();
         let ids: Vec<ProductId> = shown.iter().map(|(entry, _)| entry.id.clone()).collect();
         let products = app.parts.shop.products_by_id(&ids)?;
+        let nothing = Searched::of(&[]);
         let hit = |((entry, score), product): (&(&merx_decide::CatalogueEntry, &f64), _)| {
             let product: Option<merx_domain::Product> = product;
             let mut attributes = record::attributes_of(entry, market);
             attributes.insert("objectID".to_owned(), json!(entry.id.as_str()));
             attributes.extend(product.iter().flat_map(record::details));
-            let mut hit = answer::hit(app, &self.search.page, &[], &attributes);
+            let attributes = self.search.page.readable.out_of(attributes);
+            let mut hit = answer::hit(app, &self.search.page, &nothing, &attributes);
             hit.insert("_score".to_owned(), json!(score));
             Value::Object(hit)
         };

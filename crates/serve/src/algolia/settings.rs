@@ -6,11 +6,14 @@ use super::filters::field_of;
 use super::indexes::{Settings, virtual_name};
 use super::params::Params;
 use crate::app::App;
+use crate::auth::Caller;
+use crate::keys::Scope;
 use crate::problem::Problem;
 use merx_domain::search::SortKey;
 
 /// Settings that hold for searches which don't say otherwise.
 const DEFAULTS: [&str; 15] = [
+    "restrictHighlightAndSnippetArrays",
     "attributesToRetrieve",
     "attributesToHighlight",
     "attributesToSnippet",
@@ -21,7 +24,6 @@ const DEFAULTS: [&str; 15] = [
     "snippetEllipsisText",
     "typoTolerance",
     "queryType",
-    "unretrievableAttributes",
     "renderingContent",
     "distinct",
     "attributeForDistinct",
@@ -32,7 +34,10 @@ const DEFAULTS: [&str; 15] = [
 const WITHOUT_EFFECT: [(&str, &str); 3] = [
     ("customRanking", "ranking is learned from what shoppers do; on a sort order (replica) it sorts"),
     ("ranking", "ranking is learned from what shoppers do; on a sort order (replica) asc() and desc() sort"),
-    ("attributesForFaceting", "every attribute can be a facet and a filter; it limits what facets: [\"*\"] answers"),
+    (
+        "attributesForFaceting",
+        "every attribute can be a facet and a filter; it says what facets: [\"*\"] stands for, and what is filterOnly",
+    ),
 ];
 
 const MOST_SORT_KEYS: usize = 5;
@@ -53,8 +58,10 @@ pub(super) fn with_defaults(app: &App, index: &str, params: &Params) -> Params {
             name.strip_prefix("unordered(").and_then(|name| name.strip_suffix(')')).unwrap_or(name).to_owned()
         };
         let names = searched.iter().filter_map(Value::as_str).flat_map(|names| names.split(','));
-        defaults
-            .insert("restrictSearchableAttributes".to_owned(), names.map(|name| json!(bare(name.trim()))).collect());
+        let names: Value = names.map(|name| json!(bare(name.trim()))).collect();
+        // What isn't searched isn't highlighted, unless somebody says so.
+        defaults.entry("attributesToHighlight").or_insert_with(|| names.clone());
+        defaults.insert("restrictSearchableAttributes".to_owned(), names);
     }
     params.or(defaults)
 }
@@ -71,18 +78,73 @@ fn in_force(app: &App, index: &str) -> Settings {
     settings
 }
 
-/// The attributes that `*` may stand for; `None`: all.
-pub(super) fn facets(app: &App, index: &str) -> Option<Vec<String>> {
+/// Attributes that are shown to nobody but those who may administer the shop.
+pub(super) fn hidden(app: &App, index: &str, caller: &Caller) -> Vec<String> {
+    if caller.0.as_ref().is_some_and(|key| key.scope.reaches(Scope::Admin)) {
+        return Vec::new();
+    }
     let settings = in_force(app, index);
-    let listed = settings.get("attributesForFaceting")?.as_array().filter(|list| !list.is_empty())?;
-    let shown = |name: &str| match name.split_once('(') {
-        None => Some(name.to_owned()),
-        Some(("filterOnly", _)) => None,
-        Some((_, inner)) => inner
-            .strip_suffix(')')
-            .map(|inner| inner.trim_start_matches("searchable(").trim_end_matches(')').to_owned()),
-    };
-    Some(listed.iter().filter_map(Value::as_str).filter_map(shown).collect())
+    let listed = settings.get("unretrievableAttributes").and_then(Value::as_array);
+    listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+/// Which attributes answers count as facets.
+#[derive(Debug, Default)]
+pub(super) struct FacetRules {
+    /// What `attributesForFaceting` lists to be counted; `None`: any attribute.
+    pub(super) declared: Option<Vec<String>>,
+    only_filters: Vec<String>,
+    hidden: Vec<String>,
+}
+
+impl FacetRules {
+    pub(super) fn of(app: &App, index: &str, hidden: Vec<String>) -> Self {
+        let settings = in_force(app, index);
+        let listed = settings.get("attributesForFaceting").and_then(Value::as_array).filter(|list| !list.is_empty());
+        let Some(listed) = listed else { return Self { hidden, ..Self::default() } };
+        let (mut declared, mut only_filters) = (Vec::new(), Vec::new());
+        for (name, only_filters_by) in listed.iter().filter_map(Value::as_str).map(declared_facet) {
+            if only_filters_by { &mut only_filters } else { &mut declared }.push(name.to_owned());
+        }
+        Self { declared: Some(declared), only_filters, hidden }
+    }
+
+    /// What is hidden is counted only where the merchant declared it a facet: its values would show in the counts.
+    pub(super) fn counts(&self, attribute: &str) -> bool {
+        let field = field_of(attribute);
+        let is = |name: &String| field_of(name) == field;
+        let is_hidden = || self.hidden.iter().any(|name| is_field_of(&field, &field_of(name)));
+        !self.only_filters.iter().any(is) && (self.declared.iter().flatten().any(is) || !is_hidden())
+    }
+
+    pub(super) fn check(&self, attribute: &str) -> Result<(), Problem> {
+        if self.counts(attribute) {
+            return Ok(());
+        }
+        let name: String = attribute.chars().take(100).collect();
+        let detail = format!(
+            "{name:?} is no facet: attributesForFaceting has it as filterOnly, or unretrievableAttributes hides it"
+        );
+        Err(Problem::mistake("facet", "not_allowed", detail))
+    }
+}
+
+fn is_field_of(field: &str, outer: &str) -> bool {
+    field.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+/// An entry of `attributesForFaceting` without its modifiers, and whether it is `filterOnly`.
+fn declared_facet(entry: &str) -> (&str, bool) {
+    let mut name = entry.trim();
+    let mut only_filters = false;
+    while let Some((modifier, rest)) = name.split_once('(')
+        && matches!(modifier, "searchable" | "filterOnly" | "afterDistinct")
+        && let Some(inner) = rest.strip_suffix(')')
+    {
+        only_filters |= modifier == "filterOnly";
+        name = inner.trim();
+    }
+    (name, only_filters)
 }
 
 /// How a replica sorts: `asc(..)` and `desc(..)` at the beginning of its `ranking`, or its `customRanking`.
@@ -148,7 +210,8 @@ pub(super) fn check(app: &App, change: &Settings) -> Result<Vec<String>, Problem
                 }
             }
         }
-        let known = DEFAULTS.contains(&name.as_str()) || matches!(name.as_str(), "replicas" | "searchableAttributes");
+        let of_their_own = ["replicas", "searchableAttributes", "unretrievableAttributes"];
+        let known = DEFAULTS.contains(&name.as_str()) || of_their_own.contains(&name.as_str());
         let reason = WITHOUT_EFFECT.iter().find(|(setting, _)| setting == name).map(|(_, reason)| *reason);
         match reason {
             Some(reason) => warnings.push(format!("{name}: {reason}")),
@@ -177,4 +240,40 @@ pub(super) fn shown(app: &App, index: &str) -> Settings {
     }
     settings.extend(app.parts.indexes.settings(index).as_deref().cloned().unwrap_or_default());
     settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facets_are_declared_with_modifiers() {
+        for (entry, name, only_filters) in [
+            ("brand", "brand", false),
+            ("searchable(brand)", "brand", false),
+            ("filterOnly(brand)", "brand", true),
+            ("afterDistinct(brand)", "brand", false),
+            ("afterDistinct(searchable( brand ))", "brand", false),
+            ("searchable(afterDistinct(size (cm)))", "size (cm)", false),
+            ("size (cm)", "size (cm)", false),
+            ("filterOnly(brand", "filterOnly(brand", false),
+        ] {
+            assert_eq!(declared_facet(entry), (name, only_filters));
+        }
+    }
+
+    #[test]
+    fn what_is_hidden_is_counted_where_it_is_declared() {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+        let rules = FacetRules { hidden: names(&["costs", "categories", "margin"]), ..FacetRules::default() };
+        let counted = |rules: &FacetRules, name: &str| rules.counts(name);
+        assert!(
+            ["costs", "costs.unit", "attributes.costs.unit", "category", "categories.lvl1", "margin"]
+                .iter()
+                .all(|name| !counted(&rules, name))
+        );
+        assert!(counted(&rules, "costsaving") && counted(&rules, "brand"));
+        let rules = FacetRules { declared: Some(names(&["margin"])), only_filters: names(&["brand"]), ..rules };
+        assert!(counted(&rules, "margin") && !counted(&rules, "brand") && counted(&rules, "colour"));
+    }
 }

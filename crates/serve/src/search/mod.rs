@@ -43,7 +43,7 @@ const MAX_SORT_KEYS: usize = 5;
 const MAX_LANGUAGES: usize = 20;
 const MAX_SUGGESTIONS: usize = 20;
 const MAX_DEADLINE_MS: u32 = 10_000;
-const SEARCHED_FIELDS: [&str; 6] = ["name", "brand", "category", "attributes", "description", "codes"];
+pub(crate) const SEARCHED_FIELDS: [&str; 6] = ["name", "brand", "category", "attributes", "description", "codes"];
 
 /// What is searched for, by whom.
 #[derive(Debug, Default, Deserialize, ToSchema)]

@@ -1,7 +1,9 @@
 //! Searches as JSON of our own API.
 
 use merx_decide::CatalogueReader;
-use merx_domain::search::{FacetCounts, HitReason, SearchAnswer, SearchHit, Step, Suggestion, SuggestionKind};
+use merx_domain::search::{
+    FacetCounts, HitReason, Mark, SearchAnswer, SearchHit, SearchedTerm, Step, Suggestion, SuggestionKind,
+};
 use merx_domain::{FilterValue, MarketId, Situation};
 use serde::Serialize;
 use serde_json::Value;
@@ -262,7 +264,7 @@ fn hit_answer(
 }
 
 /// A text cut where hits begin and end.
-fn parts(app: &App, text: &str, terms: &[String]) -> Vec<PartAnswer> {
+fn parts(app: &App, text: &str, terms: &[SearchedTerm]) -> Vec<PartAnswer> {
     let mut parts = Vec::new();
     let mut at = 0;
     let mut part = |from: usize, to: usize, hit| {
@@ -270,7 +272,7 @@ fn parts(app: &App, text: &str, terms: &[String]) -> Vec<PartAnswer> {
             parts.push(PartAnswer { text: text.to_owned(), hit });
         }
     };
-    for range in app.parts.searches.highlight(text, terms) {
+    for Mark { range, .. } in app.parts.searches.highlight(text, terms) {
         part(at, range.start, false);
         part(range.start, range.end, true);
         at = range.end;

@@ -50,9 +50,12 @@ async fn several_searches_are_answered_in_order() {
     let marked = "__ais-highlight__Product__/ais-highlight__ __ais-highlight__7__/ais-highlight__";
     assert_eq!(
         hit["_highlightResult"],
-        json!({"name": {"value": marked, "matchLevel": "full", "fullyHighlighted": true, "matchedWords": ["7", "product"]}})
+        json!({"name": {"value": marked, "matchLevel": "full", "fullyHighlighted": true, "matchedWords": ["product", "7"]}})
     );
-    assert_eq!(hit["_snippetResult"]["name"]["value"], "__ais-highlight__Product__/ais-highlight__…");
+    assert_eq!(
+        hit["_snippetResult"]["name"],
+        json!({"value": "__ais-highlight__Product__/ais-highlight__…", "matchLevel": "partial"})
+    );
     assert_eq!(first["facets"], json!({"category": {"Odd": 1}, "price": {"Odd": 1}}));
     assert_eq!(first["queryID"].as_str().unwrap().len(), 32);
     assert_eq!((&first["index"], &first["query"]), (&json!("products"), &json!("product 7")));
@@ -101,6 +104,8 @@ async fn one_search_and_facet_values_have_addresses_of_their_own() {
     let body = json!({"query": "product 4", "hitsPerPage": 3});
     let answer = ask(&shop, "/1/indexes/products_query_suggestions/query", &body).await.ok();
     assert_eq!(answer["hits"][0]["query"], "product 4");
+    let marked = json!({"value": "<em>product</em> <em>4</em>", "matchLevel": "full", "matchedWords": ["product", "4"], "fullyHighlighted": true});
+    assert_eq!(answer["hits"][0]["_highlightResult"]["query"], marked);
 }
 
 #[tokio::test]
@@ -217,6 +222,12 @@ async fn hostile_searches_are_bounded() {
         let request = axum::http::Request::post(path).header("x-algolia-api-key", &shop.public);
         assert_eq!(send(&shop, request.body(Body::from(deep)).unwrap()).await.status, 400, "{path}");
     }
+    let large = |number| json!({"requests": vec![json!({"indexName": "products", "hitsPerPage": 1_000}); number]});
+    assert_eq!(ask(&shop, "/1/indexes/*/queries", &large(3)).await.status, 200);
+    let refused = ask(&shop, "/1/indexes/*/queries", &large(4)).await;
+    assert!(refused.status == 422 && refused.text().contains("4000 hits together"), "{}", refused.text());
+    let nameless = json!({"requests": [{"indexName": "products", "type": "facet"}]});
+    assert_eq!(ask(&shop, "/1/indexes/*/queries", &nameless).await.status, 422);
     let many: Vec<Value> = (0..51).map(|_| json!({"indexName": "products"})).collect();
     assert_eq!(ask(&shop, "/1/indexes/*/queries", &json!({"requests": many})).await.status, 422);
 }

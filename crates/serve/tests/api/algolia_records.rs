@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::Shop;
 use crate::{Reply, send};
 
-async fn call(shop: &Shop, key: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
+pub(crate) async fn call(shop: &Shop, key: &str, method: &str, path: &str, body: Option<Value>) -> Reply {
     let request = axum::http::Request::builder()
         .method(method)
         .uri(path)
@@ -176,7 +176,7 @@ async fn only_secret_keys_write_and_only_the_catalogue() {
 #[tokio::test]
 async fn browsing_reads_everything_once() {
     let shop = Shop::open();
-    let mut seen = Vec::new();
+    let (mut seen, mut pages) = (Vec::new(), 0);
     let mut body =
         json!({"hitsPerPage": 9, "filters": "price > 5 AND NOT category:Even", "attributesToRetrieve": ["price"]});
     loop {
@@ -185,14 +185,53 @@ async fn browsing_reads_everything_once() {
             assert_eq!(hit.as_object().unwrap().len(), 2, "{hit}");
             seen.push(hit["objectID"].as_str().unwrap().to_owned());
         }
+        let told = ["nbHits", "nbPages", "page", "hitsPerPage"].map(|name| page[name].as_u64().unwrap());
+        assert_eq!(told, [23, 3, pages, 9], "on every page");
+        pages += 1;
         let Some(cursor) = page.get("cursor") else { break };
         body = json!({ "cursor": cursor });
     }
+    assert_eq!(pages, 3);
     let wanted: Vec<String> = (5..=50).filter(|number| number % 2 == 1).map(|number| format!("p{number}")).collect();
     assert_eq!(seen, wanted);
-    for wrong in [json!({"cursor": "x"}), json!({"query": "shoe"}), json!({"filters": "price >"})] {
+    let second = post(&shop, "/1/indexes/products/browse", json!({"hitsPerPage": 20, "page": 2})).await.ok();
+    assert_eq!(
+        (&second["hits"][0]["objectID"], &second["nbHits"], second.get("cursor")),
+        (&json!("p41"), &json!(50), None)
+    );
+    for wrong in [json!({"cursor": "x"}), json!({"cursor": "W10"}), json!({"cursor": 5}), json!({"filters": "price >"})]
+    {
         assert_eq!(post(&shop, "/1/indexes/products/browse", wrong).await.status, 422);
     }
+}
+
+#[tokio::test]
+async fn browsing_finds_what_has_the_words() {
+    let shop = Shop::open();
+    let (mut seen, mut pages) = (Vec::new(), 0);
+    let mut body = json!({"hitsPerPage": 20, "query": "product", "attributesToRetrieve": ["name"], "facets": ["*"], "distinct": true});
+    loop {
+        let page = post(&shop, "/1/indexes/products/browse", body).await.ok();
+        assert_eq!((&page["nbHits"], &page["nbPages"], &page["page"]), (&json!(50), &json!(3), &json!(pages)));
+        assert_eq!(page["query"], "product");
+        seen.extend(page["hits"].as_array().unwrap().iter().map(|hit| hit["objectID"].as_str().unwrap().to_owned()));
+        pages += 1;
+        let Some(cursor) = page.get("cursor") else { break };
+        body = json!({ "cursor": cursor });
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!((seen.len(), pages), (50, 3));
+    let asked = shop.finder.asked.lock().clone();
+    assert!(asked.iter().all(|ask| ask.without_rules && ask.facets.is_empty() && ask.sort[0].field == "id"));
+    assert!(
+        asked.iter().all(|ask| ask.fields.len() == 6 && ask.distinct.is_none()),
+        "words alone, nothing that is only near"
+    );
+    let none = post(&shop, "/1/indexes/products/browse", json!({"query": "zebra"})).await.ok();
+    assert_eq!((&none["hits"], &none["nbHits"], none.get("cursor")), (&json!([]), &json!(0), None));
+    let long = json!({"query": "x".repeat(10_000)});
+    assert_eq!(post(&shop, "/1/indexes/products/browse", long).await.status, 422);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
 mod harness;
 
 mod algolia;
+mod algolia_answers;
 mod algolia_clients;
 mod algolia_merchandise;
 mod algolia_records;

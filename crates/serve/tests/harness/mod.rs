@@ -14,8 +14,8 @@ use merx_decide::{
 use merx_domain::experiment::{ExperimentId, Holdout};
 use merx_domain::merchandising::{Rule, Synonym};
 use merx_domain::search::{
-    FacetCounts, FacetRequest, FacetValueCount, HitReason, IndexState, SearchAnswer, SearchAsk, SearchHit, SuggestAsk,
-    Suggestion, SuggestionKind,
+    FacetCounts, FacetRequest, FacetValueCount, HitReason, IndexState, Mark, SearchAnswer, SearchAsk, SearchHit,
+    SearchedTerm, SuggestAsk, Suggestion, SuggestionKind,
 };
 use merx_domain::{
     Answer, Ask, Candidate, Clock, ConsentStamp, Currency, Decision, Engine, EngineError, Event, FallbackLevel,
@@ -132,7 +132,7 @@ impl NameSearch {
             hits: all.iter().skip(ask.offset).take(ask.count).map(hit).collect(),
             total: all.len(),
             facets: ask.facets.iter().map(facet).collect(),
-            highlight: words.iter().map(|word| (*word).to_owned()).collect(),
+            highlight: words.iter().map(|word| SearchedTerm::from((*word).to_owned())).collect(),
             ..SearchAnswer::default()
         }
     }
@@ -274,9 +274,15 @@ impl Searches for Finder {
         self.merchandise_changes.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn highlight(&self, text: &str, terms: &[String]) -> Vec<std::ops::Range<usize>> {
+    fn highlight(&self, text: &str, terms: &[SearchedTerm]) -> Vec<Mark> {
         let lower = text.to_lowercase();
-        terms.iter().filter_map(|term| lower.find(term.as_str()).map(|at| at..at + term.len())).collect()
+        let mark = |(place, searched): (usize, &SearchedTerm)| {
+            let at = lower.find(searched.term.as_str())?;
+            Some(Mark { range: at..at + searched.term.len(), terms: vec![place] })
+        };
+        let mut marks: Vec<Mark> = terms.iter().enumerate().filter_map(mark).collect();
+        marks.sort_by_key(|mark| mark.range.start);
+        marks
     }
 
     fn has_field(&self, field: &str) -> bool {

@@ -7,6 +7,7 @@
 mod ask;
 mod front;
 mod intent;
+mod marks;
 mod rankers;
 pub(crate) use rankers::FORMAT;
 mod request;
@@ -20,11 +21,10 @@ pub use rankers::{LoadRanker, RankLearner, RankerModel};
 pub use suggest::{LoggedQuery, Person, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
-use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use merx_domain::search::{Contribution, IndexState};
+use merx_domain::search::{Contribution, IndexState, Mark, SearchedTerm};
 use merx_domain::{
     Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
     Situation, SubjectFeatures,
@@ -49,8 +49,9 @@ use request::{Means, Search};
 use rules::Rules;
 use suggest::LoggedQueries;
 
-/// How searches are answered, in records of decisions. 0: before it was written down; 1: vectors of a byte a component, in groups.
-const METHOD: u32 = 1;
+/// How searches are answered, in records of decisions. 0: before it was written down; 1: vectors of a byte a component, in groups;
+/// 2: terms to highlight name their words.
+const METHOD: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineSettings {
@@ -432,24 +433,9 @@ impl SearchEngine {
         Ok(counts.map(|value| (value.value, value.count)).take(most).collect())
     }
 
-    /// Where in a text the terms of an answer stand: ranges of bytes, in order, not overlapping.
-    pub fn highlight(&self, text: &str, terms: &[String]) -> Vec<Range<usize>> {
-        let index = self.index.load();
-        let hit = |term: &str| terms.iter().any(|wanted| wanted == term);
-        let mut ranges: Vec<Range<usize>> = Vec::new();
-        for token in index.analyser().tokens(text) {
-            let begins = terms
-                .iter()
-                .any(|wanted| wanted.strip_suffix('*').is_some_and(|begun| token.surface.starts_with(begun)));
-            if !(hit(&token.term) || begins) {
-                continue;
-            }
-            match ranges.last_mut() {
-                Some(last) if token.start < last.end => last.end = last.end.max(token.end),
-                _ => ranges.push(token.start..token.end),
-            }
-        }
-        ranges
+    /// Where in a text the terms of an answer stand: in order, not overlapping.
+    pub fn highlight(&self, text: &str, terms: &[SearchedTerm]) -> Vec<Mark> {
+        marks::of(self.index.load().analyser(), text, terms)
     }
 
     /// The names behind product numbers.

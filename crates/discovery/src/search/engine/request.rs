@@ -300,14 +300,7 @@ impl<'a> Search<'a> {
             None if !matched.nearest.is_empty() => answer.steps.push(Step::ByMeaning),
             _ => {}
         }
-        let terms =
-            query.terms.iter().flat_map(|term| term.alternatives.iter().flat_map(|alternative| &alternative.terms));
-        answer.highlight = terms.map(|term| term.to_string()).collect();
-        if let Some(last) = query.terms.iter().rev().find(|term| term.required).filter(|_| self.ask.unfinished) {
-            answer.highlight.push(format!("{}*", last.surface));
-        }
-        answer.highlight.sort_unstable();
-        answer.highlight.dedup();
+        answer.highlight = query.searched_terms(self.ask.unfinished);
     }
 
     fn count(&self, found: &Found, answer: &mut SearchAnswer) {
