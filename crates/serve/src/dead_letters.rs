@@ -61,11 +61,11 @@ pub(crate) async fn list_dead_letters(State(app): State<Shared>) -> Result<Respo
 /// Apply an event that was set aside
 ///
 /// Once what stood in its way is mended. An event that the log no longer holds, for it or its person was erased, is taken off the list.
-#[utoipa::path(post, path = "/v1/dead-letters/{place}/replay", tag = "operating",
+#[utoipa::path(post, path = "/v1/dead-letters/{place}/apply", tag = "operating",
     params(("place" = u64, Path, description = "The event's place in the log", minimum = 1)),
     responses((status = 204, description = "It is applied, or no longer there to be"),
         (status = 409, description = "It can't be applied: the detail says why", body = crate::problem::ProblemDocument)))]
-pub(crate) async fn replay_dead_letter(
+pub(crate) async fn apply_dead_letter(
     State(app): State<Shared>,
     Extension(caller): Extension<Caller>,
     PathId(place): PathId<u64>,
@@ -76,7 +76,7 @@ pub(crate) async fn replay_dead_letter(
             AppliedAgain::Refused(detail) => return Err(Problem::because(Code::Conflict, detail)),
             AppliedAgain::Unknown => return Err(Problem::not_found("dead letter", place)),
         }
-        app.parts.audit.note(caller.acts(&app).act(), "dead_letter.replayed", &place.to_string(), &Value::Null)?;
+        app.parts.audit.note(caller.acts(&app).act(), "dead_letter.applied", &place.to_string(), &Value::Null)?;
         Ok(StatusCode::NO_CONTENT.into_response())
     })
     .await

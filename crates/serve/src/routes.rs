@@ -320,7 +320,7 @@ pub(crate) fn table() -> Vec<Endpoint> {
 
         endpoint::<activity::__path_list_activity>(SECRET, get(activity::list_activity)),
         endpoint::<dead_letters::__path_list_dead_letters>(ADMIN, get(dead_letters::list_dead_letters)),
-        endpoint::<dead_letters::__path_replay_dead_letter>(ADMIN, post(dead_letters::replay_dead_letter)),
+        endpoint::<dead_letters::__path_apply_dead_letter>(ADMIN, post(dead_letters::apply_dead_letter)),
         endpoint::<dead_letters::__path_drop_dead_letter>(ADMIN, delete(dead_letters::drop_dead_letter)),
 
         endpoint::<health::__path_live>(OPEN, get(health::live)),

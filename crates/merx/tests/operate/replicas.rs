@@ -226,7 +226,7 @@ fn what_cannot_be_applied_is_set_aside_and_applied_once_it_can_be() {
     assert!(newest(&server, "modest", 3));
     let last = letters.last().unwrap()["place"].as_u64().unwrap();
     let replay = |server: &Server, place: u64| {
-        server.call("POST", &format!("/v1/dead-letters/{place}/replay"), &server.keys.admin, None)
+        server.call("POST", &format!("/v1/dead-letters/{place}/apply"), &server.keys.admin, None)
     };
     let refused = replay(&server, last);
     assert_eq!(refused.status, 409, "{refused:?}");

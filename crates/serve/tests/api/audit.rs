@@ -51,6 +51,8 @@ fn asked() -> Vec<(&'static str, String, Option<Value>)> {
         ("POST /v1/models/{name}/promote", at("/v1/models/recommend/promote"), Some(json!({"version": 2}))),
         ("POST /v1/models/{name}/rollback", at("/v1/models/recommend/rollback"), None),
         ("POST /v1/jobs", at("/v1/jobs"), Some(json!({"kind": "training"}))),
+        ("POST /v1/dead-letters/{place}/apply", at("/v1/dead-letters/7/apply"), None),
+        ("DELETE /v1/dead-letters/{place}", at("/v1/dead-letters/8"), None),
         ("POST /v1/vault/rotate", at("/v1/vault/rotate"), None),
         ("POST /v1/privacy/requests", at("/v1/privacy/requests"), Some(erasure("kim@post.example"))),
         ("DELETE /v1/privacy/requests/{id}", at("/v1/privacy/requests/{made}"), None),

@@ -84,7 +84,7 @@ async fn jobs_are_started_once_and_watched() {
 async fn what_is_set_aside_is_listed_applied_and_given_up() {
     let shop = Shop::open();
     let replay = |place: &str| {
-        let path = format!("/v1/dead-letters/{place}/replay");
+        let path = format!("/v1/dead-letters/{place}/apply");
         let shop = &shop;
         async move { call(shop, "POST", &path, &shop.admin, None).await }
     };

@@ -299,6 +299,19 @@ CurrencyCount = TypedDict('CurrencyCount', {
     'products': 'int',
 })
 
+DeadLetterAnswer = TypedDict('DeadLetterAnswer', {
+    'at': 'str',
+    'attempts': 'int',
+    'detail': 'str',
+    'event_id': 'str',
+    'kind': 'str',
+    'place': 'int',
+})
+
+DeadLetterList = TypedDict('DeadLetterList', {
+    'items': 'list[DeadLetterAnswer]',
+})
+
 DecidedAffinity = TypedDict('DecidedAffinity', {
     'feature': 'str',
     'key': 'str',
