@@ -28,7 +28,7 @@ use world::World;
 
 const SEEDS: u64 = 1_000;
 const THREADS: u64 = 2;
-const ENOUGH_TO_FIND: u64 = 400;
+const ENOUGH_TO_FIND: u64 = 2_000;
 
 /// What happened in all worlds: that it was worth looking at.
 #[derive(Default)]
