@@ -48,7 +48,7 @@ impl From<DeadLetter> for DeadLetterAnswer {
 ///
 /// An event that can't be applied to what is known of shoppers and products, for a value would be too large or what stands there is
 /// damaged, is set aside, and those behind it go on. It stays in the log: orders, reports and trainings know it.
-#[utoipa::path(get, path = "/v1/dead-letters", tag = "operating",
+#[utoipa::path(get, path = "/v1/dead-letters", tag = "dead letters",
     responses((status = 200, description = "The earliest first", body = DeadLetterList)))]
 pub(crate) async fn list_dead_letters(State(app): State<Shared>) -> Result<Response, Problem> {
     blocking(move || {
@@ -61,7 +61,7 @@ pub(crate) async fn list_dead_letters(State(app): State<Shared>) -> Result<Respo
 /// Apply an event that was set aside
 ///
 /// Once what stood in its way is mended. An event that the log no longer holds, for it or its person was erased, is taken off the list.
-#[utoipa::path(post, path = "/v1/dead-letters/{place}/apply", tag = "operating",
+#[utoipa::path(post, path = "/v1/dead-letters/{place}/apply", tag = "dead letters",
     params(("place" = u64, Path, description = "The event's place in the log", minimum = 1)),
     responses((status = 204, description = "It is applied, or no longer there to be"),
         (status = 409, description = "It can't be applied: the detail says why", body = crate::problem::ProblemDocument)))]
@@ -85,7 +85,7 @@ pub(crate) async fn apply_dead_letter(
 /// Give up an event that was set aside
 ///
 /// What it would have changed of what is known of shoppers and products is lost; the log keeps the event.
-#[utoipa::path(delete, path = "/v1/dead-letters/{place}", tag = "operating",
+#[utoipa::path(delete, path = "/v1/dead-letters/{place}", tag = "dead letters",
     params(("place" = u64, Path, description = "The event's place in the log", minimum = 1)),
     responses((status = 204, description = "It is off the list")))]
 pub(crate) async fn drop_dead_letter(

@@ -23,7 +23,7 @@ use crate::ofrep::Refusal;
 use crate::problem::{Code, Message, ProblemDocument};
 use crate::routes::{Endpoint, table};
 
-const TAGS: [(&str, &str); 30] = [
+const TAGS: [(&str, &str); 31] = [
     ("recommendations", "What to show a shopper now."),
     ("search", "What shoppers look for, found and ranked."),
     ("algolia", "The same for front ends that were made for Algolia: their addresses, parameters and answers."),
@@ -45,6 +45,7 @@ const TAGS: [(&str, &str); 30] = [
     ("orders", "Orders and what came back of them."),
     ("models", "What serves, what could, and the way back."),
     ("jobs", "Trainings and exports: asked for, watched."),
+    ("dead letters", "Events that could not be applied: listed, applied again, given up."),
     ("consent", "What people allow: said, read."),
     ("policy", "What silence means, region by region; another policy tried on the last day's decisions."),
     ("personal data", "What is held of one person."),

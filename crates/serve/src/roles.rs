@@ -101,6 +101,7 @@ const AUDITOR: &[(&str, Right)] = &[
     ("audit", Read),
     ("models", Read),
     ("jobs", Read),
+    ("dead letters", Read),
     ("policy", Read),
     ("privacy", Read),
     ("keys", Read),

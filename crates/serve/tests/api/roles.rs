@@ -7,7 +7,7 @@ use crate::harness::Shop;
 use crate::{call, request, send};
 
 /// A part of the API, then the roles that read and that change it. Owners do everything.
-const TABLE: [(&str, &[&str], &[&str]); 29] = [
+const TABLE: [(&str, &[&str], &[&str]); 30] = [
     ("recommendations", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("search", &["merchandiser", "analyst", "support"], &["merchandiser"]),
     ("algolia", &["merchandiser", "analyst", "support"], &[]),
@@ -29,6 +29,7 @@ const TABLE: [(&str, &[&str], &[&str]); 29] = [
     ("orders", &["support"], &[]),
     ("models", &["merchandiser", "analyst", "auditor"], &[]),
     ("jobs", &["merchandiser", "analyst", "auditor"], &[]),
+    ("dead letters", &["auditor"], &[]),
     ("consent", &["support"], &["support"]),
     ("policy", &["merchandiser", "analyst", "support", "auditor"], &[]),
     ("personal data", &["support"], &[]),
