@@ -16,7 +16,7 @@ use crate::jobs::{self, JobBoard, Step};
 use crate::posts::{Post, Posts, Role, needs_lead};
 use crate::retention::Limits;
 use crate::shop::{RECOMMEND, Shop};
-use crate::{lake, privacy, retention, training};
+use crate::{lake, memory, privacy, retention, training};
 
 /// How often the schedule is looked at.
 const LOOK_ROUND: Duration = Duration::from_secs(30);
@@ -115,6 +115,7 @@ impl Drop for Housekeeping {
 fn do_it(shop: &Arc<Shop>, board: &JobBoard, job: &JobEntry, post: Option<&Post>) {
     // What a panic leaves behind is dropped with it.
     let done = std::panic::catch_unwind(AssertUnwindSafe(|| run(shop, board, job, post)));
+    memory::give_back();
     let outcome = done.unwrap_or_else(|_| Err(anyhow::anyhow!("a fault of Merx itself; standard error has the panic")));
     tell(job, &outcome);
     match outcome {

@@ -23,6 +23,7 @@ mod layouts;
 mod lead;
 mod manual;
 mod master_key;
+mod memory;
 mod migrate;
 mod operate;
 mod posts;
@@ -311,21 +312,8 @@ enum KeysAction {
     },
 }
 
-/// Memory that was freed goes back to the system after so long. The allocator's own second lets what a build of an index leaves behind
-/// pile up to a fifth of what it needs; a tenth of that costs no time that shows.
-const PURGE_DELAY_MS: std::ffi::c_long = 100;
-/// `mi_option_purge_delay` of mimalloc's `mi_option_e`; its bindings don't name it.
-const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-
-fn give_memory_back_soon() {
-    if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
-        // SAFETY: sets a number that the allocator reads whenever it frees.
-        unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
-    }
-}
-
 fn main() {
-    give_memory_back_soon();
+    memory::give_back_soon();
     end_quietly_with_the_reader();
     let arguments = Arguments::parse();
     if let Err(error) = run(arguments) {
@@ -501,20 +489,4 @@ fn start_log(config: &config::Config, quiet: &str) -> Result<()> {
         subscriber.init()
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_allocators_option_is_the_one_that_is_meant() {
-        // SAFETY: reads a number.
-        let delay_ms = || unsafe { libmimalloc_sys::mi_option_get(PURGE_DELAY) };
-        if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
-            assert_eq!(delay_ms(), 1_000, "what mimalloc documents as its default: the options were numbered anew");
-            give_memory_back_soon();
-            assert_eq!(delay_ms(), PURGE_DELAY_MS);
-        }
-    }
 }

@@ -26,12 +26,12 @@ use parking_lot::Mutex;
 use rustc_hash::{FxHashSet, FxHasher};
 
 use crate::background::Repeated;
-use crate::config;
 use crate::encoding::{self, Encoding};
 use crate::housekeeping::yield_to_answers;
 use crate::projection::Projection;
 use crate::search_log::{facet_choices, logged_queries};
 use crate::shop::Shop;
+use crate::{config, memory};
 
 /// The search ranker's name in the registry.
 pub(crate) const SEARCH: &str = "search";
@@ -297,6 +297,7 @@ impl Searching {
         self.engine().tell_state(|state| {
             *state = IndexState { built: products, products, stock: seen.stock.0.unsigned_abs(), ..*state };
         });
+        memory::give_back();
         Ok(seen)
     }
 

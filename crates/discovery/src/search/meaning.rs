@@ -264,9 +264,13 @@ impl ProductVectors {
         settings: &MeaningSettings,
     ) -> Self {
         let encoder = Encoder::learn(products, &terms_of, counts, settings);
-        let vector = |product: usize| encoder.text(unweighted(terms_of(product)));
-        let vectors: Vec<f32> = (0..products).into_par_iter().flat_map_iter(vector).collect();
-        let vectors = VectorIndex::new(&vectors, encoder.dimensions());
+        let dimensions = encoder.dimensions();
+        // Each thread writes where its part belongs: parts that are put together later would stand in memory twice.
+        let mut vectors = vec![0.0; products * dimensions];
+        vectors.par_chunks_exact_mut(dimensions.max(1)).enumerate().for_each(|(product, vector)| {
+            vector.copy_from_slice(&encoder.text(unweighted(terms_of(product))));
+        });
+        let vectors = VectorIndex::new(&vectors, dimensions);
         Self { encoder, vectors }
     }
 

@@ -67,7 +67,10 @@ impl TextIndex {
         let index = self.writer.index().clone();
         self.writer.wait_merging_threads()?;
         self.reader.reload()?;
-        Ok(Self { writer: writer(&index)?, ..self })
+        let writer = writer(&index)?;
+        // What was merged while a reader still had it open was kept for that one.
+        writer.garbage_collect_files().wait()?;
+        Ok(Self { writer, ..self })
     }
 
     /// Puts a product in, in place of what stood under its number.
