@@ -16,8 +16,8 @@ const PAGE_ROWS: i64 = 500;
 const LOG_EVENTS: usize = 2_000;
 /// The part of each day that holds all rows of it.
 const MOVED_PART: &str = "moved";
-/// Tables that belong to a store and not to the shop.
-const NOT_MOVED: [&str; 9] = [
+/// Tables that belong to a store and not to the shop: dead letters are of places in its log, and come again where that is gone through.
+const NOT_MOVED: [&str; 10] = [
     "migrations",
     "migration_lock",
     "log_events",
@@ -26,6 +26,7 @@ const NOT_MOVED: [&str; 9] = [
     "leases",
     "lease_beats",
     "jobs",
+    "dead_letters",
     "sqlite_sequence",
 ];
 
