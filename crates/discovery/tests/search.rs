@@ -11,7 +11,7 @@ use merx_discovery::search::engine::{
 };
 use merx_discovery::search::text::Language;
 use merx_discovery::search::{
-    EngineSettings, MeaningSettings, SearchAnswer, SearchAsk, SearchEngine, SearchOptions, Synonym,
+    EngineSettings, MeaningSettings, SearchAnswer, SearchAsk, SearchEngine, SearchError, SearchOptions, Synonym,
 };
 use merx_domain::search::{Around, Distinct, Preference, SearchedTerm};
 use merx_domain::{
@@ -229,7 +229,8 @@ fn new_texts_are_found_after_a_refresh_and_survive_a_rebuild() {
     engine.put(ProductNumber(18), &products[18], Some(1)).unwrap();
     products[0].name = "Acme impact wrench".to_owned();
     engine.put(ProductNumber(0), &products[0], Some(1)).unwrap();
-    engine.remove(ProductNumber(1)).unwrap();
+    products[1].status = ProductStatus::Archived;
+    engine.put(ProductNumber(1), &products[1], Some(1)).unwrap();
     engine.refresh().unwrap();
     let check = |engine: &SearchEngine| {
         assert_eq!(names(&products, &search(engine, &SearchAsk::of("espreso machine")))[0], "Brevia espresso machine");
@@ -238,9 +239,41 @@ fn new_texts_are_found_after_a_refresh_and_survive_a_rebuild() {
         assert!(drills.hits.iter().all(|hit| hit.product != ProductNumber(1)));
     };
     check(&engine);
-    let kept = products.iter().enumerate().filter(|(place, _)| *place != 1);
-    engine.rebuild(kept.map(|(place, product)| (ProductNumber(place as u32), product))).unwrap();
+    engine.rebuild((0..).map(ProductNumber).zip(&products)).unwrap();
     check(&engine);
+    products[1].status = ProductStatus::Visible;
+    engine.put(ProductNumber(1), &products[1], Some(1)).unwrap();
+    engine.refresh().unwrap();
+    assert!(search(&engine, &SearchAsk::of("hammer drill")).hits.iter().any(|hit| hit.product == ProductNumber(1)));
+}
+
+/// Prices change far more often than texts, and the text index has nothing to do with them.
+#[test]
+fn only_changed_texts_go_to_the_text_index() {
+    let mut products = catalogue();
+    let engine = engine_of(&products);
+    let mut put = |place: usize, change: &dyn Fn(&mut Product)| {
+        change(&mut products[place]);
+        engine.put(ProductNumber(place as u32), &products[place], Some(1)).unwrap();
+        engine.refresh().unwrap();
+        engine.changed_texts()
+    };
+    assert_eq!(put(3, &|product| product.variants[0].prices[0].amount.minor = 9_900), 0);
+    assert_eq!(put(3, &|product| product.status = ProductStatus::Hidden), 0);
+    assert_eq!(put(3, &|product| product.description = "Bright as day".into()), 1);
+    assert_eq!(put(3, &|product| product.status = ProductStatus::Visible), 1);
+    assert_eq!(put(3, &|product| product.status = ProductStatus::Archived), 2);
+    assert_eq!(put(3, &|product| product.updated_at = product.updated_at.plus_ms(1)), 2);
+    assert_eq!(put(3, &|product| product.status = ProductStatus::Visible), 3);
+    engine.rebuild((0..).map(ProductNumber).zip(&products)).unwrap();
+    assert_eq!(engine.changed_texts(), 0);
+    // An index that could not be built leaves the old one, and what is put again is taken in again.
+    let unread = [Ok((ProductNumber(0), &products[0])), Err(SearchError::Index("the disk is gone".to_owned()))];
+    assert!(engine.rebuild_from(unread).is_err());
+    engine.put(ProductNumber(3), &products[3], Some(1)).unwrap();
+    engine.refresh().unwrap();
+    assert_eq!(engine.changed_texts(), 1);
+    assert_eq!(search(&engine, &SearchAsk::of("bright as day")).hits[0].product, ProductNumber(3));
 }
 
 #[test]
@@ -766,7 +799,8 @@ proptest! {
         }).collect();
         engine.load(products.iter().enumerate().map(|(place, product)| (ProductNumber(place as u32), product, Some(1)))).unwrap();
         let gone = removed.index(products.len());
-        engine.remove(ProductNumber(gone as u32)).unwrap();
+        let archived = Product { status: ProductStatus::Archived, ..products[gone].clone() };
+        engine.put(ProductNumber(gone as u32), &archived, Some(1)).unwrap();
         let filter = Filter::parse(&filter).unwrap();
         let values_of = |product: &Product, field: &str| -> Vec<FilterValue> {
             let text = |text: &str| FilterValue::Text(text.to_owned());

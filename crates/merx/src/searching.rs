@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use merx_decide::{Arm, DecisionRecord, Pipeline, RecordError, Request, RequestShelf};
@@ -31,6 +31,7 @@ use crate::housekeeping::yield_to_answers;
 use crate::projection::Projection;
 use crate::search_log::{facet_choices, logged_queries};
 use crate::shop::Shop;
+use crate::training::stopwatch;
 use crate::{config, memory};
 
 /// The search ranker's name in the registry.
@@ -41,6 +42,13 @@ const POLL: Duration = Duration::from_millis(150);
 const BATCH: usize = 5_000;
 /// How old what is read from behaviour may be.
 const SIGNALS_EVERY_MS: i64 = 5 * MINUTE_MS;
+/// An index is built anew when the texts of one in so many of its products have changed, and of so many at least.
+const WORN_SHARE: usize = 4;
+const WORN_LEAST: usize = 50;
+/// How long texts are left alone before that: a catalogue that is still coming would make the new index an old one. Of twice as many
+/// changes it isn't asked.
+const REST: Duration = Duration::from_secs(10);
+const WEAR_POLL: Duration = Duration::from_secs(1);
 /// How long a product may be searched by what the encoder said of it before.
 const ENCODER_POLL: Duration = Duration::from_secs(1);
 /// An encoder that can't be opened is tried again after so long.
@@ -523,16 +531,50 @@ impl Searches for Searching {
     }
 }
 
-/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach; where a sentence encoder is
-/// configured, one for its vectors of products and one for those of queries.
+/// How much of an index is newer than what it was built from. Changed texts are found at once, but what their new words mean is learnt, and
+/// what words of former texts counted is forgotten, only when an index is built.
+struct Wear {
+    changed: usize,
+    resting_since: Instant,
+}
+
+impl Wear {
+    fn new(now: Instant) -> Self {
+        Self { changed: 0, resting_since: now }
+    }
+
+    /// Whether the index should be built anew. Call it again and again.
+    fn is_due(&mut self, changed: usize, products: usize, now: Instant) -> bool {
+        if changed != self.changed {
+            (self.changed, self.resting_since) = (changed, now);
+        }
+        let worn = (products / WORN_SHARE).max(WORN_LEAST);
+        changed >= worn && (changed >= 2 * worn || now.duration_since(self.resting_since) >= REST)
+    }
+}
+
+/// Builds the index and keeps it current: one thread for what the shop changes, one for what shoppers teach, one for building it anew; where
+/// a sentence encoder is configured, one for its vectors of products and one for those of queries.
 pub(crate) fn keep_current(shop: &Arc<Shop>) -> Result<Vec<Repeated>> {
-    let (index, signals) = (Arc::clone(&shop.searching), Arc::clone(&shop.searching));
+    let [index, signals, worn] = [(); 3].map(|()| Arc::clone(&shop.searching));
+    let mut wear = Wear::new(stopwatch());
+    let renew = move |_: &AtomicBool| {
+        let changed = worn.engine().changed_texts();
+        if !worn.is_ready() || !wear.is_due(changed, worn.engine().product_count(), stopwatch()) {
+            return Ok(());
+        }
+        worn.rebuild()?;
+        memory::give_back();
+        tracing::info!(changed, "the texts of many products had changed: the search index was built anew");
+        Ok(())
+    };
     let mut following =
         vec![
             Repeated::start("search-index", POLL, move |_| index.catch_up())?,
             Repeated::start("search-signals", POLL, move |_| {
                 if signals.is_ready() { signals.follow_signals() } else { Ok(()) }
             })?,
+            Repeated::start("search-renewal", WEAR_POLL, renew)?,
         ];
     if shop.searching.encoder.kind != "own" {
         following.extend(keep_encoded(shop)?);
@@ -563,4 +605,27 @@ fn keep_encoded(shop: &Arc<Shop>) -> Result<[Repeated; 2]> {
         Repeated::start("product-vectors", ENCODER_POLL, follow)?,
         Repeated::start("query-vectors", Duration::from_millis(1), answer)?,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_is_built_anew_when_much_has_changed_and_no_more_comes() {
+        let begun = stopwatch();
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        let mut wear = Wear::new(begun);
+        // A few changes never make it due, nor does a small shop whose catalogue isn't all there.
+        assert!(!wear.is_due(249, 1_000, at(100)));
+        assert!(!wear.is_due(49, 60, at(200)));
+        // A catalogue that comes slowly waits for its end.
+        assert!(!wear.is_due(250, 1_000, at(300)));
+        assert!(!wear.is_due(260, 1_000, at(309)));
+        assert!(!wear.is_due(260, 1_000, at(318)));
+        assert!(wear.is_due(260, 1_000, at(319)));
+        // One that never ends doesn't wait for ever.
+        assert!(wear.is_due(500, 1_000, at(320)));
+        assert!(!wear.is_due(0, 1_000, at(321)));
+    }
 }

@@ -99,6 +99,15 @@ pub enum Change {
     Remove(ProductNumber),
 }
 
+impl Change {
+    pub fn product(&self) -> ProductNumber {
+        match self {
+            Self::Put(document) => document.number,
+            Self::Remove(number) => *number,
+        }
+    }
+}
+
 /// What a search reads.
 struct State {
     opened: Opened,

@@ -226,3 +226,22 @@ fn building_the_index_anew_stops_no_search_and_hides_no_change() {
     println!("{searches} searches beside four rebuildings; changes of a price showed after {waits:?}");
     assert!(searches > 8);
 }
+
+/// A shop that was opened empty and filled while it runs: what its words mean is learnt by itself.
+#[test]
+fn what_a_filled_catalogue_means_is_learnt_without_a_restart() {
+    let mut shop = Shop::empty();
+    let server = shop.serve(&[]);
+    ready(&server);
+    let kinds = ["couch sofa soft cushion", "sofa soft cushion", "desk lamp warm light", "drill battery charger"];
+    let product = |at: usize| json!({ "id": format!("p{at}"), "name": format!("{} {at}", kinds[at % kinds.len()]) });
+    let products: Vec<Value> = (0..160).map(product).collect();
+    server.post("/v1/products/batch", &json!({ "upsert": products }));
+    let near = |answer: &Value| {
+        let hits = answer["hits"].as_array().unwrap();
+        hits.iter().filter(|hit| hit["reasons"].as_array().unwrap().iter().any(|why| why["type"] == "meaning")).count()
+    };
+    let ask = json!({ "query": "couch", "count": 100 });
+    let learnt_after = until(&server, "/v1/search", &ask, |answer| near(answer) >= 40);
+    println!("learnt after {learnt_after:?}");
+}

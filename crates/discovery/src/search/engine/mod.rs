@@ -21,17 +21,19 @@ pub use rankers::{LoadRanker, RankLearner, RankerModel};
 pub use suggest::{LoggedQuery, Person, SuggestAsk, Suggestion, SuggestionKind};
 
 use std::borrow::Borrow;
+use std::hash::{Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use merx_domain::search::{Contribution, IndexState, Mark, SearchedTerm};
 use merx_domain::{
-    Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, Proposal, Shelf,
-    Situation, SubjectFeatures,
+    Engine, EngineError, FallbackLevel, FilterValue, ModelVersion, Product, ProductId, ProductNumber, ProductStatus,
+    Proposal, Shelf, Situation, SubjectFeatures,
 };
 use merx_models::{Learner, ModelError};
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use crate::search::SearchError;
 use crate::search::catalogue::{Catalogue, FacetRequest, View, text_of};
@@ -50,8 +52,8 @@ use rules::Rules;
 use suggest::LoggedQueries;
 
 /// How searches are answered, in records of decisions. 0: before it was written down; 1: vectors of a byte a component, in groups;
-/// 2: terms to highlight name their words.
-const METHOD: u32 = 2;
+/// 2: terms to highlight name their words; 3: archived products are in no index.
+const METHOD: u32 = 3;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct EngineSettings {
@@ -106,15 +108,33 @@ pub enum RankingError {
 #[derive(Default)]
 struct Merchandising {
     rules: Rules,
-    declared: Vec<Synonym>,
     synonyms: Synonyms,
 }
 
 impl Merchandising {
-    fn new(rules: &[Rule], declared: Vec<Synonym>, index: &SearchIndex) -> Self {
-        let synonyms = Synonyms::new(&declared, index.analyser());
-        Self { rules: Rules::new(rules), declared, synonyms }
+    fn new(rules: &[Rule], declared: &[Synonym], index: &SearchIndex) -> Self {
+        Self { rules: Rules::new(rules), synonyms: Synonyms::new(declared, index.analyser()) }
     }
+}
+
+/// What the text index has of a product: a hash of the texts, or one of two words for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Texts(u64);
+
+impl Texts {
+    const UNKNOWN: Self = Self(0);
+    const GONE: Self = Self(1);
+
+    fn of(document: &SearchDocument) -> Self {
+        let mut hasher = FxHasher::default();
+        document.texts.hash(&mut hasher);
+        Self(hasher.finish().max(2))
+    }
+}
+
+/// What is gone for good is found by nobody; what is hidden may come back at any moment.
+fn is_searched(product: &Product) -> bool {
+    product.status != ProductStatus::Archived
 }
 
 /// Changes that wait are written at once beyond these.
@@ -129,8 +149,14 @@ pub struct SearchEngine {
     index: ArcSwap<SearchIndex>,
     catalogue: RwLock<Catalogue>,
     pending: Mutex<Vec<Change>>,
+    /// By product: which texts the text index has or is about to have. Prices change far more often than texts.
+    texts: Mutex<Vec<Texts>>,
+    /// Held by who rebuilds: one at a time.
+    rebuilding: Mutex<()>,
     /// Changes since a rebuilding began, while there is one.
     since: Mutex<Option<Vec<Change>>>,
+    /// Texts that came, changed or went since the text index was built.
+    changed_texts: AtomicUsize,
     names: ArcSwap<Names>,
     merchandising: ArcSwap<Merchandising>,
     rankers: Rankers,
@@ -159,7 +185,10 @@ impl SearchEngine {
             index: ArcSwap::from_pointee(index),
             catalogue: RwLock::default(),
             pending: Mutex::default(),
+            texts: Mutex::default(),
+            rebuilding: Mutex::default(),
             since: Mutex::default(),
+            changed_texts: AtomicUsize::new(0),
             names: ArcSwap::default(),
             merchandising: ArcSwap::default(),
             rankers: Rankers::new(load),
@@ -175,19 +204,37 @@ impl SearchEngine {
     // Changes of the catalogue. What they say of price, stock and visibility holds at once; texts can be found after the
     // next `refresh`.
 
+    /// An archived product is taken out: its words would go on counting for queries that can't find it.
     pub fn put(&self, number: ProductNumber, product: &Product, stock: Option<i64>) -> Result<(), SearchError> {
-        self.catalogue.write().put(number, product, stock);
-        self.wait(Change::Put(SearchDocument::of(number, product)))
+        self.note(number, product, stock);
+        let document = is_searched(product).then(|| SearchDocument::of(number, product));
+        if !self.brings(number, document.as_ref()) {
+            return Ok(());
+        }
+        self.wait(document.map_or(Change::Remove(number), Change::Put))
     }
 
     /// A product's facts without its texts, for those that a rebuilding reads.
     pub fn note(&self, number: ProductNumber, product: &Product, stock: Option<i64>) {
-        self.catalogue.write().put(number, product, stock);
+        let mut catalogue = self.catalogue.write();
+        if is_searched(product) { catalogue.put(number, product, stock) } else { catalogue.remove(number) }
     }
 
-    pub fn remove(&self, number: ProductNumber) -> Result<(), SearchError> {
-        self.catalogue.write().remove(number);
-        self.wait(Change::Remove(number))
+    /// Whether these texts are others than the text index has, which has them from now on; `None`: none.
+    fn brings(&self, number: ProductNumber, document: Option<&SearchDocument>) -> bool {
+        let brought = document.map_or(Texts::GONE, Texts::of);
+        self.note_texts(number, |_| brought) != brought
+    }
+
+    /// Changes what is known of a product's texts; what was known before.
+    fn note_texts(&self, number: ProductNumber, change: impl FnOnce(Texts) -> Texts) -> Texts {
+        let mut texts = self.texts.lock();
+        if texts.len() <= number.index() {
+            texts.resize(number.index() + 1, Texts::UNKNOWN);
+        }
+        let before = texts[number.index()];
+        texts[number.index()] = change(before);
+        before
     }
 
     /// `None`: not tracked, which counts as available.
@@ -220,9 +267,22 @@ impl SearchEngine {
             since.extend(changes.iter().cloned());
         }
         let index = self.index.load_full();
-        index.apply(&changes)?;
+        if let Err(error) = index.apply(&changes) {
+            // They will be brought again, and must not be taken for what is there.
+            for change in &changes {
+                self.note_texts(change.product(), |_| Texts::UNKNOWN);
+            }
+            return Err(error);
+        }
+        self.changed_texts.fetch_add(changes.len(), Ordering::Relaxed);
         self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
         Ok(())
+    }
+
+    /// Texts that came, changed or went since the text index was built. It doesn't know what new words mean, and counts those of texts
+    /// that are gone.
+    pub fn changed_texts(&self) -> usize {
+        self.changed_texts.load(Ordering::Relaxed)
     }
 
     /// Builds the text index again from `products`, all of them, and learns what they are about; the old one serves until
@@ -239,11 +299,32 @@ impl SearchEngine {
         &self,
         products: impl IntoIterator<Item = Result<(ProductNumber, impl Borrow<Product>), E>>,
     ) -> Result<(), E> {
+        let _alone = self.rebuilding.lock();
         self.refresh()?;
+        let built = self.build_from(products);
+        if built.is_err() {
+            // What the old index has was noted, and what the new one would have had.
+            self.texts.lock().clear();
+        }
+        built
+    }
+
+    fn build_from<E: From<SearchError>>(
+        &self,
+        products: impl IntoIterator<Item = Result<(ProductNumber, impl Borrow<Product>), E>>,
+    ) -> Result<(), E> {
         *self.since.lock() = Some(Vec::new());
         let mut unread = None;
         let read = products.into_iter().map_while(|product| product.map_err(|error| unread = Some(error)).ok());
-        let documents = read.map(|(number, product)| SearchDocument::of(number, product.borrow()));
+        let searched = read.filter(|(_, product)| is_searched(product.borrow()));
+        let documents = searched.map(|(number, product)| {
+            let document = SearchDocument::of(number, product.borrow());
+            let found = Texts::of(&document);
+            // Others than the old index has will be brought as a change, or changed back before anybody saw.
+            let same = |before| if before == found || before == Texts::UNKNOWN { found } else { Texts::UNKNOWN };
+            self.note_texts(number, same);
+            document
+        });
         let built = SearchIndex::build(documents, self.options.clone());
         let mut since = self.since.lock();
         let missed = since.take().unwrap_or_default();
@@ -256,11 +337,8 @@ impl SearchEngine {
         }
         self.names.store(Arc::new(Names::of(&self.catalogue.read(), index.analyser())));
         index.set_asked(self.logged.read().words());
-        let merchandising = self.merchandising.load();
-        let declared = merchandising.declared.clone();
-        let synonyms = Synonyms::new(&declared, index.analyser());
-        self.merchandising.store(Arc::new(Merchandising { rules: merchandising.rules.clone(), declared, synonyms }));
         self.index.store(Arc::new(index));
+        self.changed_texts.store(missed.len(), Ordering::Relaxed);
         Ok(())
     }
 
@@ -337,7 +415,7 @@ impl SearchEngine {
 
     /// Replaces all rules and synonyms.
     pub fn set_merchandising(&self, rules: &[Rule], synonyms: Vec<Synonym>) {
-        self.merchandising.store(Arc::new(Merchandising::new(rules, synonyms, &self.index.load())));
+        self.merchandising.store(Arc::new(Merchandising::new(rules, &synonyms, &self.index.load())));
     }
 
     // Which state of the shop it answers from.
@@ -467,7 +545,7 @@ impl SearchEngine {
         rules: &[Rule],
         synonyms: Vec<Synonym>,
     ) -> Result<SearchAnswer, SearchError> {
-        let merchandising = Merchandising::new(rules, synonyms, &self.index.load());
+        let merchandising = Merchandising::new(rules, &synonyms, &self.index.load());
         let live = self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten();
         let means = Means::live(live.as_ref().map_or(&self.untaught, |(_, model)| model));
         let features = SubjectFeatures::default();
