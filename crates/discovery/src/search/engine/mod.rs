@@ -464,7 +464,7 @@ impl SearchEngine {
         let ask = SearchAsk { count: RANKED, encoder: self.encoder_at_hand(text), ..SearchAsk::of(text) };
         let features = SubjectFeatures::default();
         let unruled = Merchandising::default();
-        let found = self.search_for(Means::live(model), situation, &ask, &features, None, &unruled, &|| false);
+        let found = self.search_for(Means::live(model), situation, &ask, &features, None, Some(&unruled), &|| false);
         found.map(Option::unwrap_or_default)
     }
 
@@ -549,7 +549,7 @@ impl SearchEngine {
         let live = self.rankers.version(FallbackLevel::LiveModel, None).ok().flatten();
         let means = Means::live(live.as_ref().map_or(&self.untaught, |(_, model)| model));
         let features = SubjectFeatures::default();
-        self.search_for(means, situation, ask, &features, None, &merchandising, &|| false)
+        self.search_for(means, situation, ask, &features, None, Some(&merchandising), &|| false)
             .map(Option::unwrap_or_default)
     }
 
@@ -573,13 +573,12 @@ impl SearchEngine {
         situation: &Situation,
         ask: &SearchAsk,
     ) -> Result<SearchAnswer, SearchError> {
-        let merchandising = self.merchandising.load();
         let features = SubjectFeatures::default();
-        let found = self.search_for(means, situation, ask, &features, None, &merchandising, &|| false);
+        let found = self.search_for(means, situation, ask, &features, None, None, &|| false);
         found.map(Option::unwrap_or_default)
     }
 
-    /// `None`: too late.
+    /// `merchandising`: in place of what merchants set. `None`: too late.
     fn search_for(
         &self,
         means: Means<'_>,
@@ -587,9 +586,12 @@ impl SearchEngine {
         ask: &SearchAsk,
         features: &SubjectFeatures,
         shelf: Option<&dyn Shelf>,
-        merchandising: &Merchandising,
+        merchandising: Option<&Merchandising>,
         late: &dyn Fn() -> bool,
     ) -> Result<Option<SearchAnswer>, SearchError> {
+        // Before what it speaks of, which may be newer then: a replay must not take an older answer for one of the state that it is in.
+        let state = self.state();
+        let set = self.merchandising.load();
         let index = self.index.load();
         let sentences = self.sentences.load_full();
         let query = self.query_vector(&sentences, ask, &means)?;
@@ -602,14 +604,14 @@ impl SearchEngine {
             reader: index.read(),
             catalogue: &self.catalogue.read(),
             names: &self.names.load(),
-            merchandising,
+            merchandising: merchandising.unwrap_or(&set),
             view: View { market: &situation.market, now: situation.now },
             ask,
             features,
             shelf,
             means,
             sentence,
-            state: self.state(),
+            state,
             late,
         };
         search.run()
@@ -671,8 +673,7 @@ impl Engine for SearchEngine {
             FallbackLevel::StaticList => Means::popular(),
             FallbackLevel::Nothing => return Ok(Proposal { answer: SearchAnswer::default(), model: None }),
         };
-        let merchandising = self.merchandising.load();
-        let found = self.search_for(means, situation, ask, features, Some(shelf), &merchandising, late);
+        let found = self.search_for(means, situation, ask, features, Some(shelf), None, late);
         let answer = found.map_err(|error| EngineError::Refused(error.to_string()))?.ok_or(EngineError::Late)?;
         Ok(Proposal { answer, model: chosen.map(|(version, _)| version) })
     }
