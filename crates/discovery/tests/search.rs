@@ -247,6 +247,33 @@ fn new_texts_are_found_after_a_refresh_and_survive_a_rebuild() {
     assert!(search(&engine, &SearchAsk::of("hammer drill")).hits.iter().any(|hit| hit.product == ProductNumber(1)));
 }
 
+#[test]
+fn nobody_means_a_word_that_no_product_has_any_more() {
+    let mut products = catalogue();
+    products.push(product("p18", "Ombrella zebrawood parasol", "Ombrella", &["Garden"], 9_000, "red"));
+    let engine = engine_of(&products);
+    let (near, begun) = (SearchAsk::of("zebrawod"), SearchAsk { unfinished: true, ..SearchAsk::of("zebraw") });
+    assert_eq!(search(&engine, &near).searched_for.as_deref(), Some("zebrawood"));
+    assert_eq!(search(&engine, &begun).total, 1);
+    let mut put = |change: &dyn Fn(&mut Product)| {
+        change(&mut products[18]);
+        engine.put(ProductNumber(18), &products[18], Some(1)).unwrap();
+        engine.refresh().unwrap();
+    };
+    let is_forgotten = || {
+        assert_eq!(search(&engine, &near).searched_for, None);
+        assert_eq!(search(&engine, &begun).total, 0);
+        assert_eq!(search(&engine, &SearchAsk::of("ombrela")).searched_for, None);
+    };
+    put(&|product| product.status = ProductStatus::Archived);
+    is_forgotten();
+    put(&|product| product.status = ProductStatus::Visible);
+    assert_eq!(search(&engine, &near).searched_for.as_deref(), Some("zebrawood"));
+    put(&|product| (product.name, product.brand) = ("Teak parasol".into(), None));
+    is_forgotten();
+    assert_eq!(search(&engine, &SearchAsk::of("teak parasol")).total, 1);
+}
+
 /// Prices change far more often than texts, and the text index has nothing to do with them.
 #[test]
 fn only_changed_texts_go_to_the_text_index() {

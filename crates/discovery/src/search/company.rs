@@ -9,7 +9,7 @@ use tantivy::{DocSet, TERMINATED};
 use crate::search::document::FIELD_COUNT;
 use crate::search::lexicon::Lexicon;
 use crate::search::spelling::Company;
-use crate::search::text_index::{Opened, TermMaker};
+use crate::search::text_index::{Opened, Segment, TermMaker};
 
 /// Counts from the postings. The products of each term are read once for a query, as a set of bits.
 pub(super) struct Postings<'a> {
@@ -53,12 +53,19 @@ impl Company for Postings<'_> {
         }
         known[&first].iter().zip(&known[&second]).map(|(a, b)| (a & b).count_ones()).sum()
     }
+
     fn anywhere(&self, term: &str) -> u32 {
-        let count = |field: usize| -> u32 {
-            let wanted = self.terms.term(field, term);
-            let segments = self.opened.segments.iter();
-            segments.map(|segment| segment.terms[field].doc_freq(&wanted).unwrap_or(0)).sum()
+        let living = |segment: &Segment, field: usize| -> u32 {
+            let read = segment.terms[field].read_postings(&self.terms.term(field, term), IndexRecordOption::Basic);
+            let Ok(Some(mut postings)) = read else { return 0 };
+            let mut living = 0;
+            while postings.doc() != TERMINATED {
+                living += u32::from(!segment.reader.is_deleted(postings.doc()));
+                postings.advance();
+            }
+            living
         };
-        (0..FIELD_COUNT).map(count).max().unwrap_or(0)
+        let in_field = |field: usize| self.opened.segments.iter().map(|segment| living(segment, field)).sum();
+        (0..FIELD_COUNT).map(in_field).max().unwrap_or(0)
     }
 }

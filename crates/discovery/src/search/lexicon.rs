@@ -45,6 +45,26 @@ impl Lexicon {
         }
     }
 
+    /// Counts the terms of a product no more; whether one of them is left without a product. Words of long descriptions, which nobody keeps,
+    /// go on counting until everything is counted anew.
+    pub(crate) fn forget_product(&mut self, terms: impl Iterator<Item = u32>) -> bool {
+        let terms: FxHashSet<u32> = terms.collect();
+        let mut left = false;
+        for term in terms {
+            let products = &mut self.term_products[term as usize];
+            *products = products.saturating_sub(1);
+            left |= *products == 0;
+        }
+        left
+    }
+
+    /// Takes the words that no product has any more for what they are: nobody means them.
+    pub(crate) fn forget_words(&mut self) {
+        for word in self.words.iter_mut().filter(|word| self.term_products[word.term as usize] == 0) {
+            word.products = 0;
+        }
+    }
+
     /// Numbers the token's term and counts its word; `counted` says that this product had it already.
     fn add(&mut self, token: &Token, counted: bool) -> u32 {
         let term = self.intern(&token.term);
@@ -106,7 +126,8 @@ impl Lexicon {
         const LOOKED_AT: usize = 2_000;
         let from = (Bound::Included(prefix), Bound::Unbounded);
         let range = self.sorted.range::<str, _>(from).take_while(|(word, _)| word.starts_with(prefix));
-        let mut found: Vec<&Word> = range.take(LOOKED_AT).map(|(_, number)| &self.words[*number as usize]).collect();
+        let found = range.take(LOOKED_AT).map(|(_, number)| &self.words[*number as usize]);
+        let mut found: Vec<&Word> = found.filter(|word| word.products > 0).collect();
         found.sort_by(|a, b| b.products.cmp(&a.products).then_with(|| a.text.cmp(&b.text)));
         found.truncate(most);
         found

@@ -195,7 +195,11 @@ impl SearchIndex {
         let mut state = self.state.write();
         let state = &mut *state;
         state.opened = opened;
+        let mut left = false;
         for (product, tokens) in &analysed {
+            if let Some(before) = state.products.get(product.index()) {
+                left |= state.lexicon.forget_product(before.all());
+            }
             let terms = tokens.as_ref().map(|tokens| {
                 let known = state.lexicon.words().len();
                 state.lexicon.add_product(spoken(tokens));
@@ -207,6 +211,9 @@ impl SearchIndex {
                 vectors.put(product.0, terms.all().collect());
             }
             put_terms(&mut state.products, *product, terms);
+        }
+        if left {
+            state.lexicon.forget_words();
         }
         Ok(())
     }

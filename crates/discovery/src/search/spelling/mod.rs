@@ -156,6 +156,7 @@ impl Speller {
         for number in self.deletions.candidates(word) {
             let candidate = &words[number as usize];
             if candidate.text != word
+                && candidate.products > 0
                 && self.most(candidate, neighbours, lexicon) > floor
                 && let Some(cost) = typing_cost(word, &candidate.text)
             {
