@@ -316,10 +316,10 @@ impl SearchEngine {
         *self.since.lock() = Some(Vec::new());
         let mut unread = None;
         let read = products.into_iter().map_while(|product| product.map_err(|error| unread = Some(error)).ok());
-        let searched = read.filter(|(_, product)| is_searched(product.borrow()));
-        let documents = searched.map(|(number, product)| {
-            let document = SearchDocument::of(number, product.borrow());
-            let found = Texts::of(&document);
+        let documents = read.filter_map(|(number, product)| {
+            let product: &Product = product.borrow();
+            let document = is_searched(product).then(|| SearchDocument::of(number, product));
+            let found = document.as_ref().map_or(Texts::GONE, Texts::of);
             // Others than the old index has will be brought as a change, or changed back before anybody saw.
             let same = |before| if before == found || before == Texts::UNKNOWN { found } else { Texts::UNKNOWN };
             self.note_texts(number, same);
