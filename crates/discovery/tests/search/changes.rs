@@ -53,6 +53,33 @@ fn new_texts_are_found_after_a_refresh_and_survive_a_rebuild() {
     assert!(search(&engine, &SearchAsk::of("hammer drill")).hits.iter().any(|hit| hit.product == ProductNumber(1)));
 }
 
+/// What a rebuilding has read already is in no index yet.
+#[test]
+fn a_new_product_is_found_while_an_index_is_built_with_it() {
+    let mut products = catalogue();
+    let engine = engine_of(&products);
+    let new = products.len();
+    products.push(product("new", "Brevia espresso machine", "Brevia", &["Home", "Kitchen"], 30_000, "black"));
+    let order = std::iter::once(new).chain(0..new);
+    let mut found_meanwhile = 0;
+    let reading = order.map(|place| {
+        if place == 1 {
+            engine.put(ProductNumber(new as u32), &products[new], Some(1)).unwrap();
+            engine.refresh().unwrap();
+            found_meanwhile = search(&engine, &SearchAsk::of("espresso")).total;
+        }
+        (ProductNumber(place as u32), &products[place])
+    });
+    engine.rebuild(reading).unwrap();
+    assert_eq!(found_meanwhile, 1);
+    assert_eq!(search(&engine, &SearchAsk::of("espresso")).total, 1);
+    // A product that only the rebuilding read is known with its texts.
+    let before = engine.changed_texts();
+    engine.put(ProductNumber(0), &products[0], Some(2)).unwrap();
+    engine.refresh().unwrap();
+    assert_eq!(engine.changed_texts(), before);
+}
+
 #[test]
 fn nobody_means_a_word_that_no_product_has_any_more() {
     let mut products = catalogue();

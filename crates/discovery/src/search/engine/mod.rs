@@ -314,15 +314,18 @@ impl SearchEngine {
         products: impl IntoIterator<Item = Result<(ProductNumber, impl Borrow<Product>), E>>,
     ) -> Result<(), E> {
         *self.since.lock() = Some(Vec::new());
-        let mut unread = None;
+        let (mut unread, mut unknown) = (None, Vec::new());
         let read = products.into_iter().map_while(|product| product.map_err(|error| unread = Some(error)).ok());
         let documents = read.filter_map(|(number, product)| {
             let product: &Product = product.borrow();
             let document = is_searched(product).then(|| SearchDocument::of(number, product));
             let found = document.as_ref().map_or(Texts::GONE, Texts::of);
             // Others than the old index has will be brought as a change, or changed back before anybody saw.
-            let same = |before| if before == found || before == Texts::UNKNOWN { found } else { Texts::UNKNOWN };
-            self.note_texts(number, same);
+            let before = self.note_texts(number, |before| if before == found { found } else { Texts::UNKNOWN });
+            if before == Texts::UNKNOWN {
+                // The old index lacks it: whoever follows the records must bring it there meanwhile.
+                unknown.push((number, found));
+            }
             document
         });
         let built = SearchIndex::build(documents, self.options.clone());
@@ -339,6 +342,9 @@ impl SearchEngine {
         index.set_asked(self.logged.read().words());
         self.index.store(Arc::new(index));
         self.changed_texts.store(missed.len(), Ordering::Relaxed);
+        for (number, found) in unknown {
+            self.note_texts(number, |now| if now == Texts::UNKNOWN { found } else { now });
+        }
         Ok(())
     }
 
