@@ -78,11 +78,17 @@ fn what_an_automation_earns_holds_the_planted_truth() {
     send(&server, &orders);
     let truth = 0.1 * 35.0 * treated as f64;
 
-    // Decisions are counted once they are on record for sure.
+    // Decisions are counted once they are on record for sure, and what followed them once somebody has read of it.
     let (reply, _) = server.eventually("/v1/value?window_days=7", |reply| {
         let page = reply.json();
         page["automations"].as_array().is_some_and(|all| {
-            all.iter().any(|one| one["automation"] == "recommend" && one["attributed"]["decisions"] == VISITORS)
+            all.iter().any(|one| {
+                let attributed = &one["attributed"];
+                one["automation"] == "recommend"
+                    && attributed["decisions"] == VISITORS
+                    && attributed["clicked_decisions"] == VISITORS / 10
+                    && attributed["revenue"].as_f64().is_some_and(|revenue| (revenue - led_to).abs() < 0.01)
+            })
         })
     });
     let page = reply.json();
