@@ -301,18 +301,6 @@ impl SearchEngine {
     ) -> Result<(), E> {
         let _alone = self.rebuilding.lock();
         self.refresh()?;
-        let built = self.build_from(products);
-        if built.is_err() {
-            // What the old index has was noted, and what the new one would have had.
-            self.texts.lock().clear();
-        }
-        built
-    }
-
-    fn build_from<E: From<SearchError>>(
-        &self,
-        products: impl IntoIterator<Item = Result<(ProductNumber, impl Borrow<Product>), E>>,
-    ) -> Result<(), E> {
         *self.since.lock() = Some(Vec::new());
         let (mut unread, mut unknown) = (None, Vec::new());
         let read = products.into_iter().map_while(|product| product.map_err(|error| unread = Some(error)).ok());
